@@ -1,0 +1,58 @@
+// The HTTP APIs as data: a request's bytes in, a reply out; no sockets here. The only place that maps errors to HTTP.
+// Thread: everything of one reply happens on the HTTP thread, except the wake-up, which comes from the engine's.
+#ifndef PN_API_H
+#define PN_API_H
+
+#include "base/error.h"
+#include "base/str.h"
+#include "engine/engine.h"
+#include "template/template.h"
+#include "tokenizer/tokenizer.h"
+
+typedef struct pn_api pn_api;
+
+// What the API serves. Everything must outlive the api.
+typedef struct pn_api_options {
+  pn_engine *engine;
+  const pn_tokenizer *tokenizer;
+  const pn_template *chat_template;
+  pn_template_consts template_consts;
+  const char *model_name;   // reported by /health; a request's own model name is echoed in answers
+  const char *backend_name; // of pn_backend describe
+} pn_api_options;
+
+pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
+void pn_api_free(pn_api *a);
+void pn_api_set_draining(
+    pn_api *a); // /health says so from now on, and new generations get 503... see pn_api_call
+
+typedef struct pn_api_request {
+  const char *method, *path; // path without query, percent-escapes as sent
+  pn_str body;
+  const char *request_id;  // "req_..."
+  void (*wake)(void *ctx); // any thread: the reply has more to pull
+  void *wake_ctx;
+} pn_api_request;
+
+// A reply under way. status, content_type and streaming are known at once.
+typedef struct pn_reply pn_reply;
+
+// Never NULL except when memory ran out: errors are replies with the error envelope.
+pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);
+// An error reply made by the HTTP layer itself (401, 404, 405, 413, ...), in the same envelope.
+pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id);
+
+// Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
+bool pn_reply_ready(const pn_reply *r);
+int pn_reply_status(const pn_reply *r);
+const char *pn_reply_content_type(const pn_reply *r);
+const char *pn_reply_allow(const pn_reply *r); // value of the Allow header of a 405, else NULL
+bool pn_reply_streaming(const pn_reply *r);    // SSE: send what there is as it comes
+// Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed.
+bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done);
+// Monotonic us at which pull wants to be called although nothing woke it (for pings), UINT64_MAX: never.
+uint64_t pn_reply_deadline_us(const pn_reply *r);
+// The client has gone, or everything was sent. Stops the generation within one step.
+void pn_reply_free(pn_reply *r, bool client_gone);
+
+#endif

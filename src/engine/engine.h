@@ -1,0 +1,97 @@
+// The engine: one thread that owns a model and its KV cache and generates for all requests. Other threads hand it
+// requests and read their outboxes; nothing else is shared.
+#ifndef PN_ENGINE_H
+#define PN_ENGINE_H
+
+#include "base/error.h"
+#include "base/str.h"
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdint.h>
+
+typedef struct pn_engine pn_engine;
+typedef struct pn_gen pn_gen; // one generation, shared by its submitter and the engine
+
+typedef struct pn_engine_options {
+  int n_ctx;         // tokens a sequence may have, prompt and answer; <= the model's max_positions
+  int max_queue;     // waiting requests; one more is PN_ERR_BUSY
+  int chunk_tokens;  // prompt tokens a step at most; 0: default
+  pn_dtype kv_dtype; // F32, F16, BF16
+} pn_engine_options;
+
+// How to choose the next token. temperature 0 is greedy: the largest logit, the lowest id among equals.
+typedef struct pn_sampling {
+  float temperature; // >= 0
+  float top_p;       // (0, 1]; 1: off
+  float min_p;       // [0, 1); 0: off: tokens less likely than min_p times the most likely are dropped
+  int top_k;         // 0: off
+  uint64_t seed;     // the same seed, prompt and settings give the same answer
+} pn_sampling;
+
+typedef struct pn_request {
+  const char *id;        // request id for logs; copied
+  const int32_t *tokens; // the prompt, at least one token; copied
+  size_t n_tokens;
+  int max_tokens; // >= 1
+  pn_sampling sampling;
+  const pn_str *stops; // stop strings, not empty; copied
+  size_t n_stops;
+  bool ignore_end; // go on after end-of-turn tokens (bench)
+  // Called on the engine's thread when the outbox has something new; must not block and must not call the engine.
+  void (*notify)(void *ctx);
+  void *notify_ctx;
+} pn_request;
+
+typedef enum pn_stop_reason {
+  PN_STOP_END_TURN,
+  PN_STOP_MAX_TOKENS,
+  PN_STOP_STRING,
+  PN_STOP_CONTEXT
+} pn_stop_reason;
+
+typedef enum pn_event_kind {
+  PN_EVENT_PREFILL, // n_prompt_done of the prompt's tokens have been computed
+  PN_EVENT_TEXT,    // text[0..n_text): whole UTF-8 characters, decided (no stop string can still begin in it)
+  PN_EVENT_DONE,    // the last event: stop, n_output, times
+  PN_EVENT_FAILED,  // the last event: error
+} pn_event_kind;
+
+#define PN_EVENT_TEXT_MAX 512
+typedef struct pn_event {
+  pn_event_kind kind;
+  int n_prompt_done;
+  int n_output; // tokens generated so far, end-of-turn token included
+  pn_stop_reason stop;
+  int stop_index; // PN_STOP_STRING: which of the request's stops
+  uint64_t queue_us, prefill_us, decode_us;
+  pn_error error;
+  size_t n_text;
+  char text[PN_EVENT_TEXT_MAX];
+} pn_event;
+
+// Starts the thread. The model, tokenizer and backend must outlive the engine.
+pn_engine *pn_engine_open(pn_model *m, const pn_tokenizer *t, pn_backend *b, const pn_engine_options *o,
+                          pn_error *e);
+// Cancels what still runs and joins the thread.
+void pn_engine_close(pn_engine *g);
+
+typedef struct pn_engine_info {
+  int n_ctx;
+  int n_running, n_waiting;
+  uint64_t kv_bytes; // reserved for the KV cache
+  uint64_t kv_used_bytes;
+  bool failed; // the device failed; see the log
+} pn_engine_info;
+void pn_engine_info_of(pn_engine *g, pn_engine_info *out); // any thread
+
+// Any thread. NULL with PN_ERR_BUSY (queue full), PN_ERR_USAGE, or PN_ERR_LIMIT when the prompt does not fit the context.
+pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e);
+// The next event; false when there is none yet. Only the submitter's thread. After DONE or FAILED none follows.
+bool pn_gen_next(pn_gen *gen, pn_event *out);
+// The client has gone: stop within one step. Any thread, any number of times. A FAILED event with PN_ERR_CANCELLED follows.
+void pn_gen_cancel(pn_gen *gen);
+// The submitter is done with it (cancels when still running). After this `notify` is not called any more.
+void pn_gen_release(pn_gen *gen);
+
+#endif

@@ -1,0 +1,30 @@
+// The HTTP server: connections, bounded bodies, streams, drain. One thread, the caller's.
+#ifndef PN_HTTP_H
+#define PN_HTTP_H
+
+#include "api/api.h"
+#include "base/error.h"
+
+typedef struct pn_http pn_http;
+
+typedef struct pn_http_options {
+  const char *host;      // address to listen on, "127.0.0.1" or "::1" or "localhost"
+  int port;              // 0: any free one
+  const char *unix_path; // listen there instead; NULL: no
+  const char *api_key;   // NULL: no key is asked for; else x-api-key or Authorization: Bearer must match
+  const char *tls_cert_file, *tls_key_file; // PEM; both or none
+  size_t max_body_bytes;                    // 32 MiB
+  int max_connections;                      // 512
+  int drain_s;                              // how long running requests may go on after pn_http_stop
+} pn_http_options;
+
+// Bind and listen. PN_ERR_DEVICE when the port is taken or may not be used.
+pn_http *pn_http_open(pn_api *api, const pn_http_options *o, pn_error *e);
+int pn_http_port(const pn_http *h);
+// Serve until pn_http_stop was called and everything is drained (or the deadline passed).
+bool pn_http_run(pn_http *h, pn_error *e);
+// Any thread, and safe in a signal handler: the first call drains, the second ends at once.
+void pn_http_stop(pn_http *h);
+void pn_http_close(pn_http *h);
+
+#endif

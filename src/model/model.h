@@ -1,0 +1,55 @@
+// A model: configuration, weights in use on a backend, and the forward pass. Architectures are data (one arch_*.c a
+// family); forward.c is driven by the configuration. The engine's thread owns a model; the configuration may be read
+// by all threads.
+#ifndef PN_MODEL_H
+#define PN_MODEL_H
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "formats/formats.h"
+
+// What a model is, from config.json or GGUF keys, each value checked.
+typedef struct pn_model_config {
+  char family[32];       // "llama", "phi3"
+  char quantization[48]; // for people: "Q4_1", "4 bit, group 64", "F16"
+  int n_layers, d_model, d_ffn, n_heads, n_kv_heads, head_dim, n_vocab;
+  int max_positions; // the context that the model was made for
+  float norm_eps, rope_theta;
+  int n_rot; // rotary dimensions of a head
+  pn_rope_order rope_order;
+  float rope_scale; // multiplies q and k in the rotary dimensions (LongRoPE), else 1
+  int window;       // sliding window of attention in tokens, 0: none
+  bool tied_head;   // the output head is the embedding
+} pn_model_config;
+
+typedef struct pn_model pn_model;
+
+// Read and check the configuration only (for `inspect`): no weight is touched. Errors name file, key, expected, found.
+bool pn_model_read_config(pn_files *files, pn_model_config *out, pn_error *e);
+
+// Every tensor that the family needs must be there with the right shape and a type that the backend takes. The files
+// must outlive the model, and the backend too.
+pn_model *pn_model_open(pn_files *files, pn_backend *b, pn_error *e);
+void pn_model_close(pn_model *m);
+const pn_model_config *pn_model_config_of(const pn_model *m);
+uint64_t pn_model_weight_bytes(
+    const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
+pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_dtype dtype, int page_tokens, int n_pages);
+
+// Called after each op of a forward with its result ([n_rows][stride], width values a row, backend memory): `op` is
+// "embed", "attn_norm", "q", "attention", ... and layer -1 outside layers. Return false to stop the forward there.
+typedef struct pn_forward_trace {
+  bool (*after)(void *ctx, const char *op, int layer, const float *x, int64_t stride, int n_rows, int width);
+  void *ctx;
+} pn_forward_trace;
+
+// Make room for steps of up to max_rows rows with up to max_logits rows of logits; forward allocates nothing.
+bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
+uint64_t pn_model_scratch_bytes(const pn_model *m);
+
+// One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host, [n_logits]
+// [n_vocab]) are those after row logit_rows[k]. `trace` may be NULL.
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
+                      float *logits, const pn_forward_trace *trace, pn_error *e);
+
+#endif
