@@ -1,0 +1,178 @@
+#include "engine/generation.h"
+
+#include "base/clock.h"
+#include "base/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A record of the outbox: this, then the text.
+typedef struct record {
+  pn_event_kind kind;
+  int n_prompt_done, n_output;
+} record;
+
+static bool copy_stops(pn_gen *gen, const pn_request *r) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < r->n_stops; i++) bytes += r->stops[i].n;
+  gen->stops = calloc(r->n_stops + 1, sizeof *gen->stops);
+  gen->stop_text = malloc(bytes + 1);
+  if (!gen->stops || !gen->stop_text) return false;
+  char *at = gen->stop_text;
+  for (size_t i = 0; i < r->n_stops; i++) {
+    memcpy(at, r->stops[i].p, r->stops[i].n);
+    gen->stops[i] = (pn_str){at, r->stops[i].n};
+    at += r->stops[i].n;
+  }
+  gen->n_stops = r->n_stops;
+  return true;
+}
+
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, pn_error *e) {
+  pn_gen *gen = calloc(1, sizeof *gen);
+  if (!gen) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a request"), NULL;
+  atomic_init(&gen->refs, 2);
+  pthread_mutex_init(&gen->notify_lock, NULL);
+  snprintf(gen->id, sizeof gen->id, "%s", r->id ? r->id : "");
+  int64_t cap = (int64_t)r->n_tokens + r->max_tokens;
+  gen->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
+  gen->tokens = malloc((size_t)gen->cap_tokens * sizeof *gen->tokens);
+  gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
+  if (!gen->tokens || !gen->outbox || !copy_stops(gen, r)) {
+    pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
+    atomic_store(&gen->refs, 1);
+    generation_unref(gen);
+    return NULL;
+  }
+  memcpy(gen->tokens, r->tokens, r->n_tokens * sizeof *gen->tokens);
+  gen->n_prompt = gen->n_tokens = (int)r->n_tokens;
+  gen->max_tokens = r->max_tokens;
+  gen->sampling = r->sampling;
+  gen->ignore_end = r->ignore_end;
+  gen->notify = r->notify;
+  gen->notify_ctx = r->notify_ctx;
+  pn_rng_seed(&gen->rng, r->sampling.seed);
+  gen->detok.t = t;
+  gen->stop = (stop_matcher){.stops = gen->stops, .n_stops = gen->n_stops};
+  gen->submit_us = pn_now_us();
+  return gen;
+}
+
+void generation_unref(pn_gen *gen) {
+  if (atomic_fetch_sub(&gen->refs, 1) != 1) return;
+  pthread_mutex_destroy(&gen->notify_lock);
+  pn_spsc_free(gen->outbox);
+  stop_fini(&gen->stop);
+  pn_buf_fini(&gen->piece);
+  pn_buf_fini(&gen->text);
+  free(gen->stop_text);
+  free(gen->stops);
+  free(gen->tokens);
+  free(gen);
+}
+
+static void tell(pn_gen *gen) {
+  pthread_mutex_lock(&gen->notify_lock);
+  if (gen->notify) gen->notify(gen->notify_ctx);
+  pthread_mutex_unlock(&gen->notify_lock);
+}
+
+static bool post(pn_gen *gen, pn_event_kind kind, pn_str text) {
+  char bytes[sizeof(record) + PN_EVENT_TEXT_MAX];
+  record head = {kind, gen->n_computed < gen->n_prompt ? gen->n_computed : gen->n_prompt,
+                 generation_n_output(gen)};
+  memcpy(bytes, &head, sizeof head);
+  if (text.n) memcpy(bytes + sizeof head, text.p, text.n);
+  return pn_spsc_push(gen->outbox, bytes, sizeof head + text.n);
+}
+
+void generation_prefilled(pn_gen *gen) {
+  if (post(gen, PN_EVENT_PREFILL, (pn_str){0})) tell(gen);
+}
+
+// Post gen->text in pieces of whole characters and clear it.
+static void post_text(pn_gen *gen) {
+  pn_str rest = pn_buf_view(&gen->text);
+  while (rest.n) {
+    pn_str part = {rest.p, rest.n < PN_EVENT_TEXT_MAX ? rest.n : PN_EVENT_TEXT_MAX};
+    if (part.n < rest.n) part.n = pn_utf8_complete(part);
+    if (!post(gen, PN_EVENT_TEXT, part)) gen->slow_reader = true;
+    rest = (pn_str){rest.p + part.n, rest.n - part.n};
+  }
+  if (gen->text.n) tell(gen);
+  pn_buf_clear(&gen->text);
+}
+
+bool generation_take(pn_gen *gen, int32_t id, bool is_end, int *stop) {
+  gen->tokens[gen->n_tokens++] = id;
+  if (gen->first_us == 0) gen->first_us = pn_now_us();
+  if (is_end) return false;
+  pn_buf_clear(&gen->piece);
+  pn_detokenizer_add(&gen->detok, id, &gen->piece);
+  *stop = stop_feed(&gen->stop, pn_buf_view(&gen->piece), &gen->text);
+  post_text(gen);
+  return *stop >= 0;
+}
+
+static void flush_text(pn_gen *gen, pn_stop_reason *why, int *stop_index) {
+  pn_buf_clear(&gen->piece);
+  pn_detokenizer_flush(&gen->detok, &gen->piece);
+  int stop = stop_feed(&gen->stop, pn_buf_view(&gen->piece), &gen->text);
+  if (stop >= 0)
+    *why = PN_STOP_STRING, *stop_index = stop;
+  else
+    stop_flush(&gen->stop, &gen->text);
+  post_text(gen);
+}
+
+void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error) {
+  static const pn_error slow = {PN_ERR_LIMIT,
+                                "the client reads too slowly: the text that waits for it is over 64 KiB"};
+  static const pn_error no_memory = {PN_ERR_NOMEM, "out of memory for the text of an answer"};
+  if (!error && why != PN_STOP_STRING) flush_text(gen, &why, &stop_index);
+  if (!error && gen->slow_reader) error = &slow;
+  if (!error && (gen->piece.oom || gen->text.oom || gen->stop.held.oom)) error = &no_memory;
+  uint64_t now = pn_now_us(), start = gen->start_us ? gen->start_us : now,
+           first = gen->first_us ? gen->first_us : now;
+  gen->final = (pn_event){.kind = error ? PN_EVENT_FAILED : PN_EVENT_DONE,
+                          .n_prompt_done = gen->n_computed < gen->n_prompt ? gen->n_computed : gen->n_prompt,
+                          .n_output = generation_n_output(gen),
+                          .stop = why,
+                          .stop_index = stop_index,
+                          .queue_us = start - gen->submit_us,
+                          .prefill_us = first - start,
+                          .decode_us = now - first};
+  if (error) gen->final.error = *error;
+  atomic_store_explicit(&gen->ended, true, memory_order_release);
+  tell(gen);
+}
+
+bool pn_gen_next(pn_gen *gen, pn_event *out) {
+  bool ended =
+      atomic_load_explicit(&gen->ended, memory_order_acquire); // before the outbox: nothing is posted after
+  char bytes[sizeof(record) + PN_EVENT_TEXT_MAX];
+  size_t n = pn_spsc_pop(gen->outbox, bytes, sizeof bytes);
+  if (n != SIZE_MAX) {
+    record head;
+    memcpy(&head, bytes, sizeof head);
+    *out = (pn_event){.kind = head.kind, .n_prompt_done = head.n_prompt_done, .n_output = head.n_output};
+    out->n_text = n - sizeof head;
+    memcpy(out->text, bytes + sizeof head, out->n_text);
+    return true;
+  }
+  if (!ended || gen->final_taken) return false;
+  gen->final_taken = true;
+  *out = gen->final;
+  return true;
+}
+
+void pn_gen_cancel(pn_gen *gen) { atomic_store(&gen->cancelled, true); }
+
+void pn_gen_release(pn_gen *gen) {
+  pn_gen_cancel(gen);
+  pthread_mutex_lock(&gen->notify_lock);
+  gen->notify = NULL;
+  pthread_mutex_unlock(&gen->notify_lock);
+  generation_unref(gen);
+}

@@ -1,0 +1,182 @@
+// config.json of a model folder.
+#include "model/model_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char where[] = "config.json";
+
+// An integer member. `required` false leaves *out alone when it is missing or null.
+static bool get_int(const pn_json *o, const char *key, bool required, int *out, pn_error *e) {
+  const pn_json *v = pn_json_get(o, key);
+  pn_json_type t = pn_json_type_of(v);
+  if (!required && (t == PN_JSON_MISSING || t == PN_JSON_NULL)) return true;
+  if (t == PN_JSON_MISSING) return pn_fail(e, PN_ERR_CORRUPT, "%s: key \"%s\" is missing", where, key);
+  if (t != PN_JSON_INT)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected an integer, found %s", where, key,
+                   pn_json_type_name(t));
+  int64_t n = pn_json_int(v);
+  if (n < 0 || n > INT32_MAX)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected 0 to %d, found %lld", where, key, INT32_MAX,
+                   (long long)n);
+  *out = (int)n;
+  return true;
+}
+
+static bool get_num(const pn_json *o, const char *key, bool required, double *out, pn_error *e) {
+  const pn_json *v = pn_json_get(o, key);
+  pn_json_type t = pn_json_type_of(v);
+  if (!required && (t == PN_JSON_MISSING || t == PN_JSON_NULL)) return true;
+  if (!pn_json_is_number(v))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected a number, found %s", where, key,
+                   pn_json_type_name(t));
+  *out = pn_json_num(v);
+  return true;
+}
+
+static bool long_factors(model_spec *s, const pn_json *scaling, double original, pn_error *e) {
+  const pn_json *list = pn_json_get(scaling, "long_factor");
+  size_t want = (size_t)s->c.n_rot / 2;
+  if (!pn_json_is(list, PN_JSON_ARRAY) || pn_json_len(list) != want)
+    return pn_fail(e, PN_ERR_CORRUPT,
+                   "%s: rope_scaling.long_factor: expected an array of %zu numbers, found %s of %zu", where,
+                   want, pn_json_type_name(pn_json_type_of(list)), pn_json_len(list));
+  double factors[MODEL_MAX_ROT / 2];
+  for (size_t i = 0; i < want; i++) {
+    const pn_json *v = pn_json_at(list, i);
+    factors[i] = pn_json_num(v);
+    if (!pn_json_is_number(v) || factors[i] <= 0)
+      return pn_fail(e, PN_ERR_CORRUPT,
+                     "%s: rope_scaling.long_factor[%zu]: expected a number over 0, found %g", where, i,
+                     factors[i]);
+  }
+  if (original < 2)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: original_max_position_embeddings: expected 2 or more, found %g",
+                   where, original);
+  rope_long(s, factors, original, 0);
+  return true;
+}
+
+// rope_scaling (older files) or rope_parameters (newer), of the types that the family knows.
+static bool read_rope(model_spec *s, const pn_json *cfg, pn_error *e) {
+  const pn_json *r = pn_json_get(cfg, "rope_scaling");
+  if (!pn_json_is(r, PN_JSON_OBJECT)) r = pn_json_get(cfg, "rope_parameters");
+  const pn_json *type_value = pn_json_get(r, "rope_type");
+  if (!type_value) type_value = pn_json_get(r, "type");
+  pn_str type = pn_json_str(type_value);
+  double factor = 1, original = 0;
+  if (!get_num(r, "factor", false, &factor, e)) return false;
+  if (!get_num(cfg, "original_max_position_embeddings", false, &original, e)) return false;
+  if (original == 0 && !get_num(r, "original_max_position_embeddings", false, &original, e)) return false;
+  if (factor <= 0)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: rope_scaling.factor: expected over 0, found %g", where, factor);
+
+  if (type.n == 0 || pn_str_is(type, "default")) return rope_plain(s, 1), true;
+  if (pn_str_is(type, "linear")) return rope_plain(s, factor), true;
+  if (pn_str_is(type, "llama3")) {
+    double low = 1, high = 4;
+    if (!get_num(r, "low_freq_factor", false, &low, e) || !get_num(r, "high_freq_factor", false, &high, e))
+      return false;
+    if (original == 0) original = 8192;
+    if (!(low > 0 && high > low && original > 0))
+      return pn_fail(e, PN_ERR_CORRUPT,
+                     "%s: rope_scaling: expected 0 < low_freq_factor < high_freq_factor, found %g, %g", where,
+                     low, high);
+    rope_llama3(s, factor, low, high, original);
+    return true;
+  }
+  if (s->arch->long_rope && (pn_str_is(type, "longrope") || pn_str_is(type, "su")))
+    return long_factors(s, r, original ? original : 4096, e);
+  return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: rope_scaling of type \"%.*s\" is not supported for %s", where,
+                 (int)type.n, type.p, s->arch->family);
+}
+
+static bool read_theta(model_spec *s, const pn_json *cfg, pn_error *e) {
+  double theta = 10000, eps = 1e-5, partial = 1;
+  if (!get_num(pn_json_get(cfg, "rope_parameters"), "rope_theta", false, &theta, e)) return false;
+  if (!get_num(cfg, "rope_theta", false, &theta, e)) return false;
+  if (!get_num(cfg, "rms_norm_eps", false, &eps, e)) return false;
+  if (!get_num(cfg, "partial_rotary_factor", false, &partial, e)) return false;
+  if (!(partial > 0 && partial <= 1))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: partial_rotary_factor: expected over 0 to 1, found %g", where,
+                   partial);
+  s->c.rope_theta = (float)theta;
+  s->c.norm_eps = (float)eps;
+  s->c.n_rot = (int)(s->c.head_dim * partial);
+  if (s->c.n_rot < 2 || s->c.n_rot > MODEL_MAX_ROT)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary dimensions: expected 2 to %d, found %d", where,
+                   MODEL_MAX_ROT, s->c.n_rot);
+  s->c.rope_order = pn_json_true(pn_json_get(cfg, "rope_traditional")) ? PN_ROPE_INTERLEAVED : PN_ROPE_HALF;
+  return true;
+}
+
+// What we would compute wrongly if we ignored it.
+static bool refuse_unknown(const pn_json *cfg, pn_error *e) {
+  static const char *const biases[] = {"attention_bias", "mlp_bias", "qkv_bias"};
+  for (size_t i = 0; i < sizeof biases / sizeof biases[0]; i++)
+    if (pn_json_true(pn_json_get(cfg, biases[i])))
+      return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: %s: models with biases are not supported", where, biases[i]);
+  pn_str act = pn_json_str(pn_json_get(cfg, "hidden_act"));
+  if (act.n && !pn_str_is(act, "silu") && !pn_str_is(act, "swish"))
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: hidden_act: expected \"silu\", found \"%.*s\"", where,
+                   (int)act.n, act.p);
+  const pn_json *q = pn_json_get(cfg, "quantization");
+  pn_str mode = pn_json_str(pn_json_get(q, "mode"));
+  if (mode.n && !pn_str_is(mode, "affine"))
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: quantization.mode: expected \"affine\", found \"%.*s\"", where,
+                   (int)mode.n, mode.p);
+  return true;
+}
+
+static void describe_quantization(model_spec *s, const pn_json *cfg) {
+  const pn_json *q = pn_json_get(cfg, "quantization");
+  int bits = (int)pn_json_int(pn_json_get(q, "bits")), group = (int)pn_json_int(pn_json_get(q, "group_size"));
+  pn_str dtype = pn_json_str(pn_json_get(cfg, "torch_dtype"));
+  if (!dtype.n) dtype = pn_json_str(pn_json_get(cfg, "dtype"));
+  if (bits)
+    snprintf(s->c.quantization, sizeof s->c.quantization, "MLX %d bit, group %d", bits, group);
+  else if (dtype.n && dtype.n < 32)
+    snprintf(s->c.quantization, sizeof s->c.quantization, "%.*s", (int)dtype.n, dtype.p);
+  else
+    snprintf(s->c.quantization, sizeof s->c.quantization, "not quantised");
+}
+
+bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
+  const pn_json *cfg;
+  if (!pn_files_json(files, where, &cfg, e)) return false;
+  if (!pn_json_is(cfg, PN_JSON_OBJECT))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: expected an object, found %s", where,
+                   pn_json_type_name(pn_json_type_of(cfg)));
+  pn_str type = pn_json_str(pn_json_get(cfg, "model_type"));
+  s->arch = registry_by_json_type(type);
+  if (!s->arch)
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%.*s\"", where,
+                   registry_known(), (int)type.n, type.n ? type.p : "");
+  pn_model_config *c = &s->c;
+  snprintf(c->family, sizeof c->family, "%.*s", (int)type.n, type.p);
+  if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||
+      !get_int(cfg, "hidden_size", true, &c->d_model, e) ||
+      !get_int(cfg, "intermediate_size", true, &c->d_ffn, e) ||
+      !get_int(cfg, "num_attention_heads", true, &c->n_heads, e) ||
+      !get_int(cfg, "vocab_size", true, &c->n_vocab, e))
+    return false;
+  if (c->n_heads < 1)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: num_attention_heads: expected 1 or more, found 0", where);
+  c->n_kv_heads = c->n_heads;
+  c->head_dim = c->d_model / c->n_heads;
+  c->max_positions = 2048;
+  if (!get_int(cfg, "num_key_value_heads", false, &c->n_kv_heads, e) ||
+      !get_int(cfg, "head_dim", false, &c->head_dim, e) ||
+      !get_int(cfg, "max_position_embeddings", false, &c->max_positions, e) ||
+      !get_int(cfg, "sliding_window", false, &c->window, e))
+    return false;
+  if (c->max_positions < 1)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: max_position_embeddings: expected 1 or more, found 0", where);
+  if (c->window >= c->max_positions) c->window = 0;
+  const pn_json *tied = pn_json_get(cfg, "tie_word_embeddings");
+  c->tied_head = pn_json_is(tied, PN_JSON_BOOL)
+                     ? pn_json_true(tied)
+                     : !pn_tensors_find(pn_files_tensors(files), PN_STR("lm_head.weight"));
+  describe_quantization(s, cfg);
+  return refuse_unknown(cfg, e) && read_theta(s, cfg, e) && read_rope(s, cfg, e) && config_check(s, where, e);
+}

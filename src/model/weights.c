@@ -1,0 +1,253 @@
+// The tensors of a model: found by the family's names, checked in shape and type, taken into use on the backend.
+#include "model/model_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct loader {
+  pn_model *m;
+  pn_files *files;
+  const pn_tensors *tensors;
+  const pn_json *quantization; // MLX folders: config.json's object, else NULL
+  bool gguf;
+  pn_error *e;
+} loader;
+
+static void path_of(const loader *l, model_role role, int layer, char out[160]) {
+  const model_arch *a = l->m->spec.arch;
+  const char *name = l->gguf ? a->names[role].gguf : a->names[role].mlx;
+  const char *at = strstr(name, "%d");
+  if (at)
+    snprintf(out, 160, "%.*s%d%s", (int)(at - name), name, layer, at + 2);
+  else
+    snprintf(out, 160, "%s", name);
+}
+
+static const pn_tensor *find(const loader *l, const char *path, const char *suffix) {
+  char name[192];
+  int n = snprintf(name, sizeof name, "%s.%s", path, suffix);
+  return pn_tensors_find(l->tensors, (pn_str){name, (size_t)n});
+}
+
+static const char *shape_text(const pn_tensor *t, char out[96]) {
+  int n = 0;
+  out[0] = '\0';
+  for (int i = 0; i < t->n_dims; i++)
+    n += snprintf(out + n, 96 - (size_t)n, "%s%llu", i ? ", " : "", (unsigned long long)t->shape[i]);
+  return out;
+}
+
+static bool wrong_shape(const loader *l, const char *path, const pn_tensor *t, const char *expected) {
+  char found[96];
+  return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: expected %s, found %s [%s]", path, expected,
+                 t->type_name, shape_text(t, found));
+}
+
+// Kernels read whole elements: the file must hold them at their natural alignment.
+static bool aligned(const loader *l, const char *path, const pn_tensor *t) {
+  size_t unit = t->dtype == PN_F32 || t->dtype == PN_U32 ? 4 : 2;
+  if ((uintptr_t)t->data % unit == 0) return true;
+  return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: its data is not aligned to %zu bytes", path,
+                 unit);
+}
+
+static float *load_norm(loader *l, model_role role, int layer) {
+  char path[160], want[64];
+  int width = l->m->spec.c.d_model;
+  path_of(l, role, layer, path);
+  const pn_tensor *t = find(l, path, "weight");
+  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
+  snprintf(want, sizeof want, "F32, F16 or BF16 [%d]", width);
+  bool plain = t->dtype == PN_F32 || t->dtype == PN_F16 || t->dtype == PN_BF16;
+  if (!plain || t->n_dims != 1 || t->shape[0] != (uint64_t)width) return wrong_shape(l, path, t, want), NULL;
+  pn_backend *b = l->m->b;
+  float *host = malloc((size_t)width * 4), *w = b->ops->alloc(b, (size_t)width * 4);
+  if (host && w) {
+    pn_floats_to_f32(t->dtype, t->data, host, (size_t)width);
+    b->ops->upload(b, w, host, (size_t)width * 4);
+  } else {
+    pn_fail(l->e, PN_ERR_NOMEM, "out of memory for tensor %s.weight", path);
+    if (w) b->ops->release(b, w);
+    w = NULL;
+  }
+  free(host);
+  return w;
+}
+
+// What config.json says of a path: an override for it, else the whole model's entry. NULL when it says nothing.
+static const pn_json *quantization_of(const loader *l, const char *path) {
+  const pn_json *own = pn_json_get(l->quantization, path);
+  return own ? own : l->quantization;
+}
+
+static bool check_affine_config(const loader *l, const char *path, const pn_matrix *m) {
+  const pn_json *q = quantization_of(l, path);
+  if (pn_json_is(q, PN_JSON_BOOL) && !pn_json_true(q))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: config.json says that it is not quantised", path);
+  pn_str mode = pn_json_str(pn_json_get(q, "mode"));
+  if (mode.n && !pn_str_is(mode, "affine"))
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s: quantization mode \"%.*s\" is not supported", path,
+                   (int)mode.n, mode.p);
+  const pn_json *bits = pn_json_get(q, "bits"), *group = pn_json_get(q, "group_size");
+  if (bits && pn_json_int(bits) != m->bits)
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: config.json says %lld bits, its shape says %d",
+                   path, (long long)pn_json_int(bits), m->bits);
+  if (group && pn_json_int(group) != m->group)
+    return pn_fail(l->e, PN_ERR_CORRUPT,
+                   "tensor %s.scales: config.json says groups of %lld, its shape says %d", path,
+                   (long long)pn_json_int(group), m->group);
+  return true;
+}
+
+// weight u32 [rows, cols * bits / 32], scales and biases [rows, cols / group]: bits and group follow from the shapes.
+static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
+                          int64_t rows, int64_t cols, pn_matrix *out) {
+  char want[96];
+  const pn_tensor *biases = find(l, path, "biases");
+  if (!biases) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases is missing", path);
+  uint64_t n_rows = (uint64_t)rows, n_cols = (uint64_t)cols;
+  snprintf(want, sizeof want, "U32 [%lld, %lld * bits / 32]", (long long)rows, (long long)cols);
+  if (t->dtype != PN_U32 || t->n_dims != 2 || t->shape[0] != n_rows || t->shape[1] * 32 % n_cols ||
+      t->shape[1] == 0 || t->shape[1] > n_cols)
+    return wrong_shape(l, path, t, want);
+  bool scale_type = scales->dtype == PN_F16 || scales->dtype == PN_BF16 || scales->dtype == PN_F32;
+  if (!scale_type || scales->n_dims != 2 || scales->shape[0] != n_rows || scales->shape[1] == 0 ||
+      n_cols % scales->shape[1])
+    return pn_fail(l->e, PN_ERR_CORRUPT,
+                   "tensor %s.scales: expected F16, BF16 or F32 [%lld, %lld / group], found %s", path,
+                   (long long)rows, (long long)cols, scales->type_name);
+  if (biases->dtype != scales->dtype || biases->n_dims != 2 || biases->shape[0] != scales->shape[0] ||
+      biases->shape[1] != scales->shape[1])
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases: expected the type and shape of %s.scales", path,
+                   path);
+  *out = (pn_matrix){.kind = PN_MATRIX_AFFINE,
+                     .rows = rows,
+                     .cols = cols,
+                     .data = t->data,
+                     .row_bytes = (size_t)t->shape[1] * 4,
+                     .scales = scales->data,
+                     .biases = biases->data,
+                     .scale_dtype = scales->dtype,
+                     .bits = (int)(t->shape[1] * 32 / n_cols),
+                     .group = (int)(n_cols / scales->shape[1])};
+  return aligned(l, path, t) && aligned(l, path, scales) && aligned(l, path, biases) &&
+         check_affine_config(l, path, out);
+}
+
+static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, int64_t rows, int64_t cols,
+                         pn_matrix *out) {
+  char want[96];
+  snprintf(want, sizeof want, "[%lld, %lld]", (long long)rows, (long long)cols);
+  if (t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
+    return wrong_shape(l, path, t, want);
+  *out = (pn_matrix){.rows = rows, .cols = cols, .data = t->data};
+  switch (t->dtype) {
+  case PN_F32: out->kind = PN_MATRIX_F32; break;
+  case PN_F16: out->kind = PN_MATRIX_F16; break;
+  case PN_BF16: out->kind = PN_MATRIX_BF16; break;
+  case PN_Q4_0: out->kind = PN_MATRIX_Q4_0; break;
+  case PN_Q4_1: out->kind = PN_MATRIX_Q4_1; break;
+  case PN_Q8_0: out->kind = PN_MATRIX_Q8_0; break;
+  default:
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED,
+                   "tensor %s.weight: type %s is not supported (supported: F32, F16, BF16, Q4_0, Q4_1, Q8_0)",
+                   path, t->type_name);
+  }
+  uint64_t row_bytes;
+  if (!pn_dtype_bytes(t->dtype, (uint64_t)cols, &row_bytes))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: rows of %lld are not whole %s blocks", path,
+                   (long long)cols, t->type_name);
+  out->row_bytes = (size_t)row_bytes;
+  return aligned(l, path, t);
+}
+
+static uint64_t matrix_bytes(const pn_matrix *m) {
+  uint64_t n = (uint64_t)m->rows * m->row_bytes;
+  if (m->kind == PN_MATRIX_AFFINE)
+    n += (uint64_t)(m->rows * (m->cols / m->group)) * 2 * pn_dtype_block_bytes(m->scale_dtype);
+  return n;
+}
+
+static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t rows, int64_t cols,
+                              bool streamed) {
+  char path[160];
+  path_of(l, role, layer, path);
+  const pn_tensor *t = find(l, path, "weight"), *scales = l->gguf ? NULL : find(l, path, "scales");
+  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
+  if (find(l, path, "bias"))
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.bias: biases are not supported", path), NULL;
+  pn_matrix m;
+  bool ok =
+      scales ? affine_matrix(l, path, t, scales, rows, cols, &m) : plain_matrix(l, path, t, rows, cols, &m);
+  if (!ok) return NULL;
+  pn_weight *w = l->m->b->ops->weight_open(l->m->b, &m, l->e);
+  if (!w) return pn_fail_in(l->e, "tensor %s.weight", path), NULL;
+  if (streamed) l->m->weight_bytes += matrix_bytes(&m);
+  return w;
+}
+
+static bool load_layer(loader *l, int i) {
+  const pn_model_config *c = &l->m->spec.c;
+  const model_arch *a = l->m->spec.arch;
+  int64_t d = c->d_model, q = (int64_t)c->n_heads * c->head_dim, kv = (int64_t)c->n_kv_heads * c->head_dim,
+          f = c->d_ffn;
+  const struct {
+    model_role role;
+    int64_t rows, cols;
+  } want[] = {{ROLE_Q, q, d},   {ROLE_K, kv, d},   {ROLE_V, kv, d}, {ROLE_QKV, q + 2 * kv, d},
+              {ROLE_O, d, q},   {ROLE_GATE, f, d}, {ROLE_UP, f, d}, {ROLE_GATE_UP, 2 * f, d},
+              {ROLE_DOWN, d, f}};
+  model_layer *layer = &l->m->layers[i];
+  layer->attn_norm = load_norm(l, ROLE_ATTN_NORM, i);
+  if (!layer->attn_norm) return false;
+  layer->ffn_norm = load_norm(l, ROLE_FFN_NORM, i);
+  if (!layer->ffn_norm) return false;
+  for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
+    model_role role = want[k].role;
+    if (!a->names[role].mlx) continue;
+    layer->w[role] = load_matrix(l, role, i, want[k].rows, want[k].cols, true);
+    if (!layer->w[role]) return false;
+  }
+  return true;
+}
+
+bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
+  const pn_model_config *c = &m->spec.c;
+  loader l = {.m = m,
+              .files = files,
+              .tensors = pn_files_tensors(files),
+              .gguf = pn_files_gguf(files) != NULL,
+              .e = e};
+  if (!l.gguf) {
+    const pn_json *config;
+    if (!pn_files_json(files, "config.json", &config, e)) return false;
+    l.quantization = pn_json_get(config, "quantization");
+  }
+  m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
+  if (!m->layers) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
+  m->embed = load_matrix(&l, ROLE_EMBED, 0, c->n_vocab, c->d_model, c->tied_head);
+  if (!m->embed) return false;
+  m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, c->n_vocab, c->d_model, true);
+  if (!m->head) return false;
+  m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0);
+  if (!m->final_norm) return false;
+  for (int i = 0; i < c->n_layers; i++)
+    if (!load_layer(&l, i)) return false;
+  return true;
+}
+
+void weights_close(pn_model *m) {
+  const pn_backend_ops *ops = m->b->ops;
+  for (int i = 0; m->layers && i < m->spec.c.n_layers; i++) {
+    model_layer *layer = &m->layers[i];
+    for (int r = 0; r < N_ROLES; r++)
+      if (layer->w[r]) ops->weight_close(m->b, layer->w[r]);
+    if (layer->attn_norm) ops->release(m->b, layer->attn_norm);
+    if (layer->ffn_norm) ops->release(m->b, layer->ffn_norm);
+  }
+  if (m->final_norm) ops->release(m->b, m->final_norm);
+  if (m->head && m->head != m->embed) ops->weight_close(m->b, m->head);
+  if (m->embed) ops->weight_close(m->b, m->embed);
+  free(m->layers);
+}
