@@ -1,0 +1,139 @@
+"""Logits of `pensieve logits` against mlx-lm in float32, over random folders made from a seed and over the default
+model, and perplexity against the same reference."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+import make_model
+import reference
+
+FOLDERS = [
+    # family, shape, bits, group, dtype
+    ("llama", "tiny", 4, 64, "float16"),
+    ("llama", "tiny", 4, 32, "bfloat16"),
+    ("llama", "tiny", 2, 64, "float16"),
+    ("llama", "tiny", 3, 64, "bfloat16"),
+    ("llama", "tiny", 5, 32, "float16"),
+    ("llama", "tiny", 8, 128, "float16"),
+    ("llama", "tiny", 0, 0, "float32"),
+    ("llama", "tiny", 0, 0, "bfloat16"),
+    ("llama", "odd", 4, 64, "float16"),
+    ("llama", "odd", 6, 32, "bfloat16"),
+    ("phi3", "tiny", 4, 64, "float16"),
+    ("phi3", "tiny", 4, 128, "bfloat16"),
+    ("phi3", "tiny", 0, 0, "float16"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {}
+
+    def get(spec):
+        if spec not in made:
+            family, shape, bits, group, dtype = spec
+            overrides = {"model.layers.1.mlp.down_proj": {"bits": 8, "group_size": 64},
+                         "model.layers.0.self_attn.o_proj": False} if spec == FOLDERS[0] else None
+            path = tmp_path_factory.mktemp("folders") / "-".join(map(str, spec))
+            made[spec] = make_model.make(path, family, shape, bits, group, dtype, seed=len(made) + 1, overrides=overrides)
+        return made[spec]
+
+    return get
+
+
+def run_logits(pensieve, model, ids, tmp_path, backend, *flags):
+    out = tmp_path / "logits.npy"
+    (tmp_path / "ids.txt").write_text(",".join(map(str, ids)))
+    subprocess.run([pensieve, "logits", "--model", str(model), "--ids-file", str(tmp_path / "ids.txt"), "--out", str(out),
+                    "--backend", backend, *flags], check=True, capture_output=True, timeout=600)
+    return np.load(out)
+
+
+def ids_for(n, vocab, seed):
+    return np.random.default_rng(seed).integers(0, vocab, n).tolist()
+
+
+@pytest.mark.parametrize("spec", FOLDERS, ids=lambda s: "-".join(map(str, s)))
+def test_ref_agrees_with_mlx_lm(pensieve, folders, tmp_path, spec):
+    model, cfg = reference.folder_model(folders(spec))
+    ids = ids_for(90, cfg["vocab_size"], 7)
+    want = reference.logits(model, ids)
+    got = run_logits(pensieve, folders(spec), ids, tmp_path, "ref")
+    assert got.shape == want.shape and got.dtype == np.float32
+    assert np.abs(got - want).max() <= 1e-3 * want.std()
+
+
+@pytest.mark.parametrize("spec", FOLDERS, ids=lambda s: "-".join(map(str, s)))
+def test_cpu_is_as_near_as_int8_activations_allow(pensieve, folders, tmp_path, spec):
+    model, cfg = reference.folder_model(folders(spec))
+    ids = ids_for(90, cfg["vocab_size"], 8)
+    want = reference.logits(model, ids)
+    rounded = reference.logits(reference.round_activations(model, 64), ids)
+    got = run_logits(pensieve, folders(spec), ids, tmp_path, "cpu")
+    rms = lambda a: float(np.sqrt(np.mean((a - want) ** 2)))
+    assert rms(got) <= 2 * rms(rounded) + 1e-4 * want.std()
+
+
+def test_long_positions_of_longrope(pensieve, folders, tmp_path):
+    """Phi-3's long factors at every position: past the original context too."""
+    spec = FOLDERS[10]
+    model, cfg = reference.folder_model(folders(spec))
+    ids = ids_for(4200, cfg["vocab_size"], 9)
+    want = reference.logits(model, ids)[-40:]
+    got = run_logits(pensieve, folders(spec), ids, tmp_path, "ref")[-40:]
+    assert np.abs(got - want).max() <= 3e-3 * want.std()
+
+
+def test_default_model_logits(pensieve, default_model, tmp_path):
+    model, cfg = reference.gguf_model(default_model)
+    ids = ids_for(48, cfg["vocab_size"], 10)
+    want = reference.logits(model, ids)
+    got = run_logits(pensieve, default_model, ids, tmp_path, "ref")
+    assert np.abs(got - want).max() <= 1e-3 * want.std()
+
+
+PROMPTS = ["What is the capital of France?", "Write a haiku about the sea.", "Explain what a hash table is.",
+           "List three prime numbers.", "Who wrote Romeo and Juliet?", "Translate 'good morning' to Spanish.",
+           "What is 12 times 12?", "Give me a recipe for pancakes.", "Why is the sky blue?", "Write a C function that adds two ints."]
+
+
+def chat_ids(pensieve, model, prompt):
+    messages = {"messages": [{"role": "user", "content": prompt}], "add_generation_prompt": True}
+    run = lambda verb, text, *flags: subprocess.run([pensieve, verb, "--model", str(model), *flags], input=text, check=True,
+                                                    capture_output=True).stdout
+    text = run("template", json.dumps(messages).encode())
+    return json.loads(run("tokens", text, "--special"))["ids"]
+
+
+def test_default_model_greedy_tokens(pensieve, default_model, tmp_path):
+    """Ten prompts, 64 tokens each: every token that the reference chooses is the one that `ref` chooses after the same
+    tokens, and `cpu` differs only where the reference itself sees two nearly equal tokens."""
+    model, _ = reference.gguf_model(default_model)
+    for prompt in PROMPTS:
+        ids = chat_ids(pensieve, default_model, prompt)
+        out, gaps = reference.greedy(model, ids, 64)
+        for backend in ("ref", "cpu"):
+            got = run_logits(pensieve, default_model, ids + out[:-1], tmp_path, backend)[len(ids) - 1:].argmax(axis=1)
+            wrong = [i for i in range(64) if got[i] != out[i]]
+            if backend == "ref":
+                assert not wrong, f"{prompt}: differs at {wrong}"
+            else:
+                assert all(gaps[i] < 0.2 for i in wrong), f"{prompt}: differs at {[(i, gaps[i]) for i in wrong]}"
+
+
+def test_default_model_perplexity(pensieve, default_model, tmp_path, sample_text):
+    """Within 0.5 % of the float32 reference over the same weights, with int8 activations too."""
+    ids = json.loads(subprocess.run([pensieve, "tokens", "--model", str(default_model)], input=sample_text.encode(),
+                                    check=True, capture_output=True).stdout)["ids"]
+    assert len(ids) >= 20000
+    (tmp_path / "text.txt").write_text(sample_text)
+    out = subprocess.run([pensieve, "perplexity", "--model", str(default_model), str(tmp_path / "text.txt"), "--window",
+                          "512"], check=True, capture_output=True, timeout=900).stdout
+    got = json.loads(out)
+    model, _ = reference.gguf_model(default_model)
+    want, n = reference.perplexity(model, ids, 512)
+    assert got["n_tokens"] == n
+    assert abs(got["perplexity"] / want - 1) <= 0.005

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Make a model folder of a known shape with random weights from a seed, through mlx-lm's own model classes.
+
+    tools/make_model.py --family phi3 --shape tiny --bits 4 --group 64 --dtype float16 --seed 1 OUT
+    tools/make_model.py --family phi3 --shape phi3-mini OUT      # 2.1 GB, the shape of Phi-3-mini-128k-instruct
+
+The folder holds config.json, model.safetensors and a small tokenizer with a chat template.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+
+TINY = dict(num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, vocab_size=700, rms_norm_eps=1e-5)
+SHAPES = {
+    ("llama", "tiny"): dict(TINY, hidden_size=256, intermediate_size=384, rope_theta=10000.0,
+                            max_position_embeddings=2048, tie_word_embeddings=True),
+    ("llama", "odd"): dict(TINY, hidden_size=192, head_dim=96, num_attention_heads=6, num_key_value_heads=3,
+                           intermediate_size=320, rope_theta=500000.0, max_position_embeddings=4096,
+                           tie_word_embeddings=False,
+                           rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                             original_max_position_embeddings=512)),
+    ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
+                           max_position_embeddings=131072, original_max_position_embeddings=4096,
+                           tie_word_embeddings=False),
+    ("phi3", "phi3-mini"): dict(num_hidden_layers=32, hidden_size=3072, num_attention_heads=32, num_key_value_heads=32,
+                                intermediate_size=8192, vocab_size=32064, rms_norm_eps=1e-5, rope_theta=10000.0,
+                                max_position_embeddings=131072, original_max_position_embeddings=4096,
+                                tie_word_embeddings=False),
+}
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+
+
+def config_of(family, shape):
+    cfg = dict(SHAPES[family, shape], model_type=family, hidden_act="silu", bos_token_id=1, eos_token_id=2)
+    if family == "phi3":
+        half = cfg["hidden_size"] // cfg["num_attention_heads"] // 2
+        cfg["rope_scaling"] = dict(type="longrope", short_factor=[1.0 + 0.02 * i for i in range(half)],
+                                   long_factor=[1.0 + 1.3 * i for i in range(half)])
+    return cfg
+
+
+def model_of(cfg):
+    """mlx-lm's model for a configuration, with its random initial weights."""
+    import importlib
+
+    module = importlib.import_module(f"mlx_lm.models.{cfg['model_type']}")
+    return module.Model(module.ModelArgs.from_dict(cfg))
+
+
+def randomize(model, dtype, seed):
+    """Weights of a size that keeps activations near one and spreads the logits; norms around one."""
+    mx.random.seed(seed)
+
+    def draw(p):
+        if p.ndim == 1:
+            return (1 + 0.1 * mx.random.normal(p.shape)).astype(dtype)
+        return (mx.random.normal(p.shape) / math.sqrt(p.shape[-1])).astype(dtype)
+
+    model.update(tree_map(draw, model.parameters()))
+
+
+def flip_some_scales(weights, seed):
+    """MLX files hold negative scales (the bias is then the largest edge); make sure that ours do."""
+    keys = sorted(k for k in weights if k.endswith(".scales"))
+    mx.random.seed(seed + 1)
+    for k in keys:
+        s, b = weights[k], weights[k[:-6] + "biases"]
+        flip = mx.random.uniform(shape=s.shape) < 0.3
+        weights[k] = mx.where(flip, -s, s)
+        weights[k[:-6] + "biases"] = mx.where(flip, -b, b)
+
+
+def write_tokenizer(folder, n_vocab):
+    """A byte-fallback BPE with the marks of a chat; every id below n_vocab has a spelling."""
+    marks = ["<|endoftext|>", "<|assistant|>", "<|system|>", "<|user|>", "<|end|>"]
+    vocab = {"<unk>": 0, "<s>": 1, "</s>": 2}
+    for b in range(256):
+        vocab[f"<0x{b:02X}>"] = len(vocab)
+    for c in ["▁"] + [chr(c) for c in range(33, 127)]:
+        vocab[c] = len(vocab)
+    merges = []
+    for a in "▁etaoinshrdlu":
+        for b in "etaoinshrdlu":
+            if len(vocab) + len(marks) < n_vocab:
+                merges.append(f"{a} {b}")
+                vocab[a + b] = len(vocab)
+    while len(vocab) + len(marks) < n_vocab:
+        vocab[f"<filler_{len(vocab)}>"] = len(vocab)
+    added = [dict(id=i, content=t, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
+             for t, i in list(vocab.items())[:3]]
+    added += [dict(id=len(vocab) + i, content=t, single_word=False, lstrip=False, rstrip=True, normalized=False,
+                   special=True) for i, t in enumerate(marks)]
+    tokenizer = dict(
+        version="1.0", truncation=None, padding=None, added_tokens=added,
+        normalizer=dict(type="Sequence", normalizers=[
+            dict(type="Prepend", prepend="▁"), dict(type="Replace", pattern=dict(String=" "), content="▁")]),
+        pre_tokenizer=None, post_processor=None,
+        decoder=dict(type="Sequence", decoders=[
+            dict(type="Replace", pattern=dict(String="▁"), content=" "), dict(type="ByteFallback"),
+            dict(type="Fuse"), dict(type="Strip", content=" ", start=1, stop=0)]),
+        model=dict(type="BPE", dropout=None, unk_token="<unk>", continuing_subword_prefix=None, end_of_word_suffix=None,
+                   fuse_unk=True, byte_fallback=True, ignore_merges=False, vocab=vocab, merges=merges))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(
+        tokenizer_class="LlamaTokenizer", bos_token="<s>", eos_token="<|end|>", unk_token="<unk>",
+        pad_token="<|endoftext|>", add_bos_token=False, chat_template=CHAT_TEMPLATE)))
+
+
+def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1, overrides=None, negative=True):
+    """Write the folder. bits 0: not quantised. overrides: {tensor path: {"bits", "group_size"} or False}."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg = config_of(family, shape)
+    model = model_of(cfg)
+    randomize(model, getattr(mx, dtype), seed)
+    if bits:
+        overrides = overrides or {}
+
+        def choose(path, module):
+            if not hasattr(module, "to_quantized"):
+                return False
+            return overrides.get(path, True)
+
+        nn.quantize(model, group_size=group, bits=bits, class_predicate=choose)
+        cfg["quantization"] = dict(group_size=group, bits=bits, **overrides)
+        cfg["quantization_config"] = cfg["quantization"]
+    weights = dict(tree_flatten(model.parameters()))
+    if bits and negative:
+        flip_some_scales(weights, seed)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    cfg["torch_dtype"] = dtype
+    (folder / "config.json").write_text(json.dumps(cfg, indent=1))
+    write_tokenizer(folder, cfg["vocab_size"])
+    return folder
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out")
+    p.add_argument("--family", default="phi3", choices=["llama", "phi3"])
+    p.add_argument("--shape", default="tiny")
+    p.add_argument("--bits", type=int, default=4)
+    p.add_argument("--group", type=int, default=64)
+    p.add_argument("--dtype", default="float16", choices=["float16", "bfloat16", "float32"])
+    p.add_argument("--seed", type=int, default=1)
+    a = p.parse_args()
+    make(a.out, a.family, a.shape, a.bits, a.group, a.dtype, a.seed, negative=a.shape != "phi3-mini")
+    print(a.out)
+
+
+if __name__ == "__main__":
+    main()
