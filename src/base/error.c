@@ -32,9 +32,13 @@ bool pn_fail_in(pn_error *e, const char *fmt, ...) {
   memcpy(old, e->msg, sizeof old);
   va_list ap;
   va_start(ap, fmt);
-  int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+  vsnprintf(e->msg, sizeof e->msg, fmt, ap);
   va_end(ap);
-  if (n >= 0 && (size_t)n < sizeof e->msg) snprintf(e->msg + n, sizeof e->msg - (size_t)n, ": %s", old);
+  const char *parts[] = {": ", old};
+  size_t n = strlen(e->msg);
+  for (int i = 0; i < 2; i++)
+    for (const char *p = parts[i]; *p && n < sizeof e->msg - 1; p++) e->msg[n++] = *p;
+  e->msg[n] = '\0';
   tidy(e);
   return false;
 }
