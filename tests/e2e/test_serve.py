@@ -1,0 +1,93 @@
+"""Start, limits and end of `pensieve serve`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import anthropic
+import pytest
+
+from conftest import Server, free_port
+
+
+def test_ready_in_half_a_second_and_small(pensieve, default_model, tmp_path):
+    """Start and memory: weights + KV + 64 MB (the target), read from the system."""
+    Server(pensieve, default_model, tmp_path / "warm").stop()
+    s = Server(pensieve, default_model, tmp_path / "log", "--ctx", "2048")
+    try:
+        assert s.ready_s < 2  # the target of 0.5 s is for a quiet machine: docs/SPEED.md holds the measurement
+        body = json.dumps({"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "word " * 1500}]})
+        urllib.request.urlopen(urllib.request.Request(s.url + "/v1/messages", body.encode()), timeout=60).read()
+        kv = 2048 * 2 * 30 * 3 * 64 * 2
+        assert s.rss_kb() * 1024 < os.path.getsize(default_model) + kv + (64 << 20)
+    finally:
+        assert s.stop() == 0
+
+
+def test_sigterm_drains_a_running_stream(pensieve, default_model, tmp_path):
+    s = Server(pensieve, default_model, tmp_path / "log")
+    client = anthropic.Anthropic(base_url=s.url, api_key="x", max_retries=0)
+    started, result = threading.Event(), {}
+
+    def stream():
+        with client.messages.stream(model="m", max_tokens=120, temperature=0,
+                                    messages=[{"role": "user", "content": "Write a story about a fox."}]) as st:
+            for _ in st.text_stream:
+                started.set()
+            result["message"] = st.get_final_message()
+
+    t = threading.Thread(target=stream)
+    t.start()
+    assert started.wait(20)
+    s.process.send_signal(signal.SIGTERM)
+    with pytest.raises(OSError):  # no new work
+        time.sleep(0.2)
+        socket.create_connection(("127.0.0.1", s.port), timeout=2).close()
+    t.join(60)
+    assert result["message"].stop_reason in ("end_turn", "max_tokens")
+    assert s.process.wait(20) == 0
+
+
+def test_a_second_signal_ends_at_once(pensieve, default_model, tmp_path):
+    s = Server(pensieve, default_model, tmp_path / "log")
+    body = json.dumps({"model": "m", "max_tokens": 4000, "stream": True, "messages": [{"role": "user", "content": "Go on for ever."}]}).encode()
+    c = socket.create_connection(("127.0.0.1", s.port))
+    c.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    c.recv(1000)
+    s.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert s.process.poll() is None
+    at = time.monotonic()
+    s.process.send_signal(signal.SIGTERM)
+    s.process.wait(5)
+    assert time.monotonic() - at < 2
+    c.close()
+
+
+def test_a_taken_port_is_one_clear_line(pensieve, default_model, server):
+    r = subprocess.run([pensieve, "serve", "--model", default_model, "--port", str(server.port)], capture_output=True,
+                       text=True, timeout=30)
+    assert r.returncode == 5
+    assert str(server.port) in r.stderr and "in use" in r.stderr
+
+
+def test_an_api_key_is_asked_for(pensieve, default_model, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("secret-key\n")
+    s = Server(pensieve, default_model, tmp_path / "log", "--api-key-file", str(key))
+    try:
+        messages = [{"role": "user", "content": "hi"}]
+        with pytest.raises(anthropic.AuthenticationError):
+            anthropic.Anthropic(base_url=s.url, api_key="wrong", max_retries=0).messages.create(
+                model="m", max_tokens=1, messages=messages)
+        for kind in ({"api_key": "secret-key"}, {"auth_token": "secret-key"}):
+            m = anthropic.Anthropic(base_url=s.url, max_retries=0, **kind).messages.create(
+                model="m", max_tokens=1, messages=messages)
+            assert m.usage.output_tokens == 1
+    finally:
+        s.stop()
