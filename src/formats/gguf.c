@@ -174,15 +174,12 @@ static bool take_shape(reader *r, pn_tensor *t, uint64_t *n_elements) {
                    "%s: tensor \"%.*s\" at offset %zu has %" PRIu32 " dimensions, at most %d exist", r->where,
                    NAME_SHOWN(t->name), at, n, PN_TENSOR_DIMS);
   t->n_dims = (int)n;
-  *n_elements = 1;
-  for (uint32_t i = 0; i < n; i++) {
-    uint64_t *dim = &t->shape[n - 1 - i];
-    if (!take_u64(r, "a tensor's dimension", dim)) return false;
-    if (__builtin_mul_overflow(*n_elements, *dim, n_elements))
-      return pn_fail(r->e, PN_ERR_CORRUPT,
-                     "%s: tensor \"%.*s\" at offset %zu: the number of elements overflows 64 bits", r->where,
-                     NAME_SHOWN(t->name), at);
-  }
+  for (uint32_t i = 0; i < n; i++)
+    if (!take_u64(r, "a tensor's dimension", &t->shape[n - 1 - i])) return false;
+  if (!range_elements(t->shape, t->n_dims, n_elements))
+    return pn_fail(r->e, PN_ERR_CORRUPT,
+                   "%s: tensor \"%.*s\" at offset %zu: the number of elements overflows 64 bits", r->where,
+                   NAME_SHOWN(t->name), at);
   return true;
 }
 

@@ -15,6 +15,19 @@ void range_sort(range *r, size_t n) {
   if (i < n) qsort(r, n, sizeof *r, compare);
 }
 
+bool range_elements(const uint64_t *shape, int n_dims, uint64_t *n_elements) {
+  uint64_t n = 1;
+  bool empty = false;
+  for (int i = 0; i < n_dims; i++) {
+    if (shape[i] == 0)
+      empty = true;
+    else if (__builtin_mul_overflow(n, shape[i], &n))
+      return false;
+  }
+  *n_elements = empty ? 0 : n;
+  return true;
+}
+
 const char *range_hint(pn_str file) {
   if (pn_str_starts(file, PN_STR("version https://git-lfs")))
     return "; it is a Git LFS pointer, not the file itself: run `git lfs pull`";

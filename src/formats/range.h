@@ -14,6 +14,10 @@ typedef struct range {
 
 void range_sort(range *r, size_t n); // by begin, then by end
 
+// Elements of a shape. False when the product of the dimensions that aren't 0 overflows: whatever partial product a
+// reader of the tensor forms, in whatever order, fits too.
+bool range_elements(const uint64_t *shape, int n_dims, uint64_t *n_elements);
+
 static inline uint32_t range_u32(const unsigned char *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }

@@ -70,16 +70,14 @@ static bool read_shape(context *c, const pn_json *v, pn_tensor *t, uint64_t *n_e
                    "%s: tensor \"%.*s\" has %zu dimensions; at most %d are supported", c->where,
                    NAME_SHOWN(t->name), n, PN_TENSOR_DIMS);
   t->n_dims = (int)n;
-  *n_elements = 1;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++)
     if (!read_count(pn_json_at(v, i), &t->shape[i]))
       return pn_fail(c->e, PN_ERR_CORRUPT,
                      "%s: tensor \"%.*s\": dimension %zu must be a whole number from 0 up", c->where,
                      NAME_SHOWN(t->name), i);
-    if (__builtin_mul_overflow(*n_elements, t->shape[i], n_elements))
-      return pn_fail(c->e, PN_ERR_CORRUPT, "%s: tensor \"%.*s\": the number of elements overflows 64 bits",
-                     c->where, NAME_SHOWN(t->name));
-  }
+  if (!range_elements(t->shape, t->n_dims, n_elements))
+    return pn_fail(c->e, PN_ERR_CORRUPT, "%s: tensor \"%.*s\": the number of elements overflows 64 bits",
+                   c->where, NAME_SHOWN(t->name));
   return true;
 }
 

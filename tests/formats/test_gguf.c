@@ -239,6 +239,10 @@ static void test_bad_tensors(void **state) {
   pn_buf b = {0};
   build_gguf_start(&b, 3, 1, 0), build_str(&b, "t"), build_u32(&b, 5), build_zeros(&b, 80);
   refuse(&b, bad, "has 5 dimensions, at most 4 exist");
+  build_gguf_start(&b, 3, 1, 0), build_str(&b, "t"), build_u32(&b, 3); // 0 elements, but only from one side
+  build_u64(&b, 0), build_u64(&b, (uint64_t)1 << 40), build_u64(&b, (uint64_t)1 << 40), build_u32(&b, 0);
+  build_zeros(&b, 80);
+  refuse(&b, bad, "the number of elements overflows");
   build_gguf_start(&b, 3, 1, 0), build_info(&b, "", 4, 0, 0, 0), build_zeros(&b, 80);
   refuse(&b, bad, "a tensor name at offset 24");
   build_gguf_start(&b, 3, 2, 0), build_info(&b, "t", 4, 0, 0, 0), build_info(&b, "t", 4, 0, 0, 32);

@@ -111,6 +111,7 @@ static void test_bad_headers(void **state) {
   refuse("{\"a\":" T("\"F32\"", "[1,1,1,1,1]", 0, 4) "}", 4, PN_ERR_UNSUPPORTED,
          "has 5 dimensions; at most 4");
   refuse("{\"a\":" T("\"F32\"", "[4611686018427387904,4]", 0, 4) "}", 4, bad, "overflows 64 bits");
+  refuse("{\"a\":" T("\"F32\"", "[0,4611686018427387904,4]", 0, 0) "}", 0, bad, "overflows 64 bits");
   refuse("{\"a\":" T("\"F32\"", "[4611686018427387904]", 0, 0) "}", 0, bad, "don't fit its 0 bytes");
   refuse("{\"a\":" T("\"X9\"", "[4611686018427387904,4]", 0, 4) "}", 4, bad, "overflows 64 bits");
   refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, bad, "two whole numbers");
