@@ -1,5 +1,7 @@
 #include "formats/model_files.h"
 
+#include "formats/name_index.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,7 +24,7 @@ const char *model_files_join(pn_files *f, pn_str name, const char *said_by, pn_e
   if (!ok) {
     pn_fail(e, PN_ERR_CORRUPT,
             "%s: the file name \"%.*s\" is refused: it must be a plain name in the model's folder", said_by,
-            (int)(name.n > 100 ? 100 : name.n), name.p ? name.p : "");
+            NAME_SHOWN(name));
     return NULL;
   }
   size_t n = strlen(f->path);
