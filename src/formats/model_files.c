@@ -76,12 +76,17 @@ static bool open_folder(pn_files *f, pn_error *e) {
   const pn_json *config;
   f->is_folder = true;
   if (!pn_files_json(f, "config.json", &config, e)) return false;
-  if (!config)
+  if (!config) {
+    const char *gguf = shards_first(f, ".gguf");
+    if (gguf)
+      return pn_fail(e, PN_ERR_NOT_FOUND, "%s: no config.json in this folder; for its GGUF model give %s/%s",
+                     f->path, f->path, gguf);
     return pn_fail(
         e, PN_ERR_NOT_FOUND,
         "%s: no config.json in this folder; a model is a folder with config.json and safetensors, or one "
         ".gguf file",
         f->path);
+  }
   if (!pn_json_is(config, PN_JSON_OBJECT))
     return pn_fail(e, PN_ERR_CORRUPT, "%s/config.json must hold an object, found %s", f->path,
                    pn_json_type_name(pn_json_type_of(config)));

@@ -26,5 +26,7 @@ const pn_map *model_files_map(pn_files *f, const char *path, pn_error *e);
 
 // Map and parse all safetensors of the folder and fill f->tensors.
 bool shards_open(pn_files *f, pn_error *e);
+// Name of the folder's first entry (in byte order) that ends with `suffix`, in the arena; NULL when there is none.
+const char *shards_first(pn_files *f, const char *suffix);
 
 #endif

@@ -85,6 +85,11 @@ static bool list_folder(pn_files *f, const char *prefix, const char *suffix, nam
   return ok;
 }
 
+const char *shards_first(pn_files *f, const char *suffix) {
+  name_list l;
+  return list_folder(f, "", suffix, &l, NULL) && l.n > 0 ? l.items[0] : NULL;
+}
+
 // "PREFIX-00001-of-00003.safetensors" and its siblings, complete and nothing else?
 static bool is_complete_set(const name_list *l) {
   pn_str first = pn_str_of(l->items[0]);
@@ -111,12 +116,11 @@ static bool list_unindexed(pn_files *f, name_list *out, pn_error *e) {
                    "%s: %zu " SUFFIX " files (%s, ...), but neither " INDEX
                    " nor names that make a complete set (incomplete download?)",
                    f->path, out->n, out->items[0]);
-  name_list gguf;
-  if (!list_folder(f, "", ".gguf", &gguf, e)) return false;
-  if (gguf.n > 0)
+  const char *gguf = shards_first(f, ".gguf");
+  if (gguf)
     return pn_fail(e, PN_ERR_NOT_FOUND,
                    "%s: no " SUFFIX " file in this folder; for its GGUF model give %s/%s", f->path, f->path,
-                   gguf.items[0]);
+                   gguf);
   return pn_fail(e, PN_ERR_NOT_FOUND,
                  "%s: no " SUFFIX " file in this folder (PyTorch .bin files are not read)", f->path);
 }

@@ -102,6 +102,8 @@ static void test_nothing_there(void **state) {
   (void)state;
   refuse_path(path_of("nothing"), PN_ERR_NOT_FOUND, "no model at");
   refuse(PN_ERR_NOT_FOUND, "no config.json in this folder");
+  put_text("y.gguf", "");
+  refuse(PN_ERR_NOT_FOUND, "no config.json in this folder; for its GGUF model give ");
   put_text("config.json", "{");
   refuse(PN_ERR_CORRUPT, "config.json: not valid JSON");
   put_text("config.json", "[]");
