@@ -13,7 +13,9 @@
 #define PN_TENSOR_DIMS 4
 
 // One tensor of a file, row-major: shape[0] is the outermost dimension, shape[n_dims - 1] is contiguous (GGUF's
-// dimensions are reversed to this order). n_bytes is checked against shape and dtype and lies inside the file.
+// dimensions are reversed to this order). n_bytes is checked against shape and dtype and lies inside the file; for
+// PN_OTHER of a type whose size isn't known it is what the file gives the tensor. `data` may have any alignment, odd
+// addresses too: MLX writes safetensors headers of any length.
 typedef struct pn_tensor {
   pn_str name;
   pn_dtype dtype;
