@@ -104,6 +104,7 @@ static void test_nothing_there(void **state) {
   refuse(PN_ERR_NOT_FOUND, "no config.json in this folder");
   put_text("y.gguf", "");
   refuse(PN_ERR_NOT_FOUND, "no config.json in this folder; for its GGUF model give ");
+  assert_int_equal(unlink(path_of("y.gguf")), 0);
   put_text("config.json", "{");
   refuse(PN_ERR_CORRUPT, "config.json: not valid JSON");
   put_text("config.json", "[]");
