@@ -37,7 +37,8 @@ typedef enum pn_matrix_kind {
   PN_MATRIX_Q8_0, // GGUF: block of 32: f16 d; 32 int8; value = q * d
 } pn_matrix_kind;
 
-// A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). y = W x has `rows` values.
+// A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and biases may
+// lie at any address: safetensors files are not padded. y = W x has `rows` values.
 // For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits of the first),
 // row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16, BF16 or F32). Scales may
 // be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group. For Q*: cols a multiple of 32.

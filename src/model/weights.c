@@ -44,14 +44,6 @@ static bool wrong_shape(const loader *l, const char *path, const pn_tensor *t, c
                  t->type_name, shape_text(t, found));
 }
 
-// Kernels read whole elements: the file must hold them at their natural alignment.
-static bool aligned(const loader *l, const char *path, const pn_tensor *t) {
-  size_t unit = t->dtype == PN_F32 || t->dtype == PN_U32 ? 4 : 2;
-  if ((uintptr_t)t->data % unit == 0) return true;
-  return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: its data is not aligned to %zu bytes", path,
-                 unit);
-}
-
 static float *load_norm(loader *l, model_role role, int layer) {
   char path[160], want[64];
   int width = l->m->spec.c.d_model;
@@ -131,8 +123,7 @@ static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t,
                      .scale_dtype = scales->dtype,
                      .bits = (int)(t->shape[1] * 32 / n_cols),
                      .group = (int)(n_cols / scales->shape[1])};
-  return aligned(l, path, t) && aligned(l, path, scales) && aligned(l, path, biases) &&
-         check_affine_config(l, path, out);
+  return check_affine_config(l, path, out);
 }
 
 static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, int64_t rows, int64_t cols,
@@ -159,7 +150,7 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: rows of %lld are not whole %s blocks", path,
                    (long long)cols, t->type_name);
   out->row_bytes = (size_t)row_bytes;
-  return aligned(l, path, t);
+  return true;
 }
 
 static uint64_t matrix_bytes(const pn_matrix *m) {
