@@ -1,0 +1,212 @@
+// The forward pass: one answer for a row whatever shares the step, however a prompt is cut, wherever its pages lie.
+#include "base/rng.h"
+#include "model/model.h"
+#include "tiny_model.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { VOCAB = 50, N = 90, PAGE = 32, N_PAGES = 12, MAX_ROWS = 2 * N };
+
+typedef struct rig {
+  pn_files *files;
+  pn_backend *b;
+  pn_model *m;
+  pn_kv *kv;
+} rig;
+
+static char folder[64];
+static int32_t text_a[N], text_b[N];
+static const int32_t pages_a[] = {7, 2, 9, 4}, pages_b[] = {0, 11, 3, 5};
+
+static rig open_rig(const char *backend, int threads) {
+  pn_error e = {0};
+  rig r;
+  r.files = pn_files_open(folder, &e);
+  r.b = pn_backend_open(&(pn_backend_options){.name = backend, .n_threads = threads}, &e);
+  r.m = r.files && r.b ? pn_model_open(r.files, r.b, &e) : NULL;
+  if (!r.m) fail_msg("%s", e.msg);
+  assert_true(pn_model_reserve(r.m, MAX_ROWS, 2, &e));
+  pn_kv_shape shape = pn_model_kv_shape(r.m, PN_F32, PAGE, N_PAGES);
+  r.kv = r.b->ops->kv_open(r.b, &shape, &e);
+  assert_non_null(r.kv);
+  return r;
+}
+
+static void close_rig(rig *r) {
+  r->b->ops->kv_close(r->b, r->kv);
+  pn_model_close(r->m);
+  pn_backend_close(r->b);
+  pn_files_close(r->files);
+}
+
+typedef struct rows {
+  int32_t token[MAX_ROWS], seq[MAX_ROWS], pos[MAX_ROWS], slot[MAX_ROWS];
+  int n;
+} rows;
+
+static void add(rows *r, const int32_t *text, const int32_t *pages, int seq, int from, int n) {
+  for (int i = from; i < from + n; i++, r->n++) {
+    r->token[r->n] = text[i];
+    r->seq[r->n] = seq;
+    r->pos[r->n] = i;
+    r->slot[r->n] = pages[i / PAGE] * PAGE + i % PAGE;
+  }
+}
+
+static void run(rig *g, const rows *r, const int32_t *const *pages, int n_seqs, const int32_t *want,
+                int n_want, float *out, const pn_forward_trace *trace) {
+  pn_error e = {0};
+  const pn_batch batch = {r->n, n_seqs, r->token, r->seq, r->pos, r->slot, pages};
+  if (!pn_model_forward(g->m, g->kv, &batch, want, n_want, out, trace, &e)) fail_msg("%s", e.msg);
+}
+
+// Logits after the last token of text_a, its prompt cut into steps of `chunk`.
+static void chunked(const char *backend, int threads, int chunk, float out[VOCAB]) {
+  rig g = open_rig(backend, threads);
+  const int32_t *pages[] = {pages_a};
+  for (int at = 0; at < N; at += chunk) {
+    static rows r;
+    r.n = 0;
+    add(&r, text_a, pages_a, 0, at, chunk < N - at ? chunk : N - at);
+    int32_t last = r.n - 1;
+    run(&g, &r, pages, 1, &last, at + r.n == N, out, NULL);
+  }
+  close_rig(&g);
+}
+
+static void chunking_and_threads_do_not_matter(void **state) {
+  (void)state;
+  static const char *const backends[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    float whole[VOCAB], other[VOCAB];
+    chunked(backends[k], 1, N, whole);
+    static const int chunks[] = {1, 2, 7, 13, 32, 33, 64};
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++)
+      for (int threads = 1; threads <= 3; threads += 2) {
+        chunked(backends[k], threads, chunks[i], other);
+        assert_memory_equal(whole, other, sizeof whole);
+      }
+  }
+}
+
+static void company_does_not_matter(void **state) {
+  (void)state;
+  static const char *const backends[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    float alone[VOCAB], both[2 * VOCAB];
+    chunked(backends[k], 2, N, alone);
+    rig g = open_rig(backends[k], 2);
+    const int32_t *pages[] = {pages_b, pages_a};
+    static rows r;
+    r.n = 0;
+    add(&r, text_b, pages_b, 0, 0, 40);
+    add(&r, text_a, pages_a, 1, 0, 55);
+    run(&g, &r, pages, 2, NULL, 0, both, NULL);
+    r.n = 0;
+    add(&r, text_a, pages_a, 1, 55, N - 55);
+    add(&r, text_b, pages_b, 0, 40, 9);
+    const int32_t want[] = {r.n - 1, N - 55 - 1};
+    run(&g, &r, pages, 2, want, 2, both, NULL);
+    assert_memory_equal(alone, both + VOCAB, sizeof alone);
+    close_rig(&g);
+  }
+}
+
+static void cpu_agrees_with_ref(void **state) {
+  (void)state;
+  float ref[VOCAB], cpu[VOCAB];
+  chunked("ref", 1, N, ref);
+  chunked("cpu", 2, 30, cpu);
+  for (int i = 0; i < VOCAB; i++) {
+    assert_true(isfinite(ref[i]));
+    assert_true(fabsf(ref[i] - cpu[i]) < 2e-4f);
+  }
+}
+
+static bool count(void *ctx, const char *op, int layer, const float *x, int64_t stride, int n_rows,
+                  int width) {
+  (void)op, (void)layer;
+  assert_true(n_rows > 0 && stride >= width);
+  assert_true(isfinite(x[(int64_t)(n_rows - 1) * stride + width - 1]));
+  int *left = ctx;
+  return --*left > 0;
+}
+
+static void a_trace_sees_every_op_and_can_stop(void **state) {
+  (void)state;
+  rig g = open_rig("ref", 1);
+  const int32_t *pages[] = {pages_a};
+  static rows r;
+  r.n = 0;
+  add(&r, text_a, pages_a, 0, 0, 5);
+  const int32_t last = 4;
+  float out[VOCAB];
+  int left = 1000;
+  run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){count, &left});
+  int n_ops = 1000 - left;
+  assert_int_equal(n_ops, 1 + 2 * 9 + 3); // embed; a layer's nine results; residual, final norm, logits
+  for (int stop = 1; stop <= n_ops; stop++) {
+    left = stop;
+    memset(out, 0, sizeof out);
+    run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){count, &left});
+    assert_int_equal(left, 0);
+    assert_true(out[0] == 0);
+  }
+  close_rig(&g);
+}
+
+static void claims_are_checked(void **state) {
+  (void)state;
+  rig g = open_rig("ref", 1);
+  const int32_t *pages[] = {pages_a};
+  static rows r;
+  r.n = 0;
+  add(&r, text_a, pages_a, 0, 0, 5);
+  pn_error e = {0};
+  float out[VOCAB];
+  int32_t last = 5;
+  const pn_batch batch = {5, 1, r.token, r.seq, r.pos, r.slot, pages};
+  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  last = 4;
+  r.token[2] = VOCAB;
+  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  assert_int_equal(e.code, PN_ERR_USAGE);
+  r.token[2] = -1;
+  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  r.token[2] = 0;
+  const pn_batch big = {MAX_ROWS + 1, 1, r.token, r.seq, r.pos, r.slot, pages};
+  assert_false(pn_model_forward(g.m, g.kv, &big, &last, 1, out, NULL, &e));
+  close_rig(&g);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  pn_rng rng;
+  pn_rng_seed(&rng, 8);
+  for (int i = 0; i < N; i++) {
+    text_a[i] = (int32_t)pn_rng_below(&rng, VOCAB);
+    text_b[i] = (int32_t)pn_rng_below(&rng, VOCAB);
+  }
+  return tiny_write(folder, TINY_LLAMA_CONFIG, NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  tiny_remove(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(chunking_and_threads_do_not_matter), cmocka_unit_test(company_does_not_matter),
+      cmocka_unit_test(cpu_agrees_with_ref), cmocka_unit_test(a_trace_sees_every_op_and_can_stop),
+      cmocka_unit_test(claims_are_checked)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}

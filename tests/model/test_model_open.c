@@ -1,0 +1,110 @@
+// Configurations and weights that can't be: an error that names what, never a crash.
+#include "model/model.h"
+#include "tiny_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// TINY_LLAMA_CONFIG with the first occurrence of `from` replaced.
+static const char *changed(const char *from, const char *to) {
+  static char text[1024];
+  const char *at = strstr(TINY_LLAMA_CONFIG, from);
+  assert_non_null(at);
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(at - TINY_LLAMA_CONFIG), TINY_LLAMA_CONFIG, to,
+           at + strlen(from));
+  return text;
+}
+
+// Open a folder; the error's code and text in *e, PN_OK when it opened.
+static void try_open(const char *config, const tiny_fault *fault, pn_error *e) {
+  char path[64];
+  assert_true(tiny_write(path, config, fault));
+  *e = (pn_error){0};
+  pn_files *files = pn_files_open(path, e);
+  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, e);
+  assert_non_null(b);
+  pn_model *m = files ? pn_model_open(files, b, e) : NULL;
+  assert_true((m == NULL) == (e->code != PN_OK));
+  pn_model_close(m);
+  pn_files_close(files);
+  pn_backend_close(b);
+  tiny_remove(path);
+}
+
+static void expect(const char *config, const tiny_fault *fault, pn_code code, const char *word) {
+  pn_error e;
+  try_open(config, fault, &e);
+  if (e.code != code || (word && !strstr(e.msg, word)))
+    fail_msg("expected %s with \"%s\", found %s: %s", pn_code_name(code), word, pn_code_name(e.code), e.msg);
+}
+
+static void a_good_folder_opens(void **state) {
+  (void)state;
+  expect(TINY_LLAMA_CONFIG, NULL, PN_OK, NULL);
+  expect(
+      changed("\"rope_theta\":10000", "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000}"),
+      NULL, PN_OK, NULL);
+}
+
+static void bad_configurations_are_named(void **state) {
+  (void)state;
+  expect("[]", NULL, PN_ERR_CORRUPT, "config.json");
+  expect("{", NULL, PN_ERR_CORRUPT, "config.json");
+  expect(changed("\"llama\"", "\"gpt2\""), NULL, PN_ERR_UNSUPPORTED, "gpt2");
+  expect(changed("\"hidden_size\":48", "\"hidden_size\":\"48\""), NULL, PN_ERR_CORRUPT, "hidden_size");
+  expect(changed("\"hidden_size\":48,", ""), NULL, PN_ERR_CORRUPT, "hidden_size");
+  expect(changed("\"hidden_size\":48", "\"hidden_size\":0"), NULL, PN_ERR_CORRUPT, "hidden size");
+  expect(changed("\"hidden_size\":48", "\"hidden_size\":-48"), NULL, PN_ERR_CORRUPT, "hidden_size");
+  expect(changed("\"hidden_size\":48", "\"hidden_size\":99999999999"), NULL, PN_ERR_CORRUPT, "hidden_size");
+  expect(changed("\"num_attention_heads\":6", "\"num_attention_heads\":0"), NULL, PN_ERR_CORRUPT,
+         "num_attention_heads");
+  expect(changed("\"num_key_value_heads\":2", "\"num_key_value_heads\":4"), NULL, PN_ERR_CORRUPT, "heads");
+  expect(changed("\"num_hidden_layers\":2", "\"num_hidden_layers\":2000"), NULL, PN_ERR_CORRUPT, "layers");
+  expect(changed("\"rope_theta\":10000", "\"rope_theta\":\"big\""), NULL, PN_ERR_CORRUPT, "rope_theta");
+  expect(changed("\"rope_theta\":10000", "\"rope_theta\":0"), NULL, PN_ERR_CORRUPT, "rope theta");
+  expect(changed("\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"yarn\"}"), NULL, PN_ERR_UNSUPPORTED,
+         "yarn");
+  expect(changed("\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"longrope\"}"), NULL,
+         PN_ERR_UNSUPPORTED, "longrope");
+  expect(changed("\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}"), NULL,
+         PN_ERR_CORRUPT, "factor");
+  expect(changed("\"rope_theta\":10000",
+                 "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4}"),
+         NULL, PN_ERR_CORRUPT, "low_freq_factor");
+  expect(changed("\"rope_theta\":10000", "\"partial_rotary_factor\":2"), NULL, PN_ERR_CORRUPT,
+         "partial_rotary_factor");
+  expect(changed("\"rope_theta\":10000", "\"attention_bias\":true"), NULL, PN_ERR_UNSUPPORTED,
+         "attention_bias");
+  expect(changed("\"rope_theta\":10000", "\"hidden_act\":\"gelu\""), NULL, PN_ERR_UNSUPPORTED, "gelu");
+  expect(changed("\"rope_theta\":10000", "\"quantization\":{\"mode\":\"mxfp4\"}"), NULL, PN_ERR_UNSUPPORTED,
+         "mxfp4");
+}
+
+static void bad_tensors_are_named(void **state) {
+  (void)state;
+  static const char *const names[] = {
+      "model.embed_tokens.weight", "model.norm.weight", "model.layers.1.input_layernorm.weight",
+      "model.layers.0.self_attn.k_proj.weight", "model.layers.1.mlp.down_proj.weight"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    expect(TINY_LLAMA_CONFIG, &(tiny_fault){.missing = names[i]}, PN_ERR_CORRUPT, names[i]);
+    expect(TINY_LLAMA_CONFIG, &(tiny_fault){.misshapen = names[i]}, PN_ERR_CORRUPT, names[i]);
+  }
+  expect(TINY_LLAMA_CONFIG, &(tiny_fault){.half = names[3]}, PN_ERR_UNSUPPORTED, "F64");
+  expect(TINY_LLAMA_CONFIG, &(tiny_fault){.half = names[1]}, PN_ERR_CORRUPT, "F64");
+  expect(changed("\"tie_word_embeddings\":true", "\"tie_word_embeddings\":false"), NULL, PN_ERR_CORRUPT,
+         "lm_head");
+  expect(changed("\"vocab_size\":50", "\"vocab_size\":51"), NULL, PN_ERR_CORRUPT, "embed_tokens");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_folder_opens),
+                                     cmocka_unit_test(bad_configurations_are_named),
+                                     cmocka_unit_test(bad_tensors_are_named)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

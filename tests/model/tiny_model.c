@@ -1,0 +1,96 @@
+#include "tiny_model.h"
+
+#include "base/rng.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct shape {
+  const char *name; // %d: each layer
+  int rows, cols;   // cols 0: a vector
+} shape;
+
+static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48},
+                               {"model.norm.weight", 48, 0},
+                               {"model.layers.%d.input_layernorm.weight", 48, 0},
+                               {"model.layers.%d.post_attention_layernorm.weight", 48, 0},
+                               {"model.layers.%d.self_attn.q_proj.weight", 48, 48},
+                               {"model.layers.%d.self_attn.k_proj.weight", 16, 48},
+                               {"model.layers.%d.self_attn.v_proj.weight", 16, 48},
+                               {"model.layers.%d.self_attn.o_proj.weight", 48, 48},
+                               {"model.layers.%d.mlp.gate_proj.weight", 80, 48},
+                               {"model.layers.%d.mlp.up_proj.weight", 80, 48},
+                               {"model.layers.%d.mlp.down_proj.weight", 48, 80}};
+
+static void add_tensor(pn_buf *header, pn_buf *data, const char *name, int rows, int cols,
+                       const tiny_fault *f, pn_rng *rng) {
+  if (f && f->missing && strcmp(f->missing, name) == 0) return;
+  if (f && f->misshapen && strcmp(f->misshapen, name) == 0) rows++;
+  bool wide = f && f->half && strcmp(f->half, name) == 0;
+  size_t begin = data->n, n = (size_t)rows * (size_t)(cols ? cols : 1);
+  for (size_t i = 0; i < n; i++) {
+    float v = cols ? (float)(pn_rng_unit(rng) - 0.5) * 0.6f : 1 + (float)(pn_rng_unit(rng) - 0.5) * 0.2f;
+    double d = (double)v;
+    if (wide)
+      pn_buf_add(data, &d, 8);
+    else
+      pn_buf_add(data, &v, 4);
+  }
+  pn_buf_printf(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%d", header->n ? "," : "", name,
+                wide ? "F64" : "F32", rows);
+  if (cols) pn_buf_printf(header, ",%d", cols);
+  pn_buf_printf(header, "],\"data_offsets\":[%zu,%zu]}", begin, data->n);
+}
+
+static bool write_file(const char *folder, const char *name, pn_str a, pn_str b, pn_str c) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *out = fopen(path, "wb");
+  if (!out) return false;
+  size_t n = fwrite(a.p, 1, a.n, out) + fwrite(b.p, 1, b.n, out) + fwrite(c.p, 1, c.n, out);
+  return fclose(out) == 0 && n == a.n + b.n + c.n;
+}
+
+bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
+  const char *tmp = getenv("TMPDIR");
+  snprintf(path, 64, "%.40s/pn-tiny-XXXXXX", tmp ? tmp : "/tmp");
+  if (!mkdtemp(path)) return false;
+  pn_buf header = {0}, data = {0};
+  pn_rng rng;
+  pn_rng_seed(&rng, 5);
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    const char *mark = strstr(shapes[i].name, "%d");
+    for (int layer = 0; layer < (mark ? 2 : 1); layer++) {
+      char name[96];
+      if (mark)
+        snprintf(name, sizeof name, "%.*s%d%s", (int)(mark - shapes[i].name), shapes[i].name, layer,
+                 mark + 2);
+      else
+        snprintf(name, sizeof name, "%s", shapes[i].name);
+      add_tensor(&header, &data, name, shapes[i].rows, shapes[i].cols, fault, &rng);
+    }
+  }
+  pn_buf all = {0};
+  pn_buf_char(&all, '{');
+  pn_buf_str(&all, pn_buf_view(&header));
+  pn_buf_char(&all, '}');
+  unsigned char length[8];
+  for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)all.n >> (8 * i));
+  bool ok = write_file(path, "model.safetensors", (pn_str){(char *)length, 8}, pn_buf_view(&all),
+                       pn_buf_view(&data)) &&
+            write_file(path, "config.json", pn_str_of(config), (pn_str){"", 0}, (pn_str){"", 0});
+  pn_buf_fini(&header), pn_buf_fini(&data), pn_buf_fini(&all);
+  return ok;
+}
+
+void tiny_remove(const char *path) {
+  static const char *const names[] = {"model.safetensors", "config.json"};
+  char file[128];
+  for (int i = 0; i < 2; i++) {
+    snprintf(file, sizeof file, "%s/%s", path, names[i]);
+    unlink(file);
+  }
+  rmdir(path);
+}

@@ -1,0 +1,26 @@
+// A tiny model folder written to disk for the tests of model/: random F32 weights from a seed.
+#ifndef PN_TESTS_TINY_MODEL_H
+#define PN_TESTS_TINY_MODEL_H
+
+#include "base/error.h"
+#include "base/str.h"
+#include "formats/formats.h"
+
+#define TINY_LLAMA_CONFIG                                                                                    \
+  "{\"model_type\":\"llama\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"           \
+  "\"num_attention_heads\":6,\"num_key_value_heads\":2,\"vocab_size\":50,\"rms_norm_eps\":1e-5,"             \
+  "\"rope_theta\":10000,\"max_position_embeddings\":256,\"tie_word_embeddings\":true}"
+
+// What a tensor list may do wrong.
+typedef struct tiny_fault {
+  const char *missing;   // this tensor is left out
+  const char *misshapen; // this one has one row too many
+  const char *half;      // this one is written as F64
+} tiny_fault;
+
+// Make a folder under $TMPDIR with `config` as its config.json and the tensors of TINY_LLAMA_CONFIG's shapes; its path
+// is put into path[64]. False when the disk refuses.
+bool tiny_write(char path[64], const char *config, const tiny_fault *fault);
+void tiny_remove(const char *path);
+
+#endif
