@@ -160,8 +160,9 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
       !get_int(cfg, "num_attention_heads", true, &c->n_heads, e) ||
       !get_int(cfg, "vocab_size", true, &c->n_vocab, e))
     return false;
-  if (c->n_heads < 1)
-    return pn_fail(e, PN_ERR_CORRUPT, "%s: num_attention_heads: expected 1 or more, found 0", where);
+  if (c->n_heads < 1 || c->d_model < 1)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected 1 or more, found 0", where,
+                   c->n_heads < 1 ? "num_attention_heads" : "hidden_size");
   c->n_kv_heads = c->n_heads;
   c->head_dim = c->d_model / c->n_heads;
   c->max_positions = 2048;

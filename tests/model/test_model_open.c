@@ -59,7 +59,7 @@ static void bad_configurations_are_named(void **state) {
   expect(changed("\"llama\"", "\"gpt2\""), NULL, PN_ERR_UNSUPPORTED, "gpt2");
   expect(changed("\"hidden_size\":48", "\"hidden_size\":\"48\""), NULL, PN_ERR_CORRUPT, "hidden_size");
   expect(changed("\"hidden_size\":48,", ""), NULL, PN_ERR_CORRUPT, "hidden_size");
-  expect(changed("\"hidden_size\":48", "\"hidden_size\":0"), NULL, PN_ERR_CORRUPT, "hidden size");
+  expect(changed("\"hidden_size\":48", "\"hidden_size\":0"), NULL, PN_ERR_CORRUPT, "hidden_size");
   expect(changed("\"hidden_size\":48", "\"hidden_size\":-48"), NULL, PN_ERR_CORRUPT, "hidden_size");
   expect(changed("\"hidden_size\":48", "\"hidden_size\":99999999999"), NULL, PN_ERR_CORRUPT, "hidden_size");
   expect(changed("\"num_attention_heads\":6", "\"num_attention_heads\":0"), NULL, PN_ERR_CORRUPT,
