@@ -23,8 +23,9 @@ typedef struct pn_api_options {
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
 void pn_api_free(pn_api *a);
-void pn_api_set_draining(
-    pn_api *a); // /health says so from now on, and new generations get 503... see pn_api_call
+// Any thread. From now on /health says so and new generations are refused with 503 overloaded_error, which clients repeat
+// for longer than a 529; what runs goes on.
+void pn_api_set_draining(pn_api *a);
 
 typedef struct pn_api_request {
   const char *method, *path; // path without query, percent-escapes as sent
@@ -43,7 +44,8 @@ pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);
 pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id);
 
 // Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
-bool pn_reply_ready(const pn_reply *r);
+// Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is true.
+bool pn_reply_ready(pn_reply *r);
 int pn_reply_status(const pn_reply *r);
 const char *pn_reply_content_type(const pn_reply *r);
 const char *pn_reply_allow(const pn_reply *r); // value of the Allow header of a 405, else NULL
