@@ -1,0 +1,26 @@
+// What the handlers of the API share.
+#ifndef PN_API_CORE_H
+#define PN_API_CORE_H
+
+#include "api/api.h"
+#include "api/api_reply.h"
+
+#include <stdatomic.h>
+
+struct pn_api {
+  pn_api_options o;
+  atomic_bool draining;
+  uint64_t (*now_us)(void); // pn_now_us; tests put a clock of theirs here
+};
+
+// `tail` is what the request's path has behind a route that ends in "/*", percent-escapes as sent.
+typedef pn_reply *(*api_handler)(pn_api *a, const pn_api_request *r, pn_str tail);
+
+pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *about_health(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *about_hello(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *about_models(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *about_model(pn_api *a, const pn_api_request *r, pn_str tail);
+
+#endif

@@ -1,0 +1,74 @@
+#include "api/api_reply.h"
+
+#include "api/envelope.h"
+
+#include <stdlib.h>
+
+pn_reply *api_reply_new(int status, const char *content_type) {
+  pn_reply *r = calloc(1, sizeof *r);
+  if (!r) return NULL;
+  r->status = status;
+  r->content_type = content_type;
+  r->ready = r->finished = true;
+  return r;
+}
+
+pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id) {
+  pn_reply *r = api_reply_new(status, "application/json");
+  if (r) envelope_write(&r->body, status, message, details, request_id);
+  return r;
+}
+
+pn_reply *api_reply_fail(const pn_error *e, const char *details, const char *request_id) {
+  return api_reply_error(envelope_status(e->code), e->msg, details, request_id);
+}
+
+pn_reply *api_reply_from(const api_source *source, void *self, bool streaming) {
+  pn_reply *r = api_reply_new(200, streaming ? "text/event-stream; charset=utf-8" : "application/json");
+  if (!r) {
+    source->free(self, true);
+    return NULL;
+  }
+  r->source = source;
+  r->self = self;
+  r->streaming = r->ready = streaming;
+  r->finished = false;
+  return r;
+}
+
+static void pump(pn_reply *r) {
+  if (r->source && !r->finished) r->source->pump(r->self, r);
+}
+
+pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id) {
+  return api_reply_error(status, message, NULL, request_id);
+}
+
+bool pn_reply_ready(pn_reply *r) {
+  if (!r->ready) pump(r);
+  return r->ready;
+}
+
+int pn_reply_status(const pn_reply *r) { return r->status; }
+const char *pn_reply_content_type(const pn_reply *r) { return r->content_type; }
+const char *pn_reply_allow(const pn_reply *r) { return r->allow; }
+bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
+
+bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
+  pump(r);
+  pn_buf_str(out, pn_buf_view(&r->body));
+  pn_buf_clear(&r->body);
+  *done = r->finished;
+  return !r->body.oom && !out->oom;
+}
+
+uint64_t pn_reply_deadline_us(const pn_reply *r) {
+  return r->source && !r->finished ? r->source->deadline_us(r->self) : UINT64_MAX;
+}
+
+void pn_reply_free(pn_reply *r, bool client_gone) {
+  if (!r) return;
+  if (r->source) r->source->free(r->self, client_gone);
+  pn_buf_fini(&r->body);
+  free(r);
+}

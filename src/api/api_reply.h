@@ -1,0 +1,34 @@
+// A reply: bytes that are there at once, or bytes that a source makes as its generation goes on.
+#ifndef PN_API_REPLY_H
+#define PN_API_REPLY_H
+
+#include "api/api.h"
+
+// What feeds a reply over time. All functions run on the reply's thread.
+typedef struct api_source {
+  // Take in what is new and write to r->body; set r->finished with the last bytes and r->ready when the status is known.
+  void (*pump)(void *self, pn_reply *r);
+  uint64_t (*deadline_us)(const void *self); // see pn_reply_deadline_us
+  void (*free)(void *self, bool client_gone);
+} api_source;
+
+struct pn_reply {
+  int status;
+  bool streaming, ready, finished;
+  const char *content_type, *allow; // constant text, or `allow_text`
+  char allow_text[64];
+  pn_buf body;              // made and not pulled yet
+  const api_source *source; // NULL: everything is in body
+  void *self;               // owned through source->free
+};
+
+// A reply that is complete once its body is written. NULL when memory ran out.
+pn_reply *api_reply_new(int status, const char *content_type);
+// The error envelope.
+pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id);
+// The envelope of *e as envelope_status sees it.
+pn_reply *api_reply_fail(const pn_error *e, const char *details, const char *request_id);
+// A reply fed by `source`. Owns self also when it returns NULL.
+pn_reply *api_reply_from(const api_source *source, void *self, bool streaming);
+
+#endif

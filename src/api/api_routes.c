@@ -1,0 +1,87 @@
+// The door's functions and the route table.
+#include "api/api_core.h"
+#include "api/envelope.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A path that ends in "/*" matches anything longer. HEAD is answered as GET; the HTTP layer drops the body.
+static const struct {
+  const char *method, *path;
+  api_handler handler;
+} routes[] = {
+    {"POST", "/v1/messages", messages_create},
+    {"POST", "/v1/messages/count_tokens", messages_count},
+    {"GET", "/v1/models", about_models},
+    {"GET", "/v1/models/*", about_model},
+    {"GET", "/health", about_health},
+    {"GET", "/api/hello", about_hello},
+    {"GET", "/", about_hello},
+};
+enum { N_ROUTES = sizeof routes / sizeof *routes };
+
+// Trailing slashes don't count, nor does a second /v1, which a base URL that ends in /v1 gives.
+static pn_str plain_path(const char *path) {
+  pn_str p = pn_str_of(path);
+  if (pn_str_starts(p, PN_STR("/v1/v1/"))) p = (pn_str){p.p + 3, p.n - 3};
+  while (p.n > 1 && p.p[p.n - 1] == '/') p.n--;
+  return p;
+}
+
+static bool route_matches(const char *pattern, pn_str path, pn_str *tail) {
+  pn_str want = pn_str_of(pattern);
+  *tail = (pn_str){0};
+  if (!pn_str_ends(want, PN_STR("/*"))) return pn_str_eq(path, want);
+  want.n--;
+  if (path.n <= want.n || !pn_str_starts(path, want)) return false;
+  *tail = (pn_str){path.p + want.n, path.n - want.n};
+  return true;
+}
+
+static bool method_matches(const char *route, const char *method) {
+  return strcmp(route, method) == 0 || (strcmp(route, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+static pn_reply *refuse_method(const pn_api_request *r, pn_str path) {
+  char allow[sizeof((pn_reply *)0)->allow_text] = "", message[120];
+  pn_str tail;
+  for (int i = 0; i < N_ROUTES; i++) {
+    if (!route_matches(routes[i].path, path, &tail)) continue;
+    size_t n = strlen(allow);
+    snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "",
+             strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+  }
+  snprintf(message, sizeof message, "Method not allowed; this path takes %s", allow);
+  pn_reply *reply = api_reply_error(405, message, NULL, r->request_id);
+  if (!reply) return NULL;
+  memcpy(reply->allow_text, allow, sizeof allow);
+  reply->allow = reply->allow_text;
+  return reply;
+}
+
+pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
+  pn_str path = plain_path(r->path), tail;
+  bool known = false;
+  for (int i = 0; i < N_ROUTES; i++) {
+    if (!route_matches(routes[i].path, path, &tail)) continue;
+    if (method_matches(routes[i].method, r->method)) return routes[i].handler(a, r, tail);
+    known = true;
+  }
+  if (known) return refuse_method(r, path);
+  return api_reply_error(404, "Not found: this server has no such path", NULL, r->request_id);
+}
+
+pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
+  if (!o->tokenizer) return pn_fail(e, PN_ERR_INTERNAL, "api: no tokenizer was given"), NULL;
+  pn_api *a = calloc(1, sizeof *a);
+  if (!a) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API"), NULL;
+  a->o = *o;
+  a->now_us = pn_now_us;
+  atomic_init(&a->draining, false);
+  return a;
+}
+
+void pn_api_free(pn_api *a) { free(a); }
+void pn_api_set_draining(pn_api *a) { atomic_store(&a->draining, true); }

@@ -1,0 +1,74 @@
+#include "api/envelope.h"
+
+#include "base/json.h"
+
+#include <stddef.h>
+
+// 503 is what a draining server says: clients repeat it longer than a 529, so a restart stays unnoticed.
+static const struct {
+  int status;
+  const char *type;
+} types[] = {
+    {400, "invalid_request_error"},
+    {401, "authentication_error"},
+    {402, "billing_error"},
+    {403, "permission_error"},
+    {404, "not_found_error"},
+    {405, "invalid_request_error"},
+    {408, "timeout_error"},
+    {413, "request_too_large"},
+    {429, "rate_limit_error"},
+    {499, "api_error"},
+    {500, "api_error"},
+    {503, "overloaded_error"},
+    {504, "timeout_error"},
+    {529, "overloaded_error"},
+};
+
+static const struct {
+  pn_code code;
+  int status, running;
+} codes[] = {
+    {PN_ERR_USAGE, 400, 500},       // a malformed request
+    {PN_ERR_NOT_FOUND, 404, 500},   //
+    {PN_ERR_CORRUPT, 400, 500},     // a body that is not JSON; while running: a file of ours
+    {PN_ERR_UNSUPPORTED, 400, 500}, // images for a model that reads text
+    {PN_ERR_NOMEM, 529, 529},       // less load needs less memory
+    {PN_ERR_LIMIT, 400, 500},       // longer than the context, deeper than the template's limits
+    {PN_ERR_IO, 500, 500},          //
+    {PN_ERR_BUSY, 529, 529},        // the queue is full
+    {PN_ERR_DEVICE, 500, 500},      //
+    {PN_ERR_CANCELLED, 499, 499},   // nobody is left to read it, unless the server ends
+    {PN_ERR_INTERNAL, 500, 500},    //
+};
+
+int envelope_status(pn_code code) {
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (codes[i].code == code) return codes[i].status;
+  return 500;
+}
+
+int envelope_status_running(pn_code code) {
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (codes[i].code == code) return codes[i].running;
+  return 500;
+}
+
+const char *envelope_type(int status) {
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (types[i].status == status) return types[i].type;
+  return status >= 500 ? "api_error" : "invalid_request_error";
+}
+
+void envelope_write(pn_buf *out, int status, const char *message, const char *details,
+                    const char *request_id) {
+  pn_buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", envelope_type(status));
+  pn_json_write_str(out, pn_str_of(message));
+  if (details) pn_buf_printf(out, ",\"details\":%s", details);
+  pn_buf_z(out, "},\"request_id\":");
+  if (request_id)
+    pn_json_write_str(out, pn_str_of(request_id));
+  else
+    pn_buf_z(out, "null");
+  pn_buf_char(out, '}');
+}
