@@ -72,8 +72,12 @@ static void unescape(pn_buf *out, pn_str s) {
   for (size_t i = 0; i < s.n; i++) {
     int hi = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
     int lo = hi >= 0 ? hex(s.p[i + 2]) : -1;
-    pn_buf_char(out, lo >= 0 ? (char)(hi << 4 | lo) : s.p[i]);
-    if (lo >= 0) i += 2;
+    char c = s.p[i];
+    if (lo >= 0) {
+      c = (char)(hi << 4 | lo);
+      i += 2;
+    }
+    pn_buf_char(out, c);
   }
 }
 

@@ -1,0 +1,147 @@
+#include "fake_rooms.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Guard: `lock` protects the events.
+struct pn_gen {
+  pthread_mutex_t lock;
+  pn_event *events;
+  size_t head, n;
+  pn_engine *engine;
+  void (*notify)(void *ctx);
+  void *notify_ctx;
+};
+
+void pn_engine_info_of(pn_engine *g, pn_engine_info *out) {
+  *out = (pn_engine_info){
+      .n_ctx = g->n_ctx, .n_running = g->n_running, .n_waiting = g->n_waiting, .failed = g->failed};
+}
+
+pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
+  if (g->refuse.code) return pn_fail(e, g->refuse.code, "%s", g->refuse.msg), NULL;
+  pn_gen *gen = calloc(1, sizeof *gen);
+  pthread_mutex_init(&gen->lock, NULL);
+  gen->engine = g;
+  gen->notify = r->notify;
+  gen->notify_ctx = r->notify_ctx;
+  g->gen = gen;
+  g->n_submitted++;
+  g->n_tokens = (int)r->n_tokens;
+  g->max_tokens = r->max_tokens;
+  g->sampling = r->sampling;
+  pn_buf_clear(&g->stops);
+  for (size_t i = 0; i < r->n_stops; i++) {
+    pn_buf_str(&g->stops, r->stops[i]);
+    pn_buf_char(&g->stops, '|');
+  }
+  return gen;
+}
+
+bool pn_gen_next(pn_gen *gen, pn_event *out) {
+  pthread_mutex_lock(&gen->lock);
+  bool some = gen->head < gen->n;
+  if (some) *out = gen->events[gen->head++];
+  pthread_mutex_unlock(&gen->lock);
+  return some;
+}
+
+void pn_gen_cancel(pn_gen *gen) { gen->engine->n_cancelled++; }
+
+void pn_gen_release(pn_gen *gen) {
+  gen->engine->n_released++;
+  gen->engine->gen = NULL;
+  pthread_mutex_destroy(&gen->lock);
+  free(gen->events);
+  free(gen);
+}
+
+void fake_emit(pn_engine *g, const pn_event *ev) {
+  pn_gen *gen = g->gen;
+  pthread_mutex_lock(&gen->lock);
+  gen->events = realloc(gen->events, (gen->n + 1) * sizeof *gen->events);
+  gen->events[gen->n++] = *ev;
+  pthread_mutex_unlock(&gen->lock);
+  gen->notify(gen->notify_ctx);
+}
+
+void fake_emit_text(pn_engine *g, const char *text) {
+  pn_event ev = {.kind = PN_EVENT_TEXT, .n_output = 1, .n_text = strlen(text)};
+  memcpy(ev.text, text, ev.n_text);
+  fake_emit(g, &ev);
+}
+
+void fake_emit_done(pn_engine *g, pn_stop_reason stop, int stop_index, int n_output) {
+  fake_emit(g, &(pn_event){.kind = PN_EVENT_DONE,
+                           .stop = stop,
+                           .stop_index = stop_index,
+                           .n_output = n_output,
+                           .queue_us = 500,
+                           .prefill_us = 1500,
+                           .decode_us = 100000});
+}
+
+void fake_emit_failed(pn_engine *g, pn_code code, const char *msg) {
+  pn_event ev = {.kind = PN_EVENT_FAILED};
+  pn_fail(&ev.error, code, "%s", msg);
+  fake_emit(g, &ev);
+}
+
+void fake_engine_fini(pn_engine *g) { pn_buf_fini(&g->stops); }
+
+void pn_text_spans_fini(pn_text_spans *s) {
+  free(s->p);
+  *s = (pn_text_spans){0};
+}
+
+static void add_span(pn_text_spans *s, size_t begin, size_t end) {
+  if (begin == end) return;
+  s->p = realloc(s->p, (s->n + 1) * sizeof *s->p);
+  s->p[s->n++] = (pn_span){begin, end};
+}
+
+bool pn_template_render(const pn_template *t, const pn_json *vars, const pn_template_consts *consts,
+                        const pn_template_limits *limits, pn_buf *out, pn_text_spans *user, pn_error *e) {
+  (void)consts, (void)limits;
+  if (t->kind == FAKE_EMPTY) return true;
+  const pn_json *messages = pn_json_get(vars, "messages");
+  for (size_t i = 0; i < pn_json_len(messages); i++) {
+    const pn_json *m = pn_json_at(messages, i);
+    bool system = pn_str_is(pn_json_str(pn_json_get(m, "role")), "system");
+    if (system && t->kind == FAKE_NO_SYSTEM) return pn_fail(e, PN_ERR_USAGE, "no system role");
+    if (system && t->kind == FAKE_SYSTEM_FIRST && i > 0) return pn_fail(e, PN_ERR_USAGE, "system not first");
+    pn_buf_printf(out, "[%s]", pn_json_cstr(pn_json_get(m, "role")));
+    size_t begin = out->n;
+    pn_buf_str(out, pn_json_str(pn_json_get(m, "content")));
+    for (size_t k = begin; t->kind == FAKE_SHOUT && k < out->n; k++)
+      out->p[k] = (char)toupper((unsigned char)out->p[k]);
+    if (t->kind != FAKE_SHOUT) add_span(user, begin, out->n);
+    pn_buf_z(out, "[/]\n");
+  }
+  if (pn_json_true(pn_json_get(vars, "add_generation_prompt"))) pn_buf_z(out, "[assistant]");
+  return true;
+}
+
+void pn_ids_fini(pn_ids *ids) {
+  free(ids->p);
+  *ids = (pn_ids){0};
+}
+
+bool pn_tokenizer_encode(const pn_tokenizer *t, pn_str text, const pn_span *plain, size_t n_plain,
+                         pn_ids *out, pn_error *e) {
+  (void)e;
+  pn_buf_clear(t->seen);
+  size_t k = 0;
+  for (size_t i = 0; i <= text.n; i++) {
+    if (k < n_plain && i == plain[k].end) {
+      pn_buf_char(t->seen, '}');
+      k++;
+    }
+    if (k < n_plain && i == plain[k].begin) pn_buf_char(t->seen, '{');
+    if (i < text.n) pn_buf_char(t->seen, text.p[i]);
+  }
+  out->p = calloc(text.n ? text.n : 1, sizeof *out->p);
+  out->n = out->cap = text.n;
+  return true;
+}

@@ -1,0 +1,46 @@
+// Stand-ins for the engine, the tokenizer and the template, chosen at link time. The test plays the engine's part.
+#ifndef PN_TESTS_FAKE_ROOMS_H
+#define PN_TESTS_FAKE_ROOMS_H
+
+#include "engine/engine.h"
+#include "template/template.h"
+#include "tokenizer/tokenizer.h"
+
+#include <pthread.h>
+
+// What the last submission asked for, and what became of it. One generation at a time.
+struct pn_engine {
+  int n_ctx, n_running, n_waiting;
+  bool failed;
+  pn_error refuse; // code not PN_OK: the next submissions fail so
+  pn_gen *gen;     // under way, NULL when released
+  int n_submitted, n_cancelled, n_released;
+  int n_tokens, max_tokens;
+  pn_sampling sampling;
+  pn_buf stops; // each followed by '|'
+};
+
+// Put an event into the outbox and wake the submitter. Any thread.
+void fake_emit(pn_engine *g, const pn_event *ev);
+void fake_emit_text(pn_engine *g, const char *text);
+void fake_emit_done(pn_engine *g, pn_stop_reason stop, int stop_index, int n_output);
+void fake_emit_failed(pn_engine *g, pn_code code, const char *msg);
+void fake_engine_fini(pn_engine *g);
+
+// Renders "[role]content[/]" and a newline for each message, "[assistant]" to begin an answer.
+struct pn_template {
+  enum {
+    FAKE_PLAIN,
+    FAKE_SYSTEM_FIRST, // raises when a system message is not the first
+    FAKE_NO_SYSTEM,    // raises when there is one
+    FAKE_SHOUT,        // writes content in capitals, as text of its own
+    FAKE_EMPTY,        // writes nothing
+  } kind;
+};
+
+// One token a byte. Keeps the last text with the user's ranges in {braces}.
+struct pn_tokenizer {
+  pn_buf *seen;
+};
+
+#endif
