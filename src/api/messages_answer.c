@@ -173,9 +173,10 @@ static void stream_end(answer *w, pn_buf *b, const pn_event *last) {
   frame_end(b);
 }
 
+// Of a generation that ended by itself; the engine tells of those that were cancelled.
 static void log_end(const answer *w, const pn_event *last, const char *how) {
-  uint64_t decode = last ? last->decode_us : 0, first = last ? last->queue_us + last->prefill_us : 0;
-  double speed = decode ? (double)w->n_output * 1e6 / (double)decode : 0;
+  uint64_t first = last->queue_us + last->prefill_us;
+  double speed = last->decode_us ? (double)w->n_output * 1e6 / (double)last->decode_us : 0;
   pn_log(PN_LOG_INFO, w->request_id, "generated",
          PN_FIELDS(PN_I("input_tokens", w->n_input), PN_I("output_tokens", w->n_output),
                    PN_D("ttft_ms", (double)first / 1000), PN_D("tok_s", speed), PN_S("stop", how)));
@@ -253,7 +254,6 @@ static uint64_t deadline_us(const void *self) {
 
 static void release(void *self, bool client_gone) {
   answer *w = self;
-  if (!w->ended) log_end(w, NULL, "cancelled");
   if (client_gone) pn_gen_cancel(w->gen);
   pn_gen_release(w->gen);
   answer_free(w);
