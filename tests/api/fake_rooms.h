@@ -27,15 +27,17 @@ void fake_emit_done(pn_engine *g, pn_stop_reason stop, int stop_index, int n_out
 void fake_emit_failed(pn_engine *g, pn_code code, const char *msg);
 void fake_engine_fini(pn_engine *g);
 
+typedef enum fake_kind {
+  FAKE_PLAIN,
+  FAKE_SYSTEM_FIRST, // raises when a system message is not the first
+  FAKE_NO_SYSTEM,    // raises when there is one
+  FAKE_SHOUT,        // writes content in capitals, as text of its own
+  FAKE_EMPTY,        // writes nothing
+} fake_kind;
+
 // Renders "[role]content[/]" and a newline for each message, "[assistant]" to begin an answer.
 struct pn_template {
-  enum {
-    FAKE_PLAIN,
-    FAKE_SYSTEM_FIRST, // raises when a system message is not the first
-    FAKE_NO_SYSTEM,    // raises when there is one
-    FAKE_SHOUT,        // writes content in capitals, as text of its own
-    FAKE_EMPTY,        // writes nothing
-  } kind;
+  fake_kind kind;
 };
 
 // One token a byte. Keeps the last text with the user's ranges in {braces}.

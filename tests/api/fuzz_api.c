@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   pn_log_setup(PN_LOG_ERROR, false, 2);
   pn_str body = {(const char *)data, n};
   for (int kind = FAKE_PLAIN; kind <= FAKE_EMPTY; kind++) {
-    play p = {.engine = {.n_ctx = 100000}, .tmpl = {kind}};
+    play p = {.engine = {.n_ctx = 100000}, .tmpl = {(fake_kind)kind}};
     p.tokenizer.seen = &p.seen;
     p.api = pn_api_new(
         &(pn_api_options){.engine = &p.engine, .tokenizer = &p.tokenizer, .chat_template = &p.tmpl}, NULL);

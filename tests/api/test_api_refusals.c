@@ -284,7 +284,7 @@ static void engine_refusals_are_mapped(void **state) {
 static void templates_may_refuse(void **state) {
   (void)state;
   static const struct {
-    int kind;
+    fake_kind kind;
     const char *body, *message;
   } cases[] = {
       {FAKE_SHOUT, TURN("\"assistant\"", "\"So\""), "cannot continue a final assistant message"},
