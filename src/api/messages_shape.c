@@ -123,7 +123,7 @@ static const shape messages = {
 static const shape max_tokens = {.types = SHAPE_INT, .bounded = true, .min = 1, .max = INFINITY};
 static const shape unit_number = {.types = SHAPE_NUMBER, .bounded = true, .min = 0, .max = 1};
 static const shape top_k = {.types = SHAPE_INT, .bounded = true, .min = 0, .max = INFINITY};
-static const shape stop_sequences = {.types = SHAPE_ARRAY, .items = &any_string};
+static const shape stop_sequences = {.types = SHAPE_ARRAY, .items = &any_string, .max_len = 100};
 static const shape_field metadata_fields[] = {
     {"user_id", &any_string, false, "An opaque name for who asks."},
     {0},

@@ -107,6 +107,8 @@ static bool check_array(const shape *s, const pn_json *v, const shape_path *at, 
     return s->too_short ? shape_fail(at, e, "%s", s->too_short)
                         : shape_fail(at, e, "List should have at least %zu item%s", s->min_len,
                                      s->min_len == 1 ? "" : "s");
+  if (s->max_len && n > s->max_len)
+    return shape_fail(at, e, "List should have at most %zu items, not %zu", s->max_len, n);
   for (size_t i = 0; s->items && i < n; i++) {
     shape_path item = {at, NULL, i};
     if (!shape_check(s->items, pn_json_at(v, i), &item, e)) return false;

@@ -38,6 +38,7 @@ struct shape {
   bool bounded;          // numbers: min <= value <= max
   double min, max;       // max may be INFINITY
   size_t min_len;        // strings (bytes) and arrays (items)
+  size_t max_len;        // arrays; 0: none
   const char *too_short; // said when min_len is missed; NULL: a general sentence
   const char *const *values;
   const shape *items;            // of arrays

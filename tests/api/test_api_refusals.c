@@ -201,6 +201,17 @@ static void accepts(void **state) {
   }
 }
 
+static void stop_sequences_are_limited(void **state) {
+  (void)state;
+  pn_buf b = {0};
+  pn_buf_z(&b, "{\"model\":\"m\",\"max_tokens\":5," MESSAGES ",\"stop_sequences\":[\"x\"");
+  for (int i = 0; i < 100; i++) pn_buf_z(&b, ",\"x\"");
+  pn_buf_z(&b, "]}");
+  expect_message("/v1/messages", pn_buf_cstr(&b),
+                 "stop_sequences: List should have at most 100 items, not 101");
+  pn_buf_fini(&b);
+}
+
 static void threads_are_refused_in_a_way_that_clients_read(void **state) {
   (void)state;
   play p;
@@ -315,6 +326,7 @@ int main(void) {
       cmocka_unit_test(messages_stay_valid),
       cmocka_unit_test(accepts),
       cmocka_unit_test(threads_are_refused_in_a_way_that_clients_read),
+      cmocka_unit_test(stop_sequences_are_limited),
       cmocka_unit_test(context_limits),
       cmocka_unit_test(engine_refusals_are_mapped),
       cmocka_unit_test(templates_may_refuse),
