@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,13 +106,48 @@ bool pn_json_push(pn_json *a, pn_json *v) {
 
 pn_json *pn_json_share(const pn_json *v) { return cooked(json_incref(raw(v))); }
 
-static int add_chunk(const char *p, size_t n, void *out) {
-  pn_buf_add(out, p, n);
-  return 0;
+// The fewest digits that read back as the same number; always with a point or an exponent, so that it stays a real.
+static void write_real(pn_buf *out, double d) {
+  char text[40];
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, d);
+    if (strtod(text, NULL) == d) break;
+  }
+  pn_buf_z(out, text);
+  if (!strpbrk(text, ".e")) pn_buf_z(out, ".0");
+}
+
+static void write_object(pn_buf *out, const pn_json *v) {
+  pn_buf_char(out, '{');
+  for (const pn_json_member *it = pn_json_first(v), *first = it; it; it = pn_json_next(v, it)) {
+    if (it != first) pn_buf_char(out, ',');
+    pn_json_write_str(out, pn_json_key(it));
+    pn_buf_char(out, ':');
+    pn_json_write(out, pn_json_value(it));
+  }
+  pn_buf_char(out, '}');
+}
+
+static void write_array(pn_buf *out, const pn_json *v) {
+  pn_buf_char(out, '[');
+  for (size_t i = 0; i < pn_json_len(v); i++) {
+    if (i) pn_buf_char(out, ',');
+    pn_json_write(out, pn_json_at(v, i));
+  }
+  pn_buf_char(out, ']');
 }
 
 void pn_json_write(pn_buf *out, const pn_json *v) {
-  json_dump_callback(raw(v), add_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY);
+  switch (pn_json_type_of(v)) {
+  case PN_JSON_MISSING: break;
+  case PN_JSON_NULL: pn_buf_z(out, "null"); break;
+  case PN_JSON_BOOL: pn_buf_z(out, pn_json_true(v) ? "true" : "false"); break;
+  case PN_JSON_INT: pn_buf_printf(out, "%lld", (long long)pn_json_int(v)); break;
+  case PN_JSON_REAL: write_real(out, pn_json_num(v)); break;
+  case PN_JSON_STRING: pn_json_write_str(out, pn_json_str(v)); break;
+  case PN_JSON_ARRAY: write_array(out, v); break;
+  case PN_JSON_OBJECT: write_object(out, v); break;
+  }
 }
 
 void pn_json_write_str(pn_buf *out, pn_str s) {
