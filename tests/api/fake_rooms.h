@@ -17,7 +17,8 @@ struct pn_engine {
   int n_submitted, n_cancelled, n_released;
   int n_tokens, max_tokens;
   pn_sampling sampling;
-  pn_buf stops; // each followed by '|'
+  pn_buf stops;  // each followed by '|'
+  pn_buf tokens; // int32_t each
 };
 
 // Put an event into the outbox and wake the submitter. Any thread.

@@ -30,6 +30,8 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
   g->n_tokens = (int)r->n_tokens;
   g->max_tokens = r->max_tokens;
   g->sampling = r->sampling;
+  pn_buf_clear(&g->tokens);
+  pn_buf_add(&g->tokens, r->tokens, r->n_tokens * sizeof *r->tokens);
   pn_buf_clear(&g->stops);
   for (size_t i = 0; i < r->n_stops; i++) {
     pn_buf_str(&g->stops, r->stops[i]);
@@ -87,27 +89,7 @@ void fake_emit_failed(pn_engine *g, pn_code code, const char *msg) {
   fake_emit(g, &ev);
 }
 
-void fake_engine_fini(pn_engine *g) { pn_buf_fini(&g->stops); }
-
-void pn_ids_fini(pn_ids *ids) {
-  free(ids->p);
-  *ids = (pn_ids){0};
-}
-
-bool pn_tokenizer_encode(const pn_tokenizer *t, pn_str text, const pn_span *plain, size_t n_plain,
-                         pn_ids *out, pn_error *e) {
-  (void)e;
-  pn_buf_clear(t->seen);
-  size_t k = 0;
-  for (size_t i = 0; i <= text.n; i++) {
-    if (k < n_plain && i == plain[k].end) {
-      pn_buf_char(t->seen, '}');
-      k++;
-    }
-    if (k < n_plain && i == plain[k].begin) pn_buf_char(t->seen, '{');
-    if (i < text.n) pn_buf_char(t->seen, text.p[i]);
-  }
-  out->p = calloc(text.n ? text.n : 1, sizeof *out->p);
-  out->n = out->cap = text.n;
-  return true;
+void fake_engine_fini(pn_engine *g) {
+  pn_buf_fini(&g->stops);
+  pn_buf_fini(&g->tokens);
 }
