@@ -13,12 +13,12 @@ typedef struct pn_api pn_api;
 
 // What the API serves. Everything must outlive the api.
 typedef struct pn_api_options {
-  pn_engine *engine;
+  pn_engine *engine; // NULL: /health says "starting" and generations are refused
   const pn_tokenizer *tokenizer;
-  const pn_template *chat_template;
-  pn_template_consts template_consts;
-  const char *model_name;   // reported by /health; a request's own model name is echoed in answers
-  const char *backend_name; // of pn_backend describe
+  const pn_template *chat_template;   // NULL: the model has none, and requests are refused with that
+  pn_template_consts template_consts; // now_ms 0: the time of each request
+  const char *model_name;             // reported by /health; a request's own model name is echoed in answers
+  const char *backend_name;           // of pn_backend describe
 } pn_api_options;
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
