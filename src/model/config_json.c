@@ -86,7 +86,7 @@ static bool read_rope(model_spec *s, const pn_json *cfg, pn_error *e) {
     return true;
   }
   if (s->arch->long_rope && (pn_str_is(type, "longrope") || pn_str_is(type, "su")))
-    return long_factors(s, r, original ? original : 4096, e);
+    return long_factors(s, r, original != 0 ? original : 4096, e);
   return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: rope_scaling of type \"%.*s\" is not supported for %s", where,
                  (int)type.n, type.p, s->arch->family);
 }
