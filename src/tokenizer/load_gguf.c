@@ -1,0 +1,231 @@
+// The tokenizer.ggml.* keys of a GGUF file. Facts: the GGUF description in the ggml repository.
+#include "base/utf8.h"
+#include "tokenizer/parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
+
+#define TOKENS "tokenizer.ggml.tokens"
+
+// Pre-tokenisers by the name in tokenizer.ggml.pre.
+static const struct pre {
+  const char *name;
+  scan_kind split;
+  bool digits, nfc, ignore_merges;
+} pres[] = {
+    {"smollm", SCAN_GPT2, true, false, false},
+    {"starcoder", SCAN_GPT2, true, false, false},
+    {"refact", SCAN_GPT2, true, false, false},
+    {"command-r", SCAN_GPT2, true, false, false},
+    {"gpt-2", SCAN_GPT2, false, false, false},
+    {"default", SCAN_GPT2, false, false, false},
+    {"mpt", SCAN_GPT2, false, false, false},
+    {"olmo", SCAN_GPT2, false, false, false},
+    {"llama-bpe", SCAN_LLAMA3, false, false, true},
+    {"llama3", SCAN_LLAMA3, false, false, true},
+    {"llama-v3", SCAN_LLAMA3, false, false, true},
+    {"dbrx", SCAN_LLAMA3, false, false, false},
+    {"smaug-bpe", SCAN_LLAMA3, false, false, true},
+    {"qwen2", SCAN_QWEN2, false, true, false},
+    {"deepseek-r1-qwen", SCAN_QWEN2, false, false, false},
+    {"stablelm2", SCAN_QWEN2, false, false, false},
+};
+
+static const pn_gguf_value *list(const pn_gguf *g, const char *key, bool strings, pn_error *e) {
+  const pn_gguf_value *v = pn_gguf_get(g, key);
+  if (v && v->is_array && (v->type == PN_GGUF_STR) == strings) return v;
+  pn_fail(e, PN_ERR_CORRUPT, "%s: expected an array of %s, found %s", key, strings ? "strings" : "numbers",
+          !v            ? "nothing"
+          : v->is_array ? "an array of another type"
+                        : "a single value");
+  return NULL;
+}
+
+// A list that goes with the tokens; *out is NULL when it is absent.
+static bool side_list(const pn_gguf *g, const char *key, uint64_t n, const pn_gguf_value **out, pn_error *e) {
+  *out = NULL;
+  if (!pn_gguf_get(g, key)) return true;
+  if (!(*out = list(g, key, false, e))) return false;
+  return (*out)->n == n || pn_fail(e, PN_ERR_CORRUPT, "%s has %llu entries for %llu tokens", key,
+                                   (unsigned long long)(*out)->n, (unsigned long long)n);
+}
+
+static bool flag(const pn_gguf *g, const char *key, bool otherwise) {
+  const pn_gguf_value *v = pn_gguf_get(g, key);
+  int64_t x;
+  return v && !v->is_array && pn_gguf_int(v, 0, &x) ? x != 0 : otherwise;
+}
+
+static pn_str text(const pn_gguf *g, const char *key) {
+  const pn_gguf_value *v = pn_gguf_get(g, key);
+  return v && !v->is_array ? pn_gguf_str(v, 0) : (pn_str){0};
+}
+
+static bool load_tokens(pn_tokenizer *t, const pn_gguf_value *tokens, pn_error *e) {
+  if (tokens->n > VOCAB_MAX_IDS)
+    return pn_fail(e, PN_ERR_UNSUPPORTED, TOKENS " has %llu tokens, more than %d",
+                   (unsigned long long)tokens->n, VOCAB_MAX_IDS);
+  if (!vocab_init(&t->vocab, &t->arena, (uint32_t)tokens->n, e)) return false;
+  for (uint64_t i = 0; i < tokens->n; i++) {
+    if (pn_utf8_check(tokens->strings[i]) != tokens->strings[i].n)
+      return pn_fail(e, PN_ERR_CORRUPT, TOKENS "[%llu] is not valid UTF-8", (unsigned long long)i);
+    if (!vocab_set(&t->vocab, &t->arena, TOKENS, (int64_t)i, tokens->strings[i], e)) return false;
+  }
+  return true;
+}
+
+// Control, unknown and user-defined tokens are found in the text as a whole.
+static bool load_types(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *types, pn_error *e) {
+  // GGUF has no word for it: the marks of Phi-3 swallow the white space behind them.
+  bool swallow = pn_str_is(text(g, "general.architecture"), "phi3") && !t->bpe.byte_level;
+  size_t n = 0;
+  added_entry *entries = calloc(t->vocab.n, sizeof *entries);
+  if (!entries) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the token types");
+  for (uint32_t id = 0; types && id < t->vocab.n; id++) {
+    int64_t type = 0;
+    pn_gguf_int(types, id, &type);
+    if (type == TYPE_UNUSED) t->vocab.t[id].flags |= VOCAB_UNUSED;
+    pn_str s = t->vocab.t[id].spelling;
+    if ((type != TYPE_CONTROL && type != TYPE_UNKNOWN && type != TYPE_USER) || s.n == 0) continue;
+    bool mark = swallow &&
+                (pn_str_is(s, "</s>") || (pn_str_starts(s, PN_STR("<|")) && !pn_str_is(s, "<|endoftext|>")));
+    entries[n++] = (added_entry){.content = s, .id = id, .special = type != TYPE_USER, .rstrip = mark};
+  }
+  bool ok = parts_add_tokens(t, entries, n, "tokenizer.ggml.token_type", e);
+  free(entries);
+  return ok;
+}
+
+static bool load_gpt2(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
+  pn_str name = text(g, "tokenizer.ggml.pre");
+  const struct pre *p = NULL;
+  if (name.n == 0) name = PN_STR("default");
+  for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
+    if (pn_str_is(name, pres[i].name)) p = &pres[i];
+  if (!p)
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "tokenizer.ggml.pre \"%.*s\" is not supported",
+                   name.n < 60 ? (int)name.n : 60, name.p);
+  t->bpe.byte_level = t->decoder.byte_level = true;
+  t->bpe.ignore_merges = p->ignore_merges;
+  if (p->nfc) t->normalizer.steps[t->normalizer.n++] = (normalize_step){.kind = NORMALIZE_NFC};
+  const char *pattern = p->split == SCAN_GPT2     ? scan_gpt2_pattern
+                        : p->split == SCAN_LLAMA3 ? scan_llama3_pattern
+                                                  : scan_qwen2_pattern;
+  if (p->digits && !load_digits_step(t, "tokenizer.ggml.pre", e)) return false;
+  return load_split_step(t, pn_str_of(pattern), false, PRETOK_ISOLATED, false, "tokenizer.ggml.pre", e);
+}
+
+static bool load_merges(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
+  const pn_gguf_value *v = list(g, "tokenizer.ggml.merges", true, e);
+  if (!v) return false;
+  if (v->n > UINT32_MAX / 2) return pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.merges has too many entries");
+  if (!bpe_init(&t->bpe, &t->arena, &t->vocab, (size_t)v->n, e)) return false;
+  pn_buf joined = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < v->n; i++) {
+    pn_str l, r;
+    ok = parts_split_merge(v->strings[i], "tokenizer.ggml.merges", i, &l, &r, e) &&
+         parts_add_merge(t, l, r, "tokenizer.ggml.merges", i, &joined, e);
+  }
+  pn_buf_fini(&joined);
+  return ok;
+}
+
+// ---- SentencePiece-style: blanks are U+2581, two tokens merge when their joint spelling is a token, best score first
+
+static void load_llama_pipeline(pn_tokenizer *t, const pn_gguf *g) {
+  const pn_str bar = PN_STR("\xE2\x96\x81"), blank = PN_STR(" ");
+  bool prefix = flag(g, "tokenizer.ggml.add_space_prefix", true);
+  if (prefix) t->normalizer.steps[t->normalizer.n++] = (normalize_step){.kind = NORMALIZE_PREPEND, .to = bar};
+  t->normalizer.steps[t->normalizer.n++] =
+      (normalize_step){.kind = NORMALIZE_REPLACE, .from = blank, .to = bar};
+  t->bpe.byte_fallback = t->decoder.byte_fallback = true;
+  t->bpe.fuse_unk = true;
+  t->decoder.replaces[t->decoder.n_replaces++] = (struct decoder_replace){bar, blank};
+  t->decoder.strip_blank = prefix;
+}
+
+typedef struct scored {
+  float score;
+  uint32_t id;
+} scored;
+
+static int by_score(const void *a, const void *b) {
+  const scored *x = a, *y = b;
+  if (x->score != y->score) return x->score > y->score ? -1 : 1;
+  return x->id < y->id ? -1 : x->id > y->id;
+}
+
+// Every way to cut a token into two tokens; only counts them when `add` is false.
+static size_t cuts_of(pn_tokenizer *t, uint32_t id, uint32_t rank, bool add) {
+  pn_str s = t->vocab.t[id].spelling;
+  size_t n = 0;
+  for (size_t at = 1; at < s.n; at++) {
+    if (((unsigned char)s.p[at] & 0xC0) == 0x80) continue;
+    uint32_t l = vocab_find_text(&t->vocab, (pn_str){s.p, at}, vocab_hash(s.p, at));
+    if (l == VOCAB_NONE) continue;
+    uint32_t r = vocab_find_text(&t->vocab, (pn_str){s.p + at, s.n - at}, vocab_hash(s.p + at, s.n - at));
+    if (r == VOCAB_NONE) continue;
+    n++;
+    if (add) bpe_add(&t->bpe, l, r, rank, id);
+  }
+  return n;
+}
+
+static bool load_scores(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *types, pn_error *e) {
+  const pn_gguf_value *v;
+  if (!side_list(g, "tokenizer.ggml.scores", t->vocab.n, &v, e)) return false;
+  if (!v) return pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.scores is missing");
+  scored *order = calloc(t->vocab.n, sizeof *order);
+  if (!order) return pn_fail(e, PN_ERR_NOMEM, "out of memory for scores");
+  uint32_t n = 0;
+  size_t total = 0;
+  bool ok = true;
+  for (uint32_t id = 0; ok && id < t->vocab.n; id++) {
+    double score;
+    int64_t type = TYPE_NORMAL;
+    if (!pn_gguf_num(v, id, &score) || !isfinite(score))
+      ok = pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.scores[%u] is not a finite number", id);
+    if (types) pn_gguf_int(types, id, &type);
+    if (!ok || type != TYPE_NORMAL) continue;
+    order[n++] = (scored){(float)score, id};
+    total += cuts_of(t, id, 0, false);
+  }
+  if (n) qsort(order, n, sizeof *order, by_score);
+  ok = ok && bpe_init(&t->bpe, &t->arena, &t->vocab, total, e);
+  // Equal scores are one rank: then the leftmost pair comes first.
+  for (uint32_t i = 0, rank = 0; ok && i < n; i++) {
+    if (i && order[i].score != order[i - 1].score) rank = i;
+    cuts_of(t, order[i].id, rank, true);
+  }
+  free(order);
+  return ok;
+}
+
+bool load_gguf(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
+  pn_str model = text(g, "tokenizer.ggml.model");
+  bool llama = pn_str_is(model, "llama");
+  if (!llama && !pn_str_is(model, "gpt2"))
+    return model.n ? pn_fail(e, PN_ERR_UNSUPPORTED, "tokenizer.ggml.model \"%.*s\" is not supported",
+                             model.n < 60 ? (int)model.n : 60, model.p)
+                   : pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.model is missing");
+  const pn_gguf_value *tokens = list(g, TOKENS, true, e), *types;
+  if (!tokens || !load_tokens(t, tokens, e) ||
+      !side_list(g, "tokenizer.ggml.token_type", tokens->n, &types, e))
+    return false;
+  if (llama)
+    load_llama_pipeline(t, g);
+  else if (!load_gpt2(t, g, e))
+    return false;
+  if (!load_types(t, g, types, e) || !vocab_index(&t->vocab, &t->arena, e) || !parts_index(t, e))
+    return false;
+  int64_t unk;
+  const pn_gguf_value *u = pn_gguf_get(g, "tokenizer.ggml.unknown_token_id");
+  if (llama && u && pn_gguf_int(u, 0, &unk) && unk >= 0 && unk < (int64_t)t->vocab.n)
+    t->bpe.unk = (uint32_t)unk;
+  if (!(llama ? load_scores(t, g, types, e) : load_merges(t, g, e))) return false;
+  bpe_finish(&t->bpe);
+  return true;
+}

@@ -1,0 +1,80 @@
+#include "tokenizer/vocab.h"
+
+bool vocab_init(vocab *v, pn_arena *a, uint32_t n, pn_error *e) {
+  if (n == 0) return pn_fail(e, PN_ERR_CORRUPT, "the tokenizer's vocabulary is empty");
+  if (n > VOCAB_MAX_IDS)
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "the tokenizer's vocabulary has %u ids, more than %d", n,
+                   VOCAB_MAX_IDS);
+  v->t = pn_arena_array(a, n, sizeof *v->t);
+  v->whole = pn_arena_array(a, n, sizeof *v->whole);
+  if (!v->t || !v->whole) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a vocabulary of %u ids", n);
+  v->n = n;
+  return true;
+}
+
+bool vocab_set(vocab *v, pn_arena *a, const char *where, int64_t id, pn_str spelling, pn_error *e) {
+  if (id < 0 || id >= (int64_t)v->n)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: id %lld of \"%.*s\" is outside 0..%u", where, (long long)id,
+                   spelling.n < 60 ? (int)spelling.n : 60, spelling.p, v->n - 1);
+  vocab_token *t = &v->t[id];
+  if (t->flags & VOCAB_USED)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: id %lld belongs to both \"%.*s\" and \"%.*s\"", where,
+                   (long long)id, t->spelling.n < 60 ? (int)t->spelling.n : 60, t->spelling.p,
+                   spelling.n < 60 ? (int)spelling.n : 60, spelling.p);
+  const char *copy = pn_arena_dup(a, spelling);
+  if (!copy) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the vocabulary");
+  *t = (vocab_token){.spelling = {copy, spelling.n}, .flags = VOCAB_USED};
+  t->bytes = t->spelling;
+  return true;
+}
+
+static bool table_init(vocab_table *t, pn_arena *a, size_t n, pn_error *e) {
+  size_t size = 16;
+  while (size < 2 * n) size *= 2;
+  t->slots = pn_arena_array(a, size, sizeof *t->slots);
+  if (!t->slots) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the tables of the vocabulary");
+  memset(t->slots, 0xFF, size * sizeof *t->slots);
+  t->mask = size - 1;
+  return true;
+}
+
+bool vocab_index(vocab *v, pn_arena *a, pn_error *e) {
+  if (!table_init(&v->by_spelling, a, v->n, e)) return false;
+  for (uint32_t id = 0; id < v->n; id++) {
+    if (!(v->t[id].flags & VOCAB_USED)) continue;
+    pn_str s = v->t[id].spelling;
+    uint32_t twin = vocab_find(v, s);
+    if (twin != VOCAB_NONE)
+      return pn_fail(e, PN_ERR_CORRUPT, "the vocabulary gives \"%.*s\" two ids, %u and %u",
+                     s.n < 60 ? (int)s.n : 60, s.p, twin, id);
+    uint32_t hash = vocab_hash(s.p, s.n);
+    size_t i = hash & v->by_spelling.mask;
+    while (v->by_spelling.slots[i].id != VOCAB_NONE) i = (i + 1) & v->by_spelling.mask;
+    v->by_spelling.slots[i] = (struct vocab_slot){hash, id};
+  }
+  return true;
+}
+
+uint32_t vocab_find(const vocab *v, pn_str spelling) {
+  uint32_t hash = vocab_hash(spelling.p, spelling.n);
+  for (size_t i = hash & v->by_spelling.mask;; i = (i + 1) & v->by_spelling.mask) {
+    struct vocab_slot s = v->by_spelling.slots[i];
+    if (s.id == VOCAB_NONE) return VOCAB_NONE;
+    if (s.hash == hash && pn_str_eq(v->t[s.id].spelling, spelling)) return s.id;
+  }
+}
+
+bool vocab_index_text(vocab *v, pn_arena *a, pn_error *e) {
+  if (!table_init(&v->by_text, a, v->n, e)) return false;
+  for (uint32_t id = 0; id < v->n; id++) {
+    const vocab_token *t = &v->t[id];
+    if (!(t->flags & VOCAB_USED) || t->flags & (VOCAB_CONTROL | VOCAB_UNUSED | VOCAB_BYTE)) continue;
+    pn_str s = v->byte_level ? t->bytes : t->spelling;
+    uint32_t hash = vocab_hash(s.p, s.n);
+    if (s.n == 0 || vocab_find_text(v, s, hash) != VOCAB_NONE) continue;
+    size_t i = hash & v->by_text.mask;
+    while (v->by_text.slots[i].id != VOCAB_NONE) i = (i + 1) & v->by_text.mask;
+    v->by_text.slots[i] = (struct vocab_slot){hash, id};
+  }
+  return true;
+}
