@@ -56,7 +56,9 @@ bool added_init(added_set *s, pn_arena *a, const added_token *tokens, size_t n, 
 }
 
 static bool touches_plain(const added_walk *w, size_t begin, size_t end) {
-  return w->plain_at < w->n_plain && w->plain[w->plain_at].begin < end && w->plain[w->plain_at].end > begin;
+  for (size_t i = w->plain_at; i < w->n_plain && w->plain[i].begin < end; i++)
+    if (w->plain[i].end > begin && w->plain[i].end > w->plain[i].begin) return true;
+  return false;
 }
 
 // The longest token that may stand at w->at.

@@ -1,6 +1,5 @@
 #include "tokenizer/bpe.h"
 
-#include "base/hash.h"
 #include "base/utf8.h"
 #include "tokenizer/merge.h"
 
@@ -18,13 +17,6 @@ struct bpe_seen {
 
 enum { WHOLE_UNKNOWN, WHOLE_YES, WHOLE_NO };
 
-static size_t merge_slot(const bpe *b, uint32_t left, uint32_t right) {
-  size_t i = (size_t)pn_hash_u64((uint64_t)left << 32 | right) & b->mask;
-  while (b->merges[i].left != VOCAB_NONE && (b->merges[i].left != left || b->merges[i].right != right))
-    i = (i + 1) & b->mask;
-  return i;
-}
-
 bool bpe_init(bpe *b, pn_arena *a, const vocab *v, size_t n_max, pn_error *e) {
   size_t size = 16;
   while (size < n_max + n_max / 2) size *= 2;
@@ -37,13 +29,9 @@ bool bpe_init(bpe *b, pn_arena *a, const vocab *v, size_t n_max, pn_error *e) {
 }
 
 void bpe_add(bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id) {
-  bpe_merge *m = &b->merges[merge_slot(b, left, right)];
+  bpe_merge *m = merge_find(b, left, right);
   if (m->left == VOCAB_NONE) b->n_merges++;
   *m = (bpe_merge){left, right, rank, id};
-}
-
-const bpe_merge *bpe_find(const bpe *b, uint32_t left, uint32_t right) {
-  return &b->merges[merge_slot(b, left, right)];
 }
 
 static bool is_bar(pn_str s, size_t at) { return at + 3 <= s.n && memcmp(s.p + at, "\xE2\x96\x81", 3) == 0; }

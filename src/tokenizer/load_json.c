@@ -45,6 +45,7 @@ static bool load_vocab(pn_tokenizer *t, const pn_json *v, const pn_json *added, 
       return false;
     if (pn_json_int(pn_json_get(a, "id")) > top) top = pn_json_int(pn_json_get(a, "id"));
   }
+  if (top < 0) return pn_fail(e, PN_ERR_CORRUPT, "model.vocab is empty");
   // Real files have few holes; a single huge id must not cost memory.
   if ((uint64_t)top > 16 * (uint64_t)(pn_json_len(v) + pn_json_len(added)) + 65536)
     return pn_fail(e, PN_ERR_CORRUPT, "the highest id is %lld, but there are only %zu tokens", (long long)top,

@@ -1,7 +1,7 @@
 #include "tokenizer/merge.h"
 
 static void look_up(const bpe *b, uint32_t left, uint32_t right, uint32_t *rank, uint32_t *id) {
-  const bpe_merge *m = bpe_find(b, left, right);
+  const bpe_merge *m = merge_find(b, left, right);
   *rank = m->rank; // of a free slot: BPE_NO_RANK
   *id = m->id;
 }

@@ -2,13 +2,19 @@
 #ifndef PN_TOKENIZER_MERGE_H
 #define PN_TOKENIZER_MERGE_H
 
+#include "base/hash.h"
 #include "tokenizer/bpe.h"
 
 #define MERGE_SMALL 48              // bytes up to which search is used
 #define MERGE_MAX ((size_t)1 << 30) // bytes of the longest piece
 
-// The merge of a pair; its left is VOCAB_NONE when there is none.
-const bpe_merge *bpe_find(const bpe *b, uint32_t left, uint32_t right);
+// Where the merge of a pair is, or would be: then its left is VOCAB_NONE.
+static inline bpe_merge *merge_find(const bpe *b, uint32_t left, uint32_t right) {
+  size_t i = (size_t)pn_hash_u64((uint64_t)left << 32 | right) & b->mask;
+  while (b->merges[i].left != VOCAB_NONE && (b->merges[i].left != left || b->merges[i].right != right))
+    i = (i + 1) & b->mask;
+  return &b->merges[i];
+}
 
 // Merge n <= MERGE_SMALL symbols in place; returns how many remain. Quadratic in n.
 size_t merge_small(const bpe *b, uint32_t *sym, size_t n);
