@@ -13,7 +13,9 @@
 #include <string.h>
 
 static bool get(void *p, size_t n) { return fread(p, 1, n, stdin) == n; }
-static void put(const void *p, size_t n) { fwrite(p, 1, n, stdout); }
+static void put(const void *p, size_t n) {
+  if (n) fwrite(p, 1, n, stdout);
+}
 static void put_count(int64_t n) { put(&(int32_t){(int32_t)n}, 4); }
 
 static bool streams_alike(const pn_tokenizer *t, const pn_ids *ids, const pn_buf *whole) {
