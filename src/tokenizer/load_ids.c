@@ -10,6 +10,9 @@ static void add_end(pn_tokenizer *t, int64_t id) {
 
 // Marks that end a turn in the known families: files often name only one of theirs.
 static void add_known_ends(pn_tokenizer *t) {
+  // With full-width bars and a low line of its own, as DeepSeek writes it.
+  static const char deepseek[] = "<\xEF\xBD\x9C"
+                                 "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>";
   static const char *const marks[] = {
       "<|im_end|>",
       "<|end|>",
@@ -24,8 +27,7 @@ static void add_known_ends(pn_tokenizer *t) {
       "<turn|>",
       "<|end_of_text|>",
       "<|END_OF_TURN_TOKEN|>",
-      "<\xEF\xBD\x9C"
-      "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+      deepseek,
   };
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
     uint32_t id = vocab_find(&t->vocab, pn_str_of(marks[i]));

@@ -23,19 +23,18 @@ enum { LETTER = 1, DIGIT = 2, SPACE = 4, OTHER = 8, WIDE = 16 };
 #define O OTHER
 #define L LETTER
 #define S SPACE
-static const unsigned char classes[256] =
-    {
-        X8(O),     O,         S,         S,         S,         S,         S,         O,         O,
-        X16(O), // controls; 0x09..0x0D are spaces
-        S,         O,         O,         O,         O,         O,         O,         O,
-        X8(O), // blank and punctuation
-        X8(DIGIT), DIGIT,     DIGIT,     O,         O,         O,         O,         O,
-        O, // 0..9
-        O,         L,         L,         L,         L,         L,         L,         L,         X8(L),
-        X8(L),     L,         L,         L,         O,         O,         O,         O,         O, // @ A..Z
-        O,         L,         L,         L,         L,         L,         L,         L,         X8(L),
-        X8(L),     L,         L,         L,         O,         O,         O,         O,         O, // ` a..z
-        X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE),
+static const unsigned char classes[256] = {
+    X8(O),     O,         S,         S,         S,         S,         S,         O,         O,
+    X16(O), // controls; 0x09..0x0D are spaces
+    S,         O,         O,         O,         O,         O,         O,         O,
+    X8(O), // blank and punctuation
+    X8(DIGIT), DIGIT,     DIGIT,     O,         O,         O,         O,         O,
+    O, // 0..9
+    O,         L,         L,         L,         L,         L,         L,         L,         X8(L),
+    X8(L),     L,         L,         L,         O,         O,         O,         O,         O, // @ A..Z
+    O,         L,         L,         L,         L,         L,         L,         L,         X8(L),
+    X8(L),     L,         L,         L,         O,         O,         O,         O,         O, // ` a..z
+    X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE), X16(WIDE),
 };
 #undef O
 #undef L
