@@ -2,7 +2,8 @@
 
 Run: pytest tests/tokenizer/test_tokenizer_hf.py
 PENSIEVE_PROBE names the built tokenizer_probe (default: build/release/tests/tokenizer/tokenizer_probe) and
-PENSIEVE_GGUF a GGUF file of the SmolLM2 family (its tests are skipped without one).
+PN_TEST_MODEL a GGUF file of the SmolLM2 family (default: the one that tools/fetch-model fetches; without it its test is
+skipped).
 """
 
 import json
@@ -19,7 +20,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = Path(os.environ.get("PENSIEVE_PROBE", ROOT / "build/release/tests/tokenizer/tokenizer_probe"))
-GGUF = Path(os.environ.get("PENSIEVE_GGUF", Path.home() / "models/SmolLM2-135M-Instruct.Q4_1.gguf"))
+MODELS = Path(os.environ.get("PENSIEVE_MODELS", ROOT / "models"))
+GGUF = Path(os.environ.get("PN_TEST_MODEL", MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"))
 
 if not PROBE.exists():
     pytest.skip(f"{PROBE} is not built", allow_module_level=True)
