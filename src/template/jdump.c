@@ -159,7 +159,7 @@ static bool json_str(jbuild *b, const jtext *t, bool ascii) {
   if (!jbuild_z(b, "\"", false)) return false;
   for (size_t at = 0, n; at < s.n; at += n) {
     n = junicode_at(s, at, &cp);
-    if (cp >= 0x20 && cp != '"' && cp != '\\' && (cp < 0x80 || !ascii)) continue;
+    if (cp >= 0x20 && cp != '"' && cp != '\\' && (cp < 0x7F || !ascii)) continue;
     char z[16];
     const char *simple = cp && cp < 0x80 ? strchr(from, (int)cp) : NULL;
     if (simple)

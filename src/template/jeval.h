@@ -23,9 +23,7 @@ typedef struct jmacro {
 typedef struct jloop {
   jvalue *items;
   size_t n, at;
-  int64_t depth;  // 1 for the outermost
   jvalue changed; // the tuple that loop.changed saw last, or J_MISSING
-  struct jloop *outer;
 } jloop;
 
 struct jctx {
@@ -38,7 +36,6 @@ struct jctx {
   int64_t now_ms;
   jscope *scope;
   jbuild *out;
-  int64_t loop_depth;
 };
 
 // Record an error with the line and return false.

@@ -59,7 +59,8 @@ static bool filter_items(jctx *c, const jnode *n, jscope *outer, jvalue **items,
   return true;
 }
 
-static jflow run_loop(jctx *c, const jnode *n, jloop *loop) {
+// *done: some pass came to its end without break or continue, which is what Jinja's `else` asks for.
+static jflow run_loop(jctx *c, const jnode *n, jloop *loop, bool *done) {
   jscope *outer = c->scope;
   for (; loop->at < loop->n; loop->at++) {
     if (!jstep(c, 1) || !fresh_scope(c, outer)) return JFLOW_FAIL;
@@ -68,6 +69,7 @@ static jflow run_loop(jctx *c, const jnode *n, jloop *loop) {
     jflow f = jexec_block(c, &n->body);
     if (f == JFLOW_FAIL) return f;
     if (f == JFLOW_BREAK) break;
+    if (f == JFLOW_NEXT) *done = true;
   }
   c->scope = outer;
   return JFLOW_NEXT;
@@ -80,13 +82,14 @@ static jflow exec_for(jctx *c, const jnode *n) {
   c->line = n->line;
   if (!jvalue_items(c, v, &items, &count)) return JFLOW_FAIL;
   if (n->c && !filter_items(c, n, c->scope, &items, &count)) return JFLOW_FAIL;
-  if (count == 0) return jexec_block(c, &n->orelse);
-  jloop *loop = jalloc(c, 1, sizeof *loop);
-  if (!loop) return JFLOW_FAIL;
-  *loop = (jloop){.items = items, .n = count, .depth = ++c->loop_depth};
-  jflow f = run_loop(c, n, loop);
-  c->loop_depth--;
-  return f;
+  bool done = false;
+  if (count) {
+    jloop *loop = jalloc(c, 1, sizeof *loop);
+    if (!loop) return JFLOW_FAIL;
+    *loop = (jloop){.items = items, .n = count};
+    if (run_loop(c, n, loop, &done) == JFLOW_FAIL) return JFLOW_FAIL;
+  }
+  return done ? JFLOW_NEXT : jexec_block(c, &n->orelse);
 }
 
 // Run the block in a scope of its own with its output in *text.
@@ -294,14 +297,11 @@ static bool bind_macro(jctx *c, const jmacro *m, const jvalue *args, size_t n_ar
 bool jexec_macro(jctx *c, const jmacro *m, const jvalue *args, size_t n_args, const pn_str *names,
                  const jvalue *named, size_t n_named, jvalue *out) {
   jscope *caller = c->scope;
-  const int64_t loop_depth = c->loop_depth;
   if (!jdeeper(c) || !(c->scope = jscope_new(c, m->scope))) return false;
-  c->loop_depth = 0;
   const jtext *text;
   if (!bind_macro(c, m, args, n_args, names, named, n_named)) return false;
   if (capture(c, &m->node->body, &text) != JFLOW_NEXT) return false;
   c->scope = caller;
-  c->loop_depth = loop_depth;
   c->depth--;
   *out = jstr(text);
   return true;

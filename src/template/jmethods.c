@@ -230,9 +230,7 @@ static bool m_title(const jcall *call, jvalue *out) {
   uint32_t cp;
   for (size_t at = 0, n; at < t->n; at += n) {
     n = junicode_at(jview(t), at, &cp);
-    const jtext *one = jtext_sub(call->c, t, at, at + n);
-    if (!one || !jstep(call->c, 1)) return false;
-    if (!(one = jtext_case(call->c, one, inside ? JUNICODE_LOWER : JUNICODE_TITLE)) || !jbuild_text(b, one))
+    if (!jstep(call->c, 1) || !jbuild_mapped(b, t, at, inside ? JUNICODE_LOWER : JUNICODE_TITLE))
       return false;
     inside = junicode_is_lower(cp) || junicode_is_upper(cp);
   }

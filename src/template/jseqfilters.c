@@ -14,11 +14,20 @@ static bool f_length(const jcall *call, jvalue *out) {
   return true;
 }
 
-// A dotted path such as "a.0.b", or an index.
-static bool path_get(jctx *c, jvalue item, jvalue path, jvalue *out) {
+// What a step of a path found, or the default (J_MISSING and None: there is none).
+static void or_default(jvalue *v, jvalue otherwise) {
+  if (v->kind == J_UNDEFINED && otherwise.kind != J_MISSING && otherwise.kind != J_NONE) *v = otherwise;
+}
+
+// A dotted path such as "a.0.b", or an index. The default stands in for every step that finds nothing.
+static bool path_or(jctx *c, jvalue item, jvalue path, jvalue otherwise, jvalue *out) {
   *out = item;
   if (path.kind == J_MISSING || path.kind == J_NONE) return true;
-  if (path.kind != J_STR) return jvalue_getitem(c, item, path, out);
+  if (path.kind != J_STR) {
+    if (!jvalue_getitem(c, item, path, out)) return false;
+    or_default(out, otherwise);
+    return true;
+  }
   const pn_str s = jview(path.u.s);
   for (size_t from = 0; from <= s.n;) {
     size_t end = pn_str_find(s, PN_STR("."), from);
@@ -32,9 +41,14 @@ static bool path_get(jctx *c, jvalue item, jvalue path, jvalue *out) {
       index = index * 10 + (s.p[i] - '0');
     }
     if (!jvalue_getitem(c, *out, digits ? jint(index) : jstr(part), out)) return false;
+    or_default(out, otherwise);
     from = end + 1;
   }
   return jstep(c, 1);
+}
+
+static bool path_get(jctx *c, jvalue item, jvalue path, jvalue *out) {
+  return path_or(c, item, path, jnone(), out);
 }
 
 static bool fold_case(jctx *c, jvalue v, bool case_sensitive, jvalue *out) {
@@ -288,8 +302,7 @@ static bool f_map(const jcall *call, jvalue *out) {
   for (size_t i = 0; i < n; i++) {
     if (!jstep(c, 1)) return false;
     if (by_attribute) {
-      if (!path_get(c, items[i], a[0], &v)) return false;
-      if (v.kind == J_UNDEFINED && a[1].kind != J_MISSING && a[1].kind != J_NONE) v = a[1];
+      if (!path_or(c, items[i], a[0], a[1], &v)) return false;
     } else {
       const jcall inner = rest_of(call, items[i], 1, f->name);
       if (!jdeeper(c) || !f->fn(&inner, &v)) return false;

@@ -201,28 +201,37 @@ const jtext *jtext_concat(jctx *c, const jtext *a, const jtext *b) {
   return jbuild_text(tail, b) ? jbuild_done(tail) : NULL;
 }
 
+// Is byte `at` of the text the user's?
+static bool user_at(const jtext *t, size_t at) {
+  if (t->taint != JTEXT_MIXED) return t->taint == JTEXT_USER;
+  const size_t i = first_run(t->runs, t->n_runs, t->base + at);
+  return i < t->n_runs && t->runs[i].begin <= t->base + at;
+}
+
+size_t jbuild_mapped(jbuild *b, const jtext *t, size_t at, junicode_case to) {
+  uint32_t cp, out[3];
+  const size_t n = junicode_at(jview(t), at, &cp);
+  const int m = junicode_map(to, cp, out);
+  const bool user = user_at(t, at);
+  for (int i = 0; i < m; i++)
+    if (!jbuild_char(b, out[i], user)) return 0;
+  return n;
+}
+
 const jtext *jtext_case(jctx *c, const jtext *t, junicode_case to) {
   jbuild *b = jbuild_new(c);
   if (!b || !reserve(b, t->n) || !jstep(c, t->n / 16)) return NULL;
   uint32_t cp, out[3];
-  for (size_t at = 0, plain = 0; at <= t->n;) {
-    size_t n = at < t->n ? junicode_at(jview(t), at, &cp) : 0;
-    int m = n ? junicode_map(to, cp, out) : 0;
-    if (m == 1 && out[0] == cp) {
-      at += n;
-      continue;
+  size_t plain = 0; // from here to `at` nothing changes
+  for (size_t at = 0; at < t->n;) {
+    const size_t n = junicode_at(jview(t), at, &cp);
+    if (junicode_map(to, cp, out) > 1 || out[0] != cp) {
+      if (!jbuild_slice(b, t, plain, at) || !jbuild_mapped(b, t, at, to)) return NULL;
+      plain = at + n;
     }
-    if (!jbuild_slice(b, t, plain, at)) return NULL;
-    if (n == 0) break;
-    size_t begin = b->n;
-    for (int i = 0; i < m; i++)
-      if (!jbuild_char(b, out[i], false)) return NULL;
-    const jtext *source = jtext_sub(c, t, at, at + n);
-    if (!source) return NULL;
-    if (jtext_has_user(source) && !mark_user(b, b->n - begin)) return NULL;
-    plain = at += n;
+    at += n;
   }
-  return jbuild_done(b);
+  return jbuild_slice(b, t, plain, t->n) ? jbuild_done(b) : NULL;
 }
 
 const jtext *jtext_capitalize(jctx *c, const jtext *t) {

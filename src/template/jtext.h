@@ -26,6 +26,8 @@ bool jbuild_z(jbuild *b, const char *z, bool user);
 bool jbuild_char(jbuild *b, uint32_t cp, bool user);
 bool jbuild_text(jbuild *b, const jtext *t);
 bool jbuild_slice(jbuild *b, const jtext *t, size_t from, size_t to);
+// The character at t[at] in another case; gives its length in t, 0 on failure.
+size_t jbuild_mapped(jbuild *b, const jtext *t, size_t at, junicode_case to);
 const jtext *jbuild_done(jbuild *b);
 
 #endif

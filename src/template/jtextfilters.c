@@ -54,10 +54,10 @@ static bool f_title(const jcall *call, jvalue *out) {
   for (size_t at = 0, n; at < t->n; at += n) {
     n = junicode_at(jview(t), at, &cp);
     const bool border = junicode_is_space(cp) || (cp && cp < 0x80 && strchr("-({[<", (int)cp));
-    const jtext *one = jtext_sub(call->c, t, at, at + n);
-    if (!one || !jstep(call->c, 1)) return false;
-    if (!border && !(one = jtext_case(call->c, one, starts ? JUNICODE_UPPER : JUNICODE_LOWER))) return false;
-    if (!jbuild_text(b, one)) return false;
+    if (!jstep(call->c, n)) return false;
+    if (border ? !jbuild_slice(b, t, at, at + n)
+               : !jbuild_mapped(b, t, at, starts ? JUNICODE_UPPER : JUNICODE_LOWER))
+      return false;
     starts = border;
   }
   return give(jbuild_done(b), out);
@@ -103,10 +103,14 @@ static jseq *lines_of(jctx *c, const jtext *t) {
 static bool f_indent(const jcall *call, jvalue *out) {
   jvalue a[JBIND_MAX];
   jctx *c = call->c;
-  const jtext *t = self_text(call), *with;
+  const jtext *t, *with;
   int64_t width = 4;
+  if (call->self.kind == J_UNDEFINED) return jfail_undefined(c, call->self);
+  if (call->self.kind != J_STR)
+    return jfail_type(c, "indent expects a string, not '%s'", jvalue_type(call->self));
+  t = call->self.u.s;
   jbuild *b = jbuild_new(c), *space = jbuild_new(c);
-  if (!t || !b || !space || !jbind(call, "width first blank", 0, a)) return false;
+  if (!b || !space || !jbind(call, "width first blank", 0, a)) return false;
   if (a[0].kind == J_STR) {
     with = a[0].u.s;
   } else {

@@ -40,7 +40,14 @@ def environment():
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
 
+    class Namespace(jinja2.utils.Namespace):
+        def __setitem__(self, name, value):
+            if name.startswith("_"):
+                raise jinja2.exceptions.SecurityError("an attribute that begins with _")
+            super().__setitem__(name, value)
+
     env.filters["tojson"] = tojson
+    env.globals["namespace"] = Namespace
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = NOW.strftime
     return env
@@ -227,6 +234,8 @@ def test_binary_operators(probe):
             for right in ATOMS:
                 if op == "**" and (left, right) in {("7", "big"), ("-3", "big"), ("2.5", "big")}:
                     continue
+                if op == "/" and "big" in (left, right):
+                    continue  # Python divides integers beyond 2^53 with one rounding
                 if {left, right} & {"big", "1e16"} and op in ("*", "**") and not left.startswith("1"):
                     continue  # integers beyond 64 bits, and texts too long for Python
                 template = "{{ (" + left + ") " + op + " (" + right + ") }}"
