@@ -71,14 +71,18 @@ static bool float_op(jctx *c, int op, double a, double b, jvalue *out) {
     if (isinf(r) && !isinf(a) && !isinf(b)) return jfail_type(c, "result too large");
     break;
   default: {
-    double mod = fmod(a, b);
-    if (mod != 0 && (mod < 0) != (b < 0)) mod += b;
-    if (mod == 0) mod = copysign(0, b);
+    // As CPython does it, rounding errors included.
+    double mod = fmod(a, b), div = (a - mod) / b;
+    if (mod == 0) {
+      mod = copysign(0, b);
+    } else if ((mod < 0) != (b < 0)) {
+      mod += b;
+      div -= 1;
+    }
     if (op == JOP_MOD) {
       r = mod;
       break;
     }
-    double div = (a - mod) / b;
     r = floor(div);
     if (div - r > 0.5) r += 1;
     if (div == 0) r = copysign(0, a / b);
@@ -128,7 +132,10 @@ static bool concat(jctx *c, jvalue a, jvalue b, jvalue *out) {
 
 static bool percent(jctx *c, const jtext *format, jvalue b, jvalue *out) {
   if (b.kind == J_TUPLE) return jops_format(c, format, b.u.seq->items, b.u.seq->n, NULL, out);
-  return jops_format(c, format, &b, 1, b.kind == J_DICT ? b.u.dict : NULL, out);
+  // Python asks of everything with items, lists too, only what the format names.
+  const jdict *named = b.kind == J_DICT ? b.u.dict : NULL;
+  if ((b.kind == J_LIST || b.kind == J_RANGE) && !(named = jdict_new(c, 0))) return false;
+  return jops_format(c, format, &b, 1, named, out);
 }
 
 bool jops_binary(jctx *c, int op, jvalue a, jvalue b, jvalue *out) {

@@ -291,8 +291,10 @@ static bool f_map(const jcall *call, jvalue *out) {
   size_t n;
   jctx *c = call->c;
   jseq *s = jseq_new(c, 0);
-  if (!s || !jvalue_items(c, call->self, &items, &n)) return false;
+  if (!s) return false;
   *out = jseq_value(J_ITER, s);
+  if (!jvalue_truth(call->self)) return true; // None and 0 too
+  if (!jvalue_items(c, call->self, &items, &n)) return false;
   const bool by_attribute = call->n_args == 0;
   if (by_attribute && !jbind(call, "attribute default", 1, a)) return false;
   if (!by_attribute && call->args[0].kind != J_STR) return jfail_type(c, "map expects the name of a filter");
@@ -319,8 +321,10 @@ static bool choose(const jcall *call, bool want, bool attribute, jvalue *out) {
   jctx *c = call->c;
   const size_t skip = attribute ? 1 : 0;
   jseq *s = jseq_new(c, 0);
-  if (!s || !jvalue_items(c, call->self, &items, &n)) return false;
+  if (!s) return false;
   *out = jseq_value(J_ITER, s);
+  if (!jvalue_truth(call->self)) return true; // None and 0 too
+  if (!jvalue_items(c, call->self, &items, &n)) return false;
   if (call->n_args < skip) return jfail_type(c, "Missing parameter for attribute name");
   const jfilter *test = NULL;
   if (call->n_args > skip) {

@@ -134,9 +134,10 @@ static bool f_indent(const jcall *call, jvalue *out) {
 static bool f_truncate(const jcall *call, jvalue *out) {
   jvalue a[JBIND_MAX];
   jctx *c = call->c;
-  const jtext *t = self_text(call), *end;
+  const jtext *t, *end;
+  size_t n;
   int64_t length, leeway;
-  if (!t || !jbind(call, "length killwords end leeway", 0, a)) return false;
+  if (!jvalue_len(c, call->self, &n) || !jbind(call, "length killwords end leeway", 0, a)) return false;
   if (!jbind_int(call, a[0], 255, &length) || !jbind_int(call, a[3], 5, &leeway)) return false;
   if (a[2].kind == J_MISSING)
     end = jtext_of(c, "...");
@@ -145,8 +146,10 @@ static bool f_truncate(const jcall *call, jvalue *out) {
   if (!end) return false;
   const int64_t room = length - (int64_t)jtext_chars(end);
   if (room < 0 || leeway < 0) return jfail_type(c, "truncate: the length is too small");
-  if (jtext_chars(t) <= (size_t)length || jtext_chars(t) - (size_t)length <= (size_t)leeway)
-    return give(t, out);
+  if (n <= (size_t)length || n - (size_t)length <= (size_t)leeway) return *out = call->self, true;
+  if (call->self.kind != J_STR)
+    return jfail_type(c, "truncate expects a string, not '%s'", jvalue_type(call->self));
+  t = call->self.u.s;
   size_t cut;
   if (!jtext_offset(c, t, (size_t)room, &cut)) return false;
   if (!jvalue_truth(a[1]))

@@ -240,8 +240,7 @@ static void test_large_text(void **state) {
       "{{ ('a' + u + 'b') | lower }}",
       "{% for w in u.split() %}{{ w }} {% endfor %}",
       "{{ u.strip().rsplit('<', 5) | last }}{{ u | title | wordcount }}",
-      "{% set n = namespace(s='') %}{% for w in u.split() %}{% set n.s = n.s + w + ' ' %}{% endfor %}{{ n.s "
-      "}}",
+      "{% set n = namespace(s='') %}{% for w in u.split() %}{% set n.s = n.s + w %}{% endfor %}{{ n.s }}",
   };
   for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
     result r = render_with(pn_str_of(sources[i]), pn_buf_cstr(&vars), NULL);

@@ -239,7 +239,7 @@ def test_binary_operators(probe):
                 if {left, right} & {"big", "1e16"} and op in ("*", "**") and not left.startswith("1"):
                     continue  # integers beyond 64 bits, and texts too long for Python
                 template = "{{ (" + left + ") " + op + " (" + right + ") }}"
-                if op == "**" and left == "big":
+                if op == "**" and (left == "big" or (left == "-3" and right in ("2.5", "f"))):  # huge or complex
                     continue
                 check(probe, template, VARIABLES)
 
