@@ -134,7 +134,8 @@ static bool percent(jctx *c, const jtext *format, jvalue b, jvalue *out) {
   if (b.kind == J_TUPLE) return jops_format(c, format, b.u.seq->items, b.u.seq->n, NULL, out);
   // Python asks of everything with items, lists too, only what the format names.
   const jdict *named = b.kind == J_DICT ? b.u.dict : NULL;
-  if ((b.kind == J_LIST || b.kind == J_RANGE) && !(named = jdict_new(c, 0))) return false;
+  if ((b.kind == J_LIST || b.kind == J_RANGE || b.kind == J_UNDEFINED) && !(named = jdict_new(c, 0)))
+    return false;
   return jops_format(c, format, &b, 1, named, out);
 }
 
