@@ -42,7 +42,7 @@ void pn_text_spans_fini(pn_text_spans *s);
 
 // Render with the members of the object `vars` ("messages", "tools", "add_generation_prompt", ...) as variables.
 // Message keys whose value is null are dropped; `tools` and `documents` are always defined (as none). Every string that
-// comes from `vars` is user text, byte by byte, through every operation and filter, except values of the key "role".
+// comes from `vars` is user text, byte by byte, through every operation and filter, except the "role" of a message.
 // A template that calls raise_exception fails with PN_ERR_USAGE and its message; limits with PN_ERR_LIMIT.
 bool pn_template_render(const pn_template *t, const pn_json *vars, const pn_template_consts *consts,
                         const pn_template_limits *limits, pn_buf *out, pn_text_spans *user, pn_error *e);
