@@ -1,0 +1,215 @@
+// The table of connections: phases, deadlines, suspending, wake-ups, and what happens when a client goes.
+//
+// When is a client gone?
+// - A reset, or a close in both directions, is always the end: the reply is freed at once.
+// - The end of the client's sending alone may be a half-close; it still reads. While a stream runs, two probes are sent
+//   (an SSE comment line each, 10 ms apart): a closed socket answers them with a reset. Without a reset the stream goes
+//   on. While an answer's status is still open (a generation that doesn't stream) nothing can be sent, and no client of
+//   this API half-closes: the end of sending counts as gone, so that nobody pays for an answer that nobody reads.
+// - An answer that is there at once is sent to a half-closed client as to any other.
+// A writer that is stuck is not suspended: only shutdown(2) makes the library see that it was given up.
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/http_int.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static uint64_t key_of(const conn *c) { return (uint64_t)c->generation << 32 | c->index; }
+
+conn *conn_by_key(pn_http *h, uint64_t key) {
+  uint32_t index = (uint32_t)key, generation = (uint32_t)(key >> 32);
+  if (index >= h->n_conns) return NULL;
+  conn *c = h->conns[index];
+  return c->mhd && c->generation == generation ? c : NULL;
+}
+
+static conn *free_place(pn_http *h) {
+  for (uint32_t i = 0; i < h->n_conns; i++)
+    if (!h->conns[i]->mhd) return h->conns[i];
+  if (h->n_conns == h->max_conns) return NULL;
+  conn *c = calloc(1, sizeof *c);
+  if (!c) return NULL;
+  c->h = h;
+  c->index = h->n_conns;
+  return h->conns[h->n_conns++] = c;
+}
+
+conn *conn_open(pn_http *h, struct MHD_Connection *mc) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
+  conn *c = info ? free_place(h) : NULL;
+  if (!c) return NULL;
+  if (++c->generation == 0) c->generation = 1; // 0 marks lingering sockets
+  c->fd = info->connect_fd;
+  c->eof = c->gone = c->suspended = c->unread_body = false;
+  if (!loop_watch_close(h->loop, c->fd, key_of(c))) return NULL;
+  c->mhd = mc;
+  c->phase = CONN_HEADERS;
+  int one = 1;
+  if (!h->unix_path) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  conn_set_deadline(c, pn_now_us() + h->header_us);
+  return c;
+}
+
+// Go on reading and throwing away what the client sends, on a copy of the descriptor.
+static void start_linger(conn *c) {
+  pn_http *h = c->h;
+  for (uint32_t i = 0; i < HTTP_LINGERS; i++) {
+    late_input *l = &h->lingers[i];
+    if (l->fd >= 0) continue;
+    int fd = dup(c->fd);
+    if (fd < 0) return;
+    if (!loop_watch_read(h->loop, fd, i)) {
+      close(fd);
+      return;
+    }
+    shutdown(fd, SHUT_WR);
+    *l = (late_input){.fd = fd, .deadline_us = pn_now_us() + HTTP_LINGER_US};
+    if (l->deadline_us < h->next_deadline_us) h->next_deadline_us = l->deadline_us;
+    return;
+  }
+}
+
+void conn_close(conn *c) {
+  if (c->in_request) conn_request_end(c, false);
+  loop_forget(c->h->loop, c->fd);
+  if (c->unread_body && !c->gone) start_linger(c);
+  c->mhd = NULL;
+  c->fd = -1;
+  c->deadline_us = HTTP_NEVER;
+}
+
+void conn_set_deadline(conn *c, uint64_t at_us) {
+  c->deadline_us = at_us;
+  if (at_us < c->h->next_deadline_us) c->h->next_deadline_us = at_us;
+}
+
+static void make_id(conn *c) {
+  static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  memcpy(c->id, "req_", 4);
+  for (int i = 4; i < 28; i++) c->id[i] = digits[pn_rng_below(&c->h->rng, 62)];
+  c->id[28] = 0;
+}
+
+void conn_request_begin(conn *c) {
+  uint64_t now = pn_now_us();
+  make_id(c);
+  c->in_request = true;
+  c->started_us = now;
+  c->h->n_requests++;
+  if (c->phase == CONN_IDLE) conn_set_deadline(c, now + c->h->header_us);
+  c->phase = CONN_HEADERS;
+}
+
+static void log_request(const conn *c, bool completed) {
+  const char *what = completed ? "request" : c->end_why ? c->end_why : "client left";
+  pn_log(PN_LOG_INFO, c->id, what,
+         PN_FIELDS(PN_S("method", c->method ? c->method : "-"), PN_S("path", c->path ? c->path : "-"),
+                   PN_I("status", c->status), PN_D("ms", (double)(pn_now_us() - c->started_us) / 1000),
+                   PN_I("bytes_in", c->n_body), PN_I("bytes_out", c->n_sent)));
+}
+
+void conn_request_end(conn *c, bool completed) {
+  if (!c->in_request) return;
+  pn_http *h = c->h;
+  log_request(c, completed && !c->gone);
+  if (c->reply) pn_reply_free(c->reply, !completed);
+  h->n_requests--;
+  h->body_bytes -= c->body.n;
+  pn_buf_fini(&c->body);
+  pn_buf_fini(&c->out);
+  free(c->method);
+  free(c->path);
+  c->method = c->path = NULL;
+  c->reply = NULL;
+  c->end_why = NULL;
+  c->in_request = c->begun = c->pulled_all = c->suspended = false;
+  c->refusal = NULL;
+  c->status = c->refuse_status = c->n_probes = 0;
+  c->out_at = 0;
+  c->n_body = c->n_sent = 0;
+  memset(c->tail, 0, sizeof c->tail);
+  c->phase = CONN_IDLE;
+  conn_set_deadline(c, pn_now_us() + (h->draining ? 0 : h->idle_us));
+}
+
+void conn_suspend(conn *c, uint64_t until_us) {
+  c->suspended = true;
+  conn_set_deadline(c, until_us);
+  MHD_suspend_connection(c->mhd);
+}
+
+void conn_resume(conn *c) {
+  c->suspended = false;
+  conn_set_deadline(c, pn_now_us() + c->h->stall_us);
+  MHD_resume_connection(c->mhd);
+}
+
+void conn_abandon(conn *c, const char *why) {
+  if (c->gone) return;
+  c->gone = true;
+  c->end_why = why;
+  pn_log(PN_LOG_DEBUG, c->in_request ? c->id : NULL, "connection given up",
+         PN_FIELDS(PN_S("why", why), PN_I("connection", c->index)));
+  if (c->reply) pn_reply_free(c->reply, true);
+  c->reply = NULL;
+  c->deadline_us = HTTP_NEVER;
+  if (c->suspended) {
+    c->suspended = false;
+    MHD_resume_connection(c->mhd);
+  } else {
+    shutdown(c->fd, SHUT_RDWR);
+  }
+}
+
+void conn_on_event(conn *c, const loop_event *ev) {
+  pn_log(PN_LOG_TRACE, c->in_request ? c->id : NULL, ev->gone ? "connection reset" : "client sends no more",
+         PN_FIELDS(PN_I("connection", c->index), PN_I("phase", c->phase)));
+  if (ev->gone) {
+    if (c->in_request) conn_abandon(c, "client left");
+    return; // otherwise the library sees it itself
+  }
+  if (!ev->eof || c->eof) return;
+  c->eof = true;
+  if (c->phase == CONN_WAITING && c->suspended) {
+    conn_abandon(c, "client left");
+  } else if (c->phase == CONN_ANSWER) {
+    c->n_probes = HTTP_PROBES;
+    if (c->suspended) answer_advance(c);
+  }
+}
+
+void conn_on_deadline(conn *c) {
+  static const char *const late[] = {
+      [CONN_HEADERS] = "headers came too slowly",
+      [CONN_BODY] = "body came too slowly",
+      [CONN_WAITING] = "no answer",
+      [CONN_ANSWER] = "client stopped reading",
+      [CONN_IDLE] = "idle",
+  };
+  if (c->suspended)
+    answer_advance(c);
+  else
+    conn_abandon(c, late[c->phase]);
+}
+
+void conn_wake(void *conn_ptr) {
+  conn *c = conn_ptr;
+  if (atomic_exchange(&c->woken, true)) return; // in the list already
+  conn *head = atomic_load(&c->h->woken);
+  do c->next_woken = head;
+  while (!atomic_compare_exchange_weak(&c->h->woken, &head, c));
+  if (!head) loop_wake(c->h->loop);
+}
+
+void conn_take_wakes(pn_http *h) {
+  for (conn *c = atomic_exchange(&h->woken, NULL), *next; c; c = next) {
+    next = c->next_woken;
+    atomic_exchange(&c->woken, false); // before looking: what comes later wakes again
+    if (c->mhd && c->suspended) answer_advance(c);
+  }
+}
