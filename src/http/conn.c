@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/http_int.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -42,11 +43,14 @@ static conn *free_place(pn_http *h) {
 conn *conn_open(pn_http *h, struct MHD_Connection *mc) {
   const union MHD_ConnectionInfo *info = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD);
   conn *c = info ? free_place(h) : NULL;
-  if (!c) return NULL;
+  if (!c) {
+    if (info) shutdown(info->connect_fd, SHUT_RDWR); // nobody would watch its deadlines
+    return NULL;
+  }
   if (++c->generation == 0) c->generation = 1; // 0 marks lingering sockets
   c->fd = info->connect_fd;
   c->eof = c->gone = c->suspended = c->unread_body = false;
-  if (!loop_watch_close(h->loop, c->fd, key_of(c))) return NULL;
+  if (!loop_watch_close(h->loop, c->fd, key_of(c))) return shutdown(c->fd, SHUT_RDWR), NULL;
   c->mhd = mc;
   c->phase = CONN_HEADERS;
   int one = 1;
@@ -61,7 +65,7 @@ static void start_linger(conn *c) {
   for (uint32_t i = 0; i < HTTP_LINGERS; i++) {
     late_input *l = &h->lingers[i];
     if (l->fd >= 0) continue;
-    int fd = dup(c->fd);
+    int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) return;
     if (!loop_watch_read(h->loop, fd, i)) {
       close(fd);
@@ -80,6 +84,7 @@ void conn_close(conn *c) {
   if (c->unread_body && !c->gone) start_linger(c);
   c->mhd = NULL;
   c->fd = -1;
+  c->h->closed_some = true;
   c->deadline_us = HTTP_NEVER;
 }
 
@@ -106,7 +111,9 @@ void conn_request_begin(conn *c) {
 }
 
 static void log_request(const conn *c, bool completed) {
-  const char *what = completed ? "request" : c->end_why ? c->end_why : "client left";
+  const char *what = completed    ? c->status ? "request" : "malformed request"
+                     : c->end_why ? c->end_why
+                                  : "client left";
   pn_log(PN_LOG_INFO, c->id, what,
          PN_FIELDS(PN_S("method", c->method ? c->method : "-"), PN_S("path", c->path ? c->path : "-"),
                    PN_I("status", c->status), PN_D("ms", (double)(pn_now_us() - c->started_us) / 1000),

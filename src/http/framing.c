@@ -70,7 +70,7 @@ bool framing_is_local_host(pn_str host) {
   pn_str name = host.n ? host_name(host) : host;
   unsigned char address[16];
   char z[256];
-  if (name.n == 0 || name.n >= sizeof z) return false;
+  if (name.n == 0 || name.n >= sizeof z || has_control(name)) return false;
   memcpy(z, name.p, name.n);
   z[name.n] = 0;
   if (host.p[0] == '[') return inet_pton(AF_INET6, z, address) == 1;

@@ -94,7 +94,7 @@ static bool start_daemon(pn_http *h, const char *cert, const char *key, pn_error
       MHD_OPTION_END);
   if (!d) return false;
   h->daemon = d;
-  return loop_attach(h->loop, d, h->listen_fd, e);
+  return loop_attach(h->loop, d, h->listen_fd, h->max_conns, e);
 }
 
 static bool start(pn_http *h, const pn_http_options *o, pn_error *e) {
@@ -215,7 +215,8 @@ static void on_deadlines(pn_http *h) {
 
 static void wait_and_run(pn_http *h, uint64_t until_us) {
   loop_event events[LOOP_EVENTS];
-  int n = loop_wait(h->loop, until_us, events);
+  int n = loop_wait(h->loop, h->closed_some ? 0 : until_us, events);
+  h->closed_some = false;
   for (int i = 0; i < n; i++) on_event(h, &events[i]);
   conn_take_wakes(h);
   on_deadlines(h);

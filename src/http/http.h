@@ -30,7 +30,8 @@ pn_http *pn_http_open(pn_api *api, const pn_http_options *o, pn_error *e);
 int pn_http_port(const pn_http *h); // 0 on a unix socket
 // Serve until pn_http_stop was called and everything is drained (or the deadline passed).
 bool pn_http_run(pn_http *h, pn_error *e);
-// Any thread, and safe in a signal handler: the first call drains, the second ends at once.
+// Any thread, and safe in a signal handler: the first call drains, the second ends at once. Not after pn_http_close: take
+// the signal handlers away first.
 void pn_http_stop(pn_http *h);
 void pn_http_close(pn_http *h);
 

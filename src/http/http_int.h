@@ -90,6 +90,7 @@ struct pn_http {
   late_input lingers[HTTP_LINGERS];
   uint64_t next_deadline_us; // not later than the earliest of all deadlines
   bool draining;
+  bool closed_some; // since the last wait: the daemon looks at its limit only when it runs again
   uint64_t drain_until_us;
   pn_error daemon_error; // the library's last message while it starts
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct MHD_Daemon;
@@ -24,9 +25,9 @@ extern const unsigned loop_daemon_flags; // how MHD_start_daemon is to be called
 extern const int loop_max_connections;   // the most that this kind of waiting can hold
 loop *loop_open(pn_error *e);
 void loop_close(loop *l);
-// Take the running daemon in; listen_fd is its listening socket, -1 from the moment that it is quiesced.
-bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, pn_error *e);
-void loop_no_listen(loop *l);
+// Take the running daemon in. With n_max connections watched, new ones wait in the backlog.
+bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, size_t n_max, pn_error *e);
+void loop_no_listen(loop *l); // the daemon was quiesced
 // Tell the other side's end. The daemon reads and writes the same descriptor. key is given back in events.
 bool loop_watch_close(loop *l, int fd, uint64_t key);
 bool loop_watch_read(loop *l, int fd, uint64_t key);

@@ -48,8 +48,8 @@ void loop_close(loop *l) {
   free(l);
 }
 
-bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, pn_error *e) {
-  (void)listen_fd; // the daemon's epoll set holds it
+bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, size_t n_max, pn_error *e) {
+  (void)listen_fd, (void)n_max; // the daemon's epoll set holds the socket and leaves it out at the limit
   const union MHD_DaemonInfo *info = MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD);
   if (!info || info->epoll_fd < 0 || !watch(l, info->epoll_fd, EPOLLIN, KEY_DAEMON))
     return pn_fail(e, PN_ERR_IO, "the HTTP library's epoll set can't be watched: %s", strerror(errno));

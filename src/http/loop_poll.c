@@ -30,6 +30,7 @@ struct loop {
   struct MHD_Daemon *daemon;
   watch *watches;
   size_t n, cap;        // watches
+  size_t n_max;         // connections; asked for one more the daemon would accept and drop it
   struct pollfd *polls; // cap + 2: wake-up, listening socket, then one a watch
   fd_set readable, writable, failed;
 };
@@ -80,9 +81,10 @@ void loop_close(loop *l) {
   free(l);
 }
 
-bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, pn_error *e) {
+bool loop_attach(loop *l, struct MHD_Daemon *d, int listen_fd, size_t n_max, pn_error *e) {
   (void)e;
   l->daemon = d;
+  l->n_max = n_max;
   l->listen_fd = listen_fd;
   return true;
 }
@@ -139,6 +141,10 @@ static void prepare(loop *l) {
   FD_ZERO(&l->failed);
   MHD_socket max = -1;
   MHD_get_fdset2(l->daemon, &l->readable, &l->writable, &l->failed, &max, FD_SETSIZE);
+  size_t n_conns = 0;
+  for (size_t i = 0; i < l->n; i++) n_conns += l->watches[i].kind == WATCH_CLOSE;
+  if (n_conns >= l->n_max && l->listen_fd >= 0 && l->listen_fd < FD_SETSIZE)
+    FD_CLR(l->listen_fd, &l->readable);
   l->polls[0] = (struct pollfd){.fd = l->wake_read, .events = POLLIN};
   l->polls[1] = (struct pollfd){.fd = l->listen_fd, .events = wanted(l, l->listen_fd)};
   for (size_t i = 0; i < l->n; i++) {

@@ -1,0 +1,722 @@
+"""The HTTP server over real sockets. HTTP_PROBE names the probe server (http_probe.c). Runs with unittest or pytest."""
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import unittest
+
+from http_client import NOTICED_S, PROBE, SLOW, Reader, Server, get, raw, request, reset
+
+
+class HttpTest(unittest.TestCase):
+    def serve(self, **flags):
+        s = Server(**flags)
+        self.addCleanup(s.stop)
+        return s
+
+    def assertAlive(self, server):
+        self.assertEqual(get(server, "/health").status, 200)
+
+
+class Basics(HttpTest):
+    def test_answers_and_headers(self):
+        s = self.serve()
+        a = get(s, "/health")
+        self.assertEqual((a.status, a.body), (200, b'{"ok":true}'))
+        self.assertRegex(a.headers["request-id"], r"^req_[0-9A-Za-z]{24}$")
+        self.assertNotIn("access-control-allow-origin", a.headers)
+        self.assertNotEqual(a.headers["request-id"], get(s, "/health").headers["request-id"])
+        a = get(s, "/nope")
+        self.assertEqual(a.status, 404)
+        self.assertIn("request-id", a.headers)
+        a = get(s, "/echo")
+        self.assertEqual((a.status, a.headers["allow"]), (405, "POST"))
+
+    def test_head(self):
+        s = self.serve()
+        with s.connect() as c:
+            r = Reader(c)
+            for path in ("/", "/big/50000"):
+                c.sendall(request(path, method="HEAD"))
+                a = r.answer(head=True)
+                self.assertEqual(a.status, 200)
+            self.assertEqual(a.headers["content-length"], "50000")
+            c.sendall(request("/health"))
+            self.assertEqual(r.answer().body, b'{"ok":true}')
+
+    def test_path_is_as_sent(self):
+        s = self.serve()
+        self.assertEqual(json.loads(get(s, "/v1/models/a%2Fb?x=%41").body)["path"], "/v1/models/a%2Fb")
+        self.assertEqual(get(s, "/health?beta=true").status, 200)
+        self.assertEqual(get(s, "http://127.0.0.1:80/health").status, 200)
+        for path in ("/health%00x", "/%00"):
+            a = get(s, path)
+            self.assertEqual(a.status, 400)
+            self.assertIn("request-id", a.headers)
+
+    def test_keep_alive_and_pipelining(self):
+        s = self.serve()
+        with s.connect() as c:
+            r = Reader(c)
+            for _ in range(20):
+                c.sendall(request("/health"))
+                self.assertEqual(r.answer().status, 200)
+            c.sendall(request("/echo", "POST", body=b"one") + request("/delay/20") + request("/stream/3/5")
+                      + request("/echo", "POST", body=b"two"))
+            self.assertEqual(r.answer().body, b"one")
+            self.assertEqual(r.answer().body, b'{"late":true}')
+            self.assertEqual(r.answer().body.count(b"event: tick"), 3)
+            self.assertEqual(r.answer().body, b"two")
+
+    def test_large_bodies_both_ways(self):
+        s = self.serve()
+        body = os.urandom(1 << 20).hex().encode() * 4
+        a = get(s, "/echo", method="POST", body=body)
+        self.assertEqual(a.body, body)
+        with s.connect() as c:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      b"5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n")
+            self.assertEqual(Reader(c).answer().body, b"hello world")
+
+    def test_expect_continue(self):
+        s = self.serve()
+        with s.connect() as c:
+            r = Reader(c)
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            self.assertEqual(r.head().status, 100)
+            c.sendall(b"hi")
+            self.assertEqual(r.answer().body, b"hi")
+
+    def test_http_1_0(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(b"GET /stream/3/5 HTTP/1.0\r\n\r\n")
+            data = b""
+            while True:
+                got = c.recv(65536)
+                if not got:
+                    break
+                data += got
+        self.assertNotIn(b"chunked", data)
+        self.assertEqual(data.count(b"event: tick"), 3)
+
+    def test_no_descriptor_leaks(self):
+        s = self.serve()
+        get(s, "/health")
+        before = s.stats()["fds"]
+        for i in range(250):
+            get(s, "/health")
+            get(s, "/stream/2/0")
+            get(s, "/echo", method="POST", body=b"x" * 5000)
+            with s.connect() as c:
+                c.sendall(request("/stream/100/50" if i % 2 else "/never"))
+        time.sleep(0.3 * SLOW)
+        st = s.stats()
+        self.assertLessEqual(st["fds"], before + 2)
+        self.assertEqual(st["live"], 0)
+
+
+class Streams(HttpTest):
+    def test_frames_come_as_they_are_made(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/stream/10/20", method="GET"))
+            r = Reader(c)
+            a = r.head()
+            self.assertEqual(a.headers["content-type"], "text/event-stream")
+            self.assertEqual(a.headers["cache-control"], "no-cache")
+            self.assertEqual(a.headers["x-accel-buffering"], "no")
+            late = []
+            for _ in range(10):
+                frame = r.chunk()
+                late.append(time.monotonic() - json.loads(frame.split(b"data: ")[1])["us"] / 1e6)
+            self.assertEqual(r.chunk(), b"")
+        self.assertLess(sorted(late)[5], 0.01 * SLOW)
+        self.assertGreater(s.freed_at("/stream/10/20", False), 0)
+
+    def test_headers_before_the_first_frame(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/silent"))
+            start = time.monotonic()
+            self.assertEqual(Reader(c).head().status, 200)
+            self.assertLess(time.monotonic() - start, 0.1 * SLOW)
+
+    def test_pull_at_the_deadline(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/ping/50"))
+            r = Reader(c)
+            r.head()
+            start = time.monotonic()
+            for _ in range(5):
+                r.chunk()
+            self.assertGreater(time.monotonic() - start, 0.2)
+            self.assertLess(time.monotonic() - start, 0.5 * SLOW)
+
+    def test_broken_reply_ends_the_connection(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/fail"))
+            r = Reader(c)
+            r.head()
+            with self.assertRaises((EOFError, ConnectionError)):
+                while r.chunk():
+                    pass
+        self.assertAlive(s)
+
+    def test_two_hundred_at_once(self):
+        s = self.serve()
+        socks = [s.connect() for _ in range(200)]
+        for c in socks:
+            c.sendall(request("/stream/20/10"))
+        for c in socks:
+            a = Reader(c).answer()
+            self.assertEqual([json.loads(x)["n"] for x in re.findall(rb"data: (.*)", a.body)], list(range(20)))
+            c.close()
+        self.assertEqual(s.stats()["live"], 0)
+
+    def test_idle_streams_cost_nothing(self):
+        s = self.serve()
+        socks = [s.connect() for _ in range(50)]
+        for c in socks:
+            c.sendall(request("/silent"))
+            Reader(c).head()
+        before = s.stats()["cpu_ms"]
+        time.sleep(1)
+        used = s.stats()["cpu_ms"] - before  # the fake engine's own ticking included
+        self.assertLess(used, 400)
+        for c in socks:
+            c.close()
+
+    def test_slow_reader_is_bounded_and_alone(self):
+        s = self.serve(stall_ms=1500)
+        slow = s.connect(rcvbuf=4096)
+        slow.sendall(request("/flood"))
+        slow.recv(10)
+        with s.connect() as c:
+            c.sendall(request("/stream/30/10"))
+            self.assertEqual(Reader(c).answer().body.count(b"event: tick"), 30)
+        before = s.stats()["rss_kb"]
+        s.freed_at("/flood", True, timeout=10)
+        self.assertLess(s.stats()["rss_kb"] - before, 20000 * SLOW)
+        s.wait_line("client stopped reading", where=s.log)
+        slow.close()
+        self.assertAlive(s)
+
+    def test_too_much_at_once_ends_that_stream(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/burst/1000000"))
+            self.assertGreater(len(Reader(c).answer().body), 1000000)
+            c.sendall(request("/burst/1100000"))
+            self.assertTrue(Reader(c).ended())
+        s.freed_at("/burst/1100000", True)
+        self.assertAlive(s)
+
+    def test_flood_to_a_fast_reader(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/flood"))
+            r, n, end = Reader(c), 0, time.monotonic() + 1
+            r.head()
+            while time.monotonic() < end:
+                n += len(r.chunk())
+        self.assertGreater(n, 1 << 20)
+
+
+class Clients(HttpTest):
+    """Clients that leave are noticed in every phase."""
+
+    def leave(self, s, path, how, before=None, head=True):
+        c = s.connect()
+        c.sendall(request(path))
+        if head:
+            Reader(c).head()
+        else:
+            time.sleep(0.1 * SLOW)
+        if before:
+            before(c)
+        start = time.monotonic()
+        how(c)
+        took = s.freed_at(path, True) - start
+        self.assertLess(took, NOTICED_S)
+        s.wait_line('"message":"client left".*' + re.escape(path), where=s.log)
+
+    def test_close_and_reset_of_a_silent_stream(self):
+        self.leave(self.serve(), "/silent", lambda c: c.close())
+        self.leave(self.serve(), "/silent", reset)
+
+    def test_close_and_reset_of_a_running_stream(self):
+        self.leave(self.serve(), "/stream/1000/30", lambda c: c.close())
+        self.leave(self.serve(), "/stream/1000/30", reset)
+
+    def test_close_and_reset_while_the_answer_is_made(self):
+        self.leave(self.serve(), "/never", lambda c: c.close(), head=False)
+        self.leave(self.serve(), "/never", reset, head=False)
+
+    def test_close_of_a_stuck_stream(self):
+        for how in (lambda c: c.close(), reset):
+            s = self.serve()
+            self.leave(s, "/flood", how, before=lambda c: time.sleep(0.5))
+
+    def test_close_with_a_pipelined_request_behind(self):
+        self.leave(self.serve(), "/silent", reset, before=lambda c: c.sendall(request("/health")))
+
+    def test_close_in_the_body_and_headers(self):
+        s = self.serve()
+        for part in (b"GET /hea", b"GET /health HTTP/1.1\r\nHost: lo",
+                     b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc"):
+            for how in (lambda c: c.close(), reset):
+                fds = s.stats()["fds"]
+                c = s.connect()
+                c.sendall(part)
+                time.sleep(0.05)
+                how(c)
+                time.sleep(0.1 * SLOW)
+                self.assertLessEqual(s.stats()["fds"], fds)
+        s.wait_line('"message":"client left".*/echo', where=s.log)
+
+    def test_half_close_keeps_a_stream(self):
+        s = self.serve()
+        for path in ("/stream/10/30", "/stream/3/5"):
+            with s.connect() as c:
+                c.sendall(request(path))
+                c.shutdown(socket.SHUT_WR)
+                a = Reader(c).answer()
+                self.assertEqual(a.body.count(b"event: tick"), int(path.split("/")[2]))
+                s.freed_at(path, False)
+
+    def test_half_close_keeps_an_answer_that_is_there(self):
+        s = self.serve()
+        with s.connect() as c:
+            c.sendall(request("/health"))
+            c.shutdown(socket.SHUT_WR)
+            self.assertEqual(Reader(c).answer().status, 200)
+
+    def test_half_close_gives_up_a_pending_answer(self):
+        s = self.serve()
+        c = s.connect()
+        c.sendall(request("/never"))
+        time.sleep(0.05)
+        start = time.monotonic()
+        c.shutdown(socket.SHUT_WR)
+        self.assertLess(s.freed_at("/never", True) - start, NOTICED_S)
+        self.assertTrue(Reader(c).ended())
+        c.close()
+        with s.connect() as c:  # the end arrives together with the request
+            c.sendall(request("/delay/2000"))
+            c.shutdown(socket.SHUT_WR)
+            s.freed_at("/delay/2000", True, timeout=1)
+
+    def test_close_after_a_half_close(self):
+        s = self.serve()
+        c = s.connect()
+        c.sendall(request("/stream/1000/20"))
+        r = Reader(c)
+        r.head()
+        c.shutdown(socket.SHUT_WR)
+        time.sleep(0.2)
+        r.chunk()
+        start = time.monotonic()
+        c.close()
+        self.assertLess(s.freed_at("/stream/1000/20", True) - start, NOTICED_S + 0.04)
+
+
+class Framing(HttpTest):
+    def test_smuggling(self):
+        s = self.serve()
+        cases = {
+            "length and coding": "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            "two lengths": "Content-Length: 3\r\nContent-Length: 3\r\n",
+            "two codings": "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "other coding": "Transfer-Encoding: gzip, chunked\r\n",
+            "identity": "Transfer-Encoding: identity\r\n",
+            "padded coding": "Transfer-Encoding: xchunked\r\n",
+            "space in name": "Content-Length : 3\r\n",
+            "tab in name": "Transfer-Encoding\t: chunked\r\n",
+            "odd name": "Con(tent: 3\r\n",
+            "two hosts": "Host: localhost\r\n",
+        }
+        for name, fields in cases.items():
+            with self.subTest(name):
+                a = raw(s, f"POST /echo HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n3\r\nabc\r\n0\r\n\r\n".encode())
+                self.assertIsNotNone(a)
+                self.assertEqual(a.status, 400)
+                self.assertIn("request-id", a.headers)
+        for name, data in {
+            "signed length": b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: +3\r\n\r\nabc",
+            "list of lengths": b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3, 3\r\n\r\nabc",
+            "hex length": b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x3\r\n\r\nabc",
+            "no host": b"GET /health HTTP/1.1\r\n\r\n",
+            "chunked in 1.0": b"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "bad chunk": b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "not http": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        }.items():
+            with self.subTest(name):
+                a = raw(s, data)
+                self.assertTrue(a is None or a.status in (400, 413), a and a.status)
+        self.assertEqual(s.stats()["calls"], 0)
+
+    def test_refusal_without_a_body_keeps_the_connection(self):
+        s = self.serve()
+        with s.connect() as c:
+            r = Reader(c)
+            c.sendall(request("/health", host="evil.example"))
+            self.assertEqual(r.answer().status, 403)
+            c.sendall(request("/health"))
+            self.assertEqual(r.answer().status, 200)
+
+    def test_host(self):
+        s = self.serve()
+        for host in ("localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000", "192.168.1.7",
+                     "a.localhost"):
+            self.assertEqual(get(s, "/health", host=host).status, 200, host)
+        for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "",
+                     "[::1", "[::1]x", "localhost:x", "[localhost]", "evillocalhost"):
+            a = get(s, "/health", host=host)
+            self.assertEqual(a.status, 403, host)
+            self.assertIn(b"permission_error", a.body)
+        self.assertEqual(get(s, "http://evil.example/health").status, 403)
+
+    def test_any_host_on_other_addresses(self):
+        s = self.serve(host="0.0.0.0")
+        self.assertEqual(get(s, "/health", host="my.box.example").status, 200)
+
+    def test_body_too_large_by_length(self):
+        s = self.serve(max_body=100000)
+        self.assertEqual(get(s, "/echo", method="POST", body=b"x" * 100000).status, 200)
+        with s.connect() as c:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100001\r\n\r\n")
+            r = Reader(c)
+            a = r.answer()
+            self.assertEqual((a.status, a.headers["connection"]), (413, "close"))
+            self.assertTrue(r.ended())
+        with s.connect() as c:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n")
+            self.assertEqual(Reader(c).head().status, 413)
+
+    def test_early_answer_is_not_lost_to_a_reset(self):
+        s = self.serve(max_body=100000)
+        for _ in range(5):
+            with s.connect() as c:
+                c.sendall(request("/echo", "POST", body=b"x" * 8000000))  # all of it is taken
+                self.assertEqual(Reader(c).answer().status, 413)
+        self.assertEqual(s.stats()["calls"], 0)
+
+    def test_body_too_large_in_chunks(self):
+        s = self.serve(max_body=100000)
+        with s.connect() as c:
+            r = Reader(c)
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(100):
+                c.sendall(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+            c.sendall(b"0\r\n\r\n")
+            self.assertEqual(r.answer().status, 413)
+            c.sendall(request("/health"))
+            self.assertEqual(r.answer().status, 200)
+
+    def test_endless_chunks_end(self):
+        s = self.serve(max_body=1000, body_ms=300)
+        with s.connect() as c:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            start = time.monotonic()
+            with self.assertRaises(OSError):
+                while time.monotonic() < start + 10 * SLOW:
+                    c.sendall(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+                    time.sleep(0.005)
+            self.assertLess(time.monotonic() - start, 3 * SLOW)
+
+    def test_bodies_share_a_budget(self):
+        s = self.serve(max_body=1000000)
+        socks = [s.connect() for _ in range(10)]
+        for c in socks:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 999999)
+        time.sleep(0.5 * SLOW)
+        for c in socks:
+            c.sendall(b"x")
+        got = sorted(Reader(c).answer().status for c in socks)
+        self.assertEqual(got, [200] * 8 + [503] * 2)
+        for c in socks:
+            c.close()
+        self.assertEqual(get(s, "/echo", method="POST", body=b"y" * 1000000).status, 200)
+
+    def test_headers_too_large(self):
+        s = self.serve()
+        a = get(s, "/health", headers="X: " + "y" * 17000 + "\r\n")
+        self.assertEqual(a.status, 431)
+        self.assertIn("request-id", a.headers)
+        self.assertEqual(get(s, "/health", headers="X: y\r\n" * 200).status, 431)
+        self.assertEqual(get(s, "/" + "z" * 17000).status, 431)
+        self.assertEqual(get(s, "/health", headers="X: " + "y" * 12000 + "\r\n").status, 200)
+        a = raw(s, request("/health", headers="X: " + "y" * 200000 + "\r\n"))
+        self.assertTrue(a is None or a.status == 431)
+        self.assertAlive(s)
+
+
+class Keys(HttpTest):
+    def test_key(self):
+        s = self.serve(key="sk-secret")
+        for good in ("x-api-key: sk-secret", "Authorization: Bearer sk-secret", "authorization: bearer   sk-secret",
+                     "x-api-key: wrong\r\nAuthorization: Bearer sk-secret"):
+            self.assertEqual(get(s, "/health", headers=good + "\r\n").status, 200, good)
+        for bad in ("", "x-api-key: sk-secre\r\n", "x-api-key: sk-secretx\r\n", "x-api-key: \r\n",
+                    "x-api-key: sk-secretsk-secret\r\n", "Authorization: Basic sk-secret\r\n",
+                    "Authorization: sk-secret\r\n", "X-Other: sk-secret\r\n"):
+            a = get(s, "/health", headers=bad)
+            self.assertEqual(a.status, 401, bad)
+            e = json.loads(a.body)
+            self.assertEqual(e["error"]["type"], "authentication_error")
+            self.assertEqual(e["request_id"], a.headers["request-id"])
+
+    def test_refused_before_the_body(self):
+        s = self.serve(key="k")
+        with s.connect() as c:
+            c.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+            r = Reader(c)
+            self.assertEqual(r.answer().status, 401)
+            self.assertTrue(r.ended())
+
+
+class Deadlines(HttpTest):
+    def closed_after(self, s, data, low, high, drip=None):
+        with s.connect() as c:
+            start = time.monotonic()
+            c.sendall(data)
+            c.settimeout(0.05)
+            while time.monotonic() < start + 5 * SLOW:
+                try:
+                    if drip:
+                        c.sendall(drip)
+                    if not c.recv(65536):
+                        break
+                except socket.timeout:
+                    continue
+                except ConnectionError:
+                    break
+            took = time.monotonic() - start
+            self.assertGreater(took, low)
+            self.assertLess(took, high * SLOW)
+
+    def test_slow_headers(self):
+        s = self.serve(header_ms=300)
+        self.closed_after(s, b"", 0.25, 0.8)
+        self.closed_after(s, b"GET /he", 0.25, 0.8)
+        self.closed_after(s, b"GET /health HTTP/1.1\r\n", 0.25, 0.8, drip=b"X: y\r\n")
+        self.assertAlive(s)
+
+    def test_slow_body(self):
+        s = self.serve(body_ms=300)
+        head = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+        self.closed_after(s, head, 0.25, 0.8)
+        self.closed_after(s, head, 0.25, 1.2, drip=b"x")
+
+    def test_idle(self):
+        s = self.serve(idle_ms=300, header_ms=5000)
+        self.closed_after(s, request("/health"), 0.25, 0.8)
+
+    def test_waiting_has_no_deadline(self):
+        s = self.serve(idle_ms=200, header_ms=200, body_ms=200, stall_ms=200)
+        self.assertEqual(get(s, "/delay/800").body, b'{"late":true}')
+        self.assertEqual(get(s, "/stream/3/400").body.count(b"event: tick"), 3)
+
+    def test_connection_limit(self):
+        s = self.serve(max_connections=8, header_ms=1000)
+        socks = [s.connect() for _ in range(8)]
+        time.sleep(0.1)
+        with s.connect() as c:  # waits until one of them is closed
+            c.sendall(request("/health"))
+            start = time.monotonic()
+            self.assertEqual(Reader(c).answer().status, 200)
+            self.assertGreater(time.monotonic() - start, 0.5)
+        for c in socks:
+            c.close()
+
+
+class Stopping(HttpTest):
+    def test_drain(self):
+        s = Server(drain=10)
+        idle = s.connect()
+        idle.sendall(request("/health"))
+        Reader(idle).answer()
+        fresh = s.connect()
+        stream, late = s.connect(), s.connect()
+        stream.sendall(request("/stream/10/60"))
+        late.sendall(request("/delay/400"))
+        r = Reader(stream)
+        r.head()
+        s.process.send_signal(signal.SIGTERM)
+        start = time.monotonic()
+        self.assertTrue(Reader(idle).ended())
+        self.assertTrue(Reader(fresh).ended())
+        self.assertLess(time.monotonic() - start, 0.2 * SLOW)
+        with self.assertRaises(ConnectionError):
+            s.connect().close()
+        self.assertEqual(sum(1 for _ in iter(r.chunk, b"")), 10)
+        a = Reader(late).answer()
+        self.assertEqual((a.body, a.headers["connection"]), (b'{"late":true}', "close"))
+        s.stop()
+        for c in (idle, fresh, stream, late):
+            c.close()
+        self.assertIn("draining", [line for _, line in s.lines])
+
+    def test_drain_ends_at_its_deadline(self):
+        s = Server(drain=1)
+        socks = []
+        for path in ("/silent", "/never", "/flood", "/stream/100000/10"):
+            socks.append(s.connect(rcvbuf=4096))
+            socks[-1].sendall(request(path))
+        time.sleep(0.3)
+        start = time.monotonic()
+        s.stop()
+        self.assertGreater(time.monotonic() - start, 0.9)
+        self.assertLess(time.monotonic() - start, 2 * SLOW)
+        for path in ("/silent", "/never", "/flood"):
+            s.freed_at(path, True, 1)
+        for c in socks:
+            c.close()
+
+    def test_second_stop_ends_at_once(self):
+        s = Server(drain=100)
+        c = s.connect()
+        c.sendall(request("/silent"))
+        Reader(c).head()
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        self.assertIsNone(s.process.poll())
+        start = time.monotonic()
+        s.stop()
+        self.assertLess(time.monotonic() - start, 0.5 * SLOW)
+        c.close()
+
+
+class Listening(HttpTest):
+    def fails(self, code, pattern, **flags):
+        flags.setdefault("port", 0)
+        args = [PROBE]
+        for key, value in flags.items():
+            args += ["--" + key.replace("_", "-"), str(value)]
+        p = subprocess.run(args, capture_output=True, text=True, timeout=20)
+        self.assertEqual(p.returncode, code, p.stderr)
+        self.assertRegex(p.stderr, pattern)
+
+    def test_taken_port(self):
+        s = self.serve()
+        self.fails(5, rf"^127\.0\.0\.1:{s.port} is in use by another program; ", port=s.port)
+        self.fails(5, "is no address of this machine", host="192.0.2.1")
+        self.fails(2, "expected an address and a port", port=70000)
+        self.fails(2, "can't listen on", host="no such host")
+
+    def test_port_is_free_again_at_once(self):
+        s = Server()
+        with s.connect() as c:
+            c.sendall(request("/health"))
+            Reader(c).answer()
+            s.stop()
+        again = self.serve(port=s.port)
+        self.assertAlive(again)
+
+    def test_ipv6(self):
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            self.skipTest("no IPv6")
+        s = self.serve(host="::1")
+        with socket.create_connection(("::1", s.port)) as c:
+            c.sendall(request("/health", host="[::1]"))
+            self.assertEqual(Reader(c).answer().status, 200)
+        self.fails(5, rf"^\[::1\]:{s.port} is in use", host="::1", port=s.port)
+
+    def test_unix_socket(self):
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "s.sock")
+            s = Server(unix=path)
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            with socket.socket(socket.AF_UNIX) as c:
+                c.connect(path)
+                r = Reader(c)
+                c.sendall(request("/stream/3/10", host="anything"))
+                self.assertEqual(r.answer().body.count(b"event: tick"), 3)
+                c.sendall(request("/silent"))
+                r.head()
+                start = time.monotonic()
+                c.close()
+                self.assertLess(s.freed_at("/silent", True) - start, NOTICED_S)
+            self.fails(5, "is in use by another program", unix=path)
+            s.stop()
+            self.assertFalse(os.path.exists(path))
+            with socket.socket(socket.AF_UNIX) as stale:
+                stale.bind(path)
+            s = Server(unix=path)
+            s.stop()
+            with open(path, "w") as f:
+                f.write("mine")
+            self.fails(5, "is not a socket", unix=path)
+            with open(path) as f:
+                self.assertEqual(f.read(), "mine")
+            self.fails(2, "socket path has", unix="/tmp/" + "x" * 200)
+
+
+class Tls(HttpTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.TemporaryDirectory()
+        cls.cert, cls.key = os.path.join(cls.dir.name, "cert.pem"), os.path.join(cls.dir.name, "key.pem")
+        try:
+            for name, key in (("cert.pem", "key.pem"), ("other.pem", "other-key.pem")):
+                subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                                "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out",
+                                os.path.join(cls.dir.name, name), "-keyout", os.path.join(cls.dir.name, key)],
+                               check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise unittest.SkipTest("no openssl program")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.dir.cleanup()
+
+    def test_tls(self):
+        s = self.serve(tls_cert=self.cert, tls_key=self.key, header_ms=1000)
+        ctx = ssl.create_default_context(cafile=self.cert)
+        with ctx.wrap_socket(s.connect(), server_hostname="localhost") as c:
+            r = Reader(c)
+            c.sendall(request("/health"))
+            self.assertEqual(r.answer().status, 200)
+            body = b"z" * 300000
+            c.sendall(request("/echo", "POST", body=body))
+            self.assertEqual(r.answer().body, body)
+            c.sendall(request("/stream/5/10"))
+            self.assertEqual(r.answer().body.count(b"event: tick"), 5)
+            c.sendall(request("/silent"))
+            r.head()
+            start = time.monotonic()
+            c.close()
+            self.assertLess(s.freed_at("/silent", True) - start, NOTICED_S)
+        with s.connect() as c:  # a handshake that never comes
+            start = time.monotonic()
+            self.assertTrue(Reader(c).ended())
+            self.assertLess(time.monotonic() - start, 2.5 * SLOW)
+        with s.connect() as c:  # plain HTTP
+            c.sendall(request("/health"))
+            self.assertTrue(Reader(c).ended())
+        with ctx.wrap_socket(s.connect(), server_hostname="localhost") as c:
+            c.sendall(request("/health"))
+            self.assertEqual(Reader(c).answer().status, 200)
+
+    def test_bad_files(self):
+        f = Listening.fails
+        other = os.path.join(self.dir.name, "other-key.pem")
+        f(self, 2, "TLS needs a certificate and a key", tls_cert=self.cert)
+        f(self, 1, "the TLS certificate: .*nowhere", tls_cert="/nowhere/x.pem", tls_key=self.key)
+        f(self, 1, "is not PEM", tls_cert=self.cert, tls_key=__file__)
+        f(self, 1, "can't be used: ", tls_cert=self.cert, tls_key=other)
+        f(self, 1, "can't be used: ", tls_cert=self.key, tls_key=self.key)
+
+
+if __name__ == "__main__":
+    unittest.main()
