@@ -7,6 +7,8 @@
 //   on. While an answer's status is still open (a generation that doesn't stream) nothing can be sent, and no client of
 //   this API half-closes: the end of sending counts as gone, so that nobody pays for an answer that nobody reads.
 // - An answer that is there at once is sent to a half-closed client as to any other.
+// - Before a request is complete the library reads the end itself, but not when the end was there before it read what
+//   lies in front of it: then no edge follows. A moment later we look.
 // A writer that is stuck is not suspended: only shutdown(2) makes the library see that it was given up.
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,6 +21,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define EOF_CHECK_US 15000
 
 static uint64_t key_of(const conn *c) { return (uint64_t)c->generation << 32 | c->index; }
 
@@ -53,6 +57,7 @@ conn *conn_open(pn_http *h, struct MHD_Connection *mc) {
   if (!loop_watch_close(h->loop, c->fd, key_of(c))) return shutdown(c->fd, SHUT_RDWR), NULL;
   c->mhd = mc;
   c->phase = CONN_HEADERS;
+  c->eof_check_us = HTTP_NEVER;
   int one = 1;
   if (!h->unix_path) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   conn_set_deadline(c, pn_now_us() + h->header_us);
@@ -91,6 +96,22 @@ void conn_close(conn *c) {
 void conn_set_deadline(conn *c, uint64_t at_us) {
   c->deadline_us = at_us;
   if (at_us < c->h->next_deadline_us) c->h->next_deadline_us = at_us;
+}
+
+static void set_eof_check(conn *c) {
+  c->eof_check_us = pn_now_us() + EOF_CHECK_US;
+  if (c->eof_check_us < c->h->next_deadline_us) c->h->next_deadline_us = c->eof_check_us;
+}
+
+// The client sends no more and the request isn't complete. Bytes that nobody has read yet may still complete it.
+static void check_eof(conn *c) {
+  c->eof_check_us = HTTP_NEVER;
+  if (c->phase == CONN_WAITING || c->phase == CONN_ANSWER) return;
+  char byte;
+  if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+    set_eof_check(c);
+  else
+    conn_abandon(c, "client left");
 }
 
 static void make_id(conn *c) {
@@ -142,6 +163,7 @@ void conn_request_end(conn *c, bool completed) {
   memset(c->tail, 0, sizeof c->tail);
   c->phase = CONN_IDLE;
   conn_set_deadline(c, pn_now_us() + (h->draining ? 0 : h->idle_us));
+  if (c->eof) set_eof_check(c);
 }
 
 void conn_suspend(conn *c, uint64_t until_us) {
@@ -187,10 +209,17 @@ void conn_on_event(conn *c, const loop_event *ev) {
   } else if (c->phase == CONN_ANSWER) {
     c->n_probes = HTTP_PROBES;
     if (c->suspended) answer_advance(c);
+  } else {
+    set_eof_check(c);
   }
 }
 
-void conn_on_deadline(conn *c) {
+uint64_t conn_due_us(const conn *c) {
+  if (!c->mhd || c->gone) return HTTP_NEVER;
+  return c->eof_check_us < c->deadline_us ? c->eof_check_us : c->deadline_us;
+}
+
+void conn_on_due(conn *c, uint64_t now) {
   static const char *const late[] = {
       [CONN_HEADERS] = "headers came too slowly",
       [CONN_BODY] = "body came too slowly",
@@ -198,6 +227,8 @@ void conn_on_deadline(conn *c) {
       [CONN_ANSWER] = "client stopped reading",
       [CONN_IDLE] = "idle",
   };
+  if (c->eof_check_us <= now) check_eof(c);
+  if (c->deadline_us > now || c->gone) return;
   if (c->suspended)
     answer_advance(c);
   else

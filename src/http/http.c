@@ -196,14 +196,12 @@ static void on_event(pn_http *h, const loop_event *ev) {
 static void on_deadlines(pn_http *h) {
   uint64_t now = pn_now_us();
   if (now < h->next_deadline_us) return;
-  for (uint32_t i = 0; i < h->n_conns; i++) {
-    conn *c = h->conns[i];
-    if (c->mhd && !c->gone && c->deadline_us <= now) conn_on_deadline(c);
-  }
+  for (uint32_t i = 0; i < h->n_conns; i++)
+    if (conn_due_us(h->conns[i]) <= now) conn_on_due(h->conns[i], now);
   uint64_t next = HTTP_NEVER;
   for (uint32_t i = 0; i < h->n_conns; i++) {
-    conn *c = h->conns[i];
-    if (c->mhd && !c->gone && c->deadline_us < next) next = c->deadline_us;
+    uint64_t due = conn_due_us(h->conns[i]);
+    if (due < next) next = due;
   }
   for (int i = 0; i < HTTP_LINGERS; i++) {
     late_input *l = &h->lingers[i];

@@ -31,9 +31,10 @@ typedef struct conn {
   struct MHD_Connection *mhd; // NULL: the place is free
   int fd;
   conn_phase phase;
-  uint64_t deadline_us; // of the phase; of the reply while suspended
-  bool eof;             // the client sends no more
-  bool gone;            // given up: the library is to close it
+  uint64_t deadline_us;  // of the phase; of the reply while suspended
+  uint64_t eof_check_us; // when to see whether the library has noticed eof; HTTP_NEVER: no need
+  bool eof;              // the client sends no more
+  bool gone;             // given up: the library is to close it
   bool suspended;
 
   // The request; cleared by conn_request_end.
@@ -127,7 +128,8 @@ void conn_resume(conn *c);
 // Give up: frees the reply and makes the library close the connection. why is static, for the log.
 void conn_abandon(conn *c, const char *why);
 void conn_on_event(conn *c, const loop_event *ev);
-void conn_on_deadline(conn *c);
+uint64_t conn_due_us(const conn *c); // when conn_on_due has something to do
+void conn_on_due(conn *c, uint64_t now);
 void conn_wake(void *conn_ptr); // any thread
 void conn_take_wakes(pn_http *h);
 

@@ -179,6 +179,7 @@ static bool examine(loop *l, watch *w, short revents, loop_event *ev) {
   if (!w->gone_told && is_gone(w->fd, revents)) return ev->gone = w->gone_told = true;
   if (w->eof_told || !(revents & (POLLIN | POLLHUP))) return false;
   if (w->fd < FD_SETSIZE && FD_ISSET(w->fd, &l->readable)) return false; // the daemon reads the end itself
+  if (revents & POLLHUP) return ev->eof = w->eof_told = true; // told behind unread bytes too, where it comes
   char byte;
   ssize_t n = recv(w->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n > 0) return w->hidden = true, false;

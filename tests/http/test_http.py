@@ -1,6 +1,7 @@
 """The HTTP server over real sockets. HTTP_PROBE names the probe server (http_probe.c). Runs with unittest or pytest."""
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -282,6 +283,23 @@ class Clients(HttpTest):
                 self.assertLessEqual(s.stats()["fds"], fds)
         s.wait_line('"message":"client left".*/echo', where=s.log)
 
+    def test_the_end_together_with_half_a_request(self):
+        s = self.serve()
+        get(s, "/health")
+        fds = s.stats()["fds"]
+        whole = request("/echo", "POST", body=b"x" * 5000)
+        for n in (0, 3, 30, len(whole) - 5001, len(whole) - 2000):
+            for shut in (True, False):
+                for _ in range(10):
+                    c = s.connect()
+                    c.sendall(whole[:n])
+                    if shut:
+                        c.shutdown(socket.SHUT_WR)
+                    else:
+                        c.close()
+        time.sleep(0.1 * SLOW)
+        self.assertLessEqual(s.stats()["fds"], fds + 1)
+
     def test_half_close_keeps_a_stream(self):
         s = self.serve()
         for path in ("/stream/10/30", "/stream/3/5"):
@@ -326,6 +344,67 @@ class Clients(HttpTest):
         start = time.monotonic()
         c.close()
         self.assertLess(s.freed_at("/stream/1000/20", True) - start, NOTICED_S + 0.04)
+
+
+class Storm(HttpTest):
+    def test_clients_come_and_go(self):
+        """Random requests, random ends; afterwards nothing is left behind and the server still answers."""
+        s = self.serve()
+        get(s, "/health")
+        fds = s.stats()["fds"]
+        rng = random.Random(7)
+        paths = ["/health", "/delay/5", "/delay/0", "/stream/20/1", "/stream/3/0", "/flood", "/fail",
+                 "/ping/3", "/big/300000", "/nope", "/burst/1200000"]
+        body = b"b" * 70000
+        live = []
+        for _ in range(1500):
+            c = s.connect(rcvbuf=rng.choice([None, 4096]))
+            data = b"".join(request(rng.choice(paths)) if rng.random() < 0.8 else request("/echo", "POST", body=body)
+                            for _ in range(rng.choice([1, 1, 1, 2, 3])))
+            if rng.random() < 0.2:
+                data = data[:rng.randrange(len(data))]
+            if rng.random() < 0.1:
+                c.sendall(request(rng.choice(["/never", "/silent"])))
+            else:
+                c.sendall(data)
+                if rng.random() < 0.2:
+                    c.shutdown(socket.SHUT_WR)
+            live.append(c)
+            while len(live) > rng.randrange(1, 40):
+                c = live.pop(rng.randrange(len(live)))
+                try:
+                    if rng.random() < 0.5:
+                        c.settimeout(rng.random() * 0.01 + 0.0001)
+                        c.recv(rng.choice([1, 100, 100000]))
+                except OSError:
+                    pass
+                (reset if rng.random() < 0.3 else socket.socket.close)(c)
+        for c in live:
+            c.close()
+        end = time.monotonic() + 3 * SLOW
+        st = s.stats()
+        while (st["live"] or st["fds"] > fds + 1) and time.monotonic() < end:
+            time.sleep(0.1)
+            st = s.stats()
+        self.assertEqual(st["live"], 0)
+        self.assertLessEqual(st["fds"], fds + 1)
+
+    def test_stop_in_the_middle(self):
+        for stops in (1, 2):
+            s = Server(drain=1)
+            socks = []
+            for i in range(60):
+                c = s.connect(rcvbuf=4096)
+                c.sendall(request(["/never", "/silent", "/flood", "/stream/1000/1", "/ping/3", "/big/3000000"][i % 6])[
+                    :1000 if i % 5 else 30])
+                socks.append(c)
+            time.sleep(0.2)
+            for _ in range(stops - 1):
+                s.process.send_signal(signal.SIGTERM)
+                time.sleep(0.05)
+            s.stop()
+            for c in socks:
+                c.close()
 
 
 class Framing(HttpTest):
