@@ -198,9 +198,9 @@ void conn_abandon(conn *c, const char *why) {
 void conn_on_event(conn *c, const loop_event *ev) {
   pn_log(PN_LOG_TRACE, c->in_request ? c->id : NULL, ev->gone ? "connection reset" : "client sends no more",
          PN_FIELDS(PN_I("connection", c->index), PN_I("phase", c->phase)));
-  if (ev->gone) {
-    if (c->in_request) conn_abandon(c, "client left");
-    return; // otherwise the library sees it itself
+  if (ev->gone) { // a request that is still unread is of no use either
+    conn_abandon(c, "client left");
+    return;
   }
   if (!ev->eof || c->eof) return;
   c->eof = true;

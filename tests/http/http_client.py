@@ -164,8 +164,8 @@ def get(server, path, **k):
 def raw(server, data):
     """Send bytes, read one answer; None when the server just closed."""
     with server.connect() as s:
-        s.sendall(data)
         try:
+            s.sendall(data)
             return Reader(s).answer()
         except (EOFError, ConnectionError):
             return None

@@ -234,6 +234,19 @@ class Streams(HttpTest):
 class Clients(HttpTest):
     """Clients that leave are noticed in every phase."""
 
+    def test_reset_right_behind_the_request(self):
+        s = self.serve()
+        get(s, "/health")
+        fds = s.stats()["fds"]
+        for path in ["/never", "/silent", "/stream/3/1"] * 30:
+            c = s.connect()
+            c.sendall(request(path))
+            reset(c)
+        time.sleep(0.1 * SLOW)
+        st = s.stats()
+        self.assertEqual(st["live"], 0)
+        self.assertLessEqual(st["fds"], fds + 1)
+
     def leave(self, s, path, how, before=None, head=True):
         c = s.connect()
         c.sendall(request(path))
@@ -776,6 +789,13 @@ class Tls(HttpTest):
             start = time.monotonic()
             c.close()
             self.assertLess(s.freed_at("/silent", True) - start, NOTICED_S)
+        for path in ("/flood", "/stream/1000/1"):  # the client goes while the server writes
+            c = ctx.wrap_socket(s.connect(rcvbuf=4096), server_hostname="localhost")
+            c.sendall(request(path))
+            Reader(c).head()
+            time.sleep(0.1)
+            reset(c)
+            s.freed_at(path, True)
         with s.connect() as c:  # a handshake that never comes
             start = time.monotonic()
             self.assertTrue(Reader(c).ended())
