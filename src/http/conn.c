@@ -61,6 +61,7 @@ conn *conn_open(pn_http *h, struct MHD_Connection *mc) {
   int one = 1;
   if (!h->unix_path) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   conn_set_deadline(c, pn_now_us() + h->header_us);
+  pn_log(PN_LOG_DEBUG, NULL, "connection opened", PN_FIELDS(PN_I("connection", c->index)));
   return c;
 }
 
@@ -85,6 +86,7 @@ static void start_linger(conn *c) {
 
 void conn_close(conn *c) {
   if (c->in_request) conn_request_end(c, false);
+  pn_log(PN_LOG_DEBUG, NULL, "connection closed", PN_FIELDS(PN_I("connection", c->index)));
   loop_forget(c->h->loop, c->fd);
   if (c->unread_body && !c->gone) start_linger(c);
   c->mhd = NULL;
@@ -196,7 +198,7 @@ void conn_abandon(conn *c, const char *why) {
 }
 
 void conn_on_event(conn *c, const loop_event *ev) {
-  pn_log(PN_LOG_TRACE, c->in_request ? c->id : NULL, ev->gone ? "connection reset" : "client sends no more",
+  pn_log(PN_LOG_DEBUG, c->in_request ? c->id : NULL, ev->gone ? "connection reset" : "client sends no more",
          PN_FIELDS(PN_I("connection", c->index), PN_I("phase", c->phase)));
   if (ev->gone) { // a request that is still unread is of no use either
     conn_abandon(c, "client left");

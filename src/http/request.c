@@ -4,6 +4,9 @@
 // of a request with a body is answered in the first call, which closes the connection behind the answer; without a body
 // in the second, which keeps it. While a body arrives the library takes no answer, so a chunked body that grows too
 // large is thrown away to its end and then refused.
+//
+// What the library can't read as a request at all (a malformed line or chunk, headers beyond its pool, no Host) it
+// answers itself with a bare status: those answers alone have no request-id.
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/http_int.h"
