@@ -1,0 +1,72 @@
+#include "backend/backend.h"
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_isa.h"
+
+#include <string.h>
+
+pn_backend *pn_backend_open(const pn_backend_options *o, pn_error *e) {
+  const char *name = o->name ? o->name : "auto";
+  if (strcmp(name, "ref") == 0) return cpu_ref_open(o, e);
+  if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0) return cpu_open(o, e);
+  if (strcmp(name, "cuda") == 0 || strcmp(name, "mlx") == 0)
+    pn_fail(e, PN_ERR_DEVICE, "the backend '%s' is not part of this build; 'cpu' is", name);
+  else
+    pn_fail(e, PN_ERR_USAGE, "unknown backend '%s': expected auto, cpu, ref, cuda or mlx", name);
+  return NULL;
+}
+
+void pn_backend_close(pn_backend *b) {
+  if (b) b->ops->close(b);
+}
+
+void pn_backend_add_rmsnorm(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride,
+                            const float *weight, float eps, int n_rows, int width, float *out,
+                            int64_t out_stride) {
+  const pn_backend_ops *ops = b->ops;
+  if (ops->add_rmsnorm) {
+    ops->add_rmsnorm(b, x, x_stride, y, y_stride, weight, eps, n_rows, width, out, out_stride);
+    return;
+  }
+  ops->add(b, x, x_stride, y, y_stride, n_rows, width);
+  ops->rmsnorm(b, x, x_stride, weight, eps, n_rows, width, out, out_stride);
+}
+
+// a * b, UINT64_MAX when that overflows or either is (so that sums of claims stay refusable).
+static uint64_t times(uint64_t a, uint64_t b) {
+  uint64_t r;
+  return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
+}
+
+uint64_t pn_kv_token_bytes(const pn_kv_shape *s) {
+  if (s->n_layers < 0 || s->n_kv_heads < 0 || s->head_dim < 0) return 0;
+  uint64_t n = times(times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads), (uint64_t)s->head_dim);
+  return times(n, 2 * pn_dtype_block_bytes(s->dtype));
+}
+
+uint64_t pn_kv_shape_bytes(const pn_kv_shape *s) {
+  if (s->page_tokens < 0 || s->n_pages < 0) return 0;
+  return times(pn_kv_token_bytes(s), times((uint64_t)s->page_tokens, (uint64_t)s->n_pages));
+}
+
+const char *const *pn_backend_isas(void) {
+  static const char *const x512[] = {"avx512", "avx2", "scalar", NULL};
+  static const char *const x256[] = {"avx2", "scalar", NULL};
+  static const char *const arm[] = {"neon", "scalar", NULL};
+  static const char *const plain[] = {"scalar", NULL};
+  switch (cpu_isa_best()) {
+  case CPU_AVX512: return x512;
+  case CPU_AVX2: return x256;
+  case CPU_NEON: return arm;
+  default: return plain;
+  }
+}
+
+const char *pn_backend_cpu_features(void) {
+  switch (cpu_isa_best()) {
+  case CPU_AVX512: return "avx2 avx512-vnni";
+  case CPU_AVX2: return "avx2";
+  case CPU_NEON: return "neon-dotprod";
+  default: return "scalar";
+  }
+}

@@ -1,0 +1,76 @@
+// The kernels of every op but the matrix products: one table an instruction set, all from cpu_ops_body.h over a vector
+// of 16 floats. Every table gives the same bits.
+//
+// Orders:
+//  - a sum over n elements: lane l of 16 takes elements l, l + 16, ... by fma, ascending; then lane l += lane l + 8,
+//    then + 4, + 2, + 1;
+//  - exp: x is clamped to [-87.3, 88]; n = round to even(x * log2 e); r = x - n ln 2 in two fma steps; polynomial of
+//    degree 6 by Horner in fma; times 2^n. Relative error below 1.5e-7 in that range, exp(0) = 1;
+//  - attention: see cpu_attend.
+#ifndef PN_BACKEND_CPU_OPS_H
+#define PN_BACKEND_CPU_OPS_H
+
+#include "base/dtype.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+  CPU_LANES = 16,
+  CPU_ATTEND_QUERIES = 16, // most queries in one cpu_attend
+  CPU_MAX_PAGE_TOKENS = 256,
+};
+
+// One kv head of one layer, as pages. Page p lies at base + p * page_bytes:
+//   K [head_dim][tokens_pad], then V [page_tokens][dim_pad], elements of dtype;
+// tokens_pad and dim_pad are page_tokens and head_dim rounded up to 16 (the padding of V is zero). K lies with the
+// positions side by side so that a vector holds the scores of 16 positions and no reduction is needed.
+typedef struct cpu_kv_head {
+  pn_dtype dtype;
+  int head_dim, dim_pad, page_tokens, tokens_pad;
+  size_t page_bytes, v_offset_bytes;
+  char *base;
+} cpu_kv_head;
+
+// The running softmax of a query: acc[dim_pad], then max, then sum. A fresh one has acc = 0, max = -inf, sum = 0.
+static inline int cpu_attend_state_floats(int dim_pad) { return dim_pad + CPU_LANES; }
+
+// Queries of one sequence that read the same kv head. For each query and each page in ascending order:
+//   s_p = scale * dot, dot = fma(q[d], K[d][p], dot) for d ascending; m' = max(m, max s_p); a = exp(m - m');
+//   e_p = exp(s_p - m'); sum = fma(sum, a, tree sum of e_p); acc = fma(e_p, V_p, acc * a) for p ascending.
+typedef struct cpu_attend {
+  const cpu_kv_head *kv;
+  const int32_t *pages; // the sequence's page table
+  float scale;
+  int n_queries;
+  const float *q[CPU_ATTEND_QUERIES];
+  int32_t begin[CPU_ATTEND_QUERIES], end[CPU_ATTEND_QUERIES]; // a query sees positions [begin, end)
+  float *state[CPU_ATTEND_QUERIES];
+} cpu_attend;
+
+typedef struct cpu_ops {
+  const char *name;
+  // out = x / sqrt(mean x^2 + eps) * w. `out` may be x. factor = 1 / sqrt(sum / width + eps); out = x * factor * w.
+  void (*rmsnorm)(const float *x, const float *w, float eps, int width, float *out);
+  // x += y, then the norm of x.
+  void (*add_rmsnorm)(float *x, const float *y, const float *w, float eps, int width, float *out);
+  void (*add)(float *x, const float *y, int n);
+  void (*silu_mul)(const float *gate, const float *up, int n, float *out);
+  // In place, one head. half: pairs (i, i + n_rot / 2), table = cos[n_rot / 2], sin[n_rot / 2].
+  void (*rope_half)(float *x, int n_rot, const float *table);
+  // Pairs (2i, 2i + 1), table = n_rot cosines (each twice), n_rot sines (-sin, +sin alternating).
+  void (*rope_pairs)(float *x, int n_rot, const float *table);
+  // dst[0 .. n) = src as dtype, rounded to nearest even.
+  void (*store)(pn_dtype t, void *dst, const float *src, int n);
+  // Fold pages [page_begin, page_end) into the states of the queries.
+  void (*attend)(const cpu_attend *a, int page_begin, int page_end);
+  // Fold the state `from`, of later positions, into `into`.
+  void (*attend_merge)(float *into, const float *from, int dim_pad);
+  // out[0 .. head_dim) = acc * (1 / sum).
+  void (*attend_finish)(const float *state, int dim_pad, int head_dim, float *out);
+  void (*exp)(const float *x, int n, float *out); // for tests
+} cpu_ops;
+
+extern const cpu_ops cpu_ops_scalar, cpu_ops_avx2, cpu_ops_avx512, cpu_ops_neon;
+
+#endif

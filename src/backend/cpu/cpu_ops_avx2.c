@@ -1,0 +1,97 @@
+// AVX2, FMA and F16C: a v16 is two registers.
+#include "backend/cpu/cpu_ops.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#define OPS_TABLE cpu_ops_avx2
+#define OPS_NAME "avx2"
+#define TILE_QUERIES 2
+#define TILE_VECTORS 4
+#define BOTH(call_a, call_b) ((v16){(call_a), (call_b)})
+
+typedef struct v16 {
+  __m256 a, b;
+} v16;
+
+static inline v16 v_load(const float *p) { return BOTH(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+static inline v16 v_load_n(const float *p, int n) {
+  float whole[CPU_LANES] = {0};
+  memcpy(whole, p, (size_t)n * sizeof *p);
+  return v_load(whole);
+}
+static inline void v_store(float *p, v16 v) {
+  _mm256_storeu_ps(p, v.a);
+  _mm256_storeu_ps(p + 8, v.b);
+}
+static inline void v_store_n(float *p, v16 v, int n) {
+  float whole[CPU_LANES];
+  v_store(whole, v);
+  memcpy(p, whole, (size_t)n * sizeof *p);
+}
+static inline v16 v_set1(float x) { return BOTH(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+static inline v16 v_add(v16 x, v16 y) { return BOTH(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+static inline v16 v_sub(v16 x, v16 y) { return BOTH(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+static inline v16 v_mul(v16 x, v16 y) { return BOTH(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+static inline v16 v_div(v16 x, v16 y) { return BOTH(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+static inline v16 v_fma(v16 x, v16 y, v16 z) {
+  return BOTH(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b));
+}
+static inline v16 v_max(v16 x, v16 y) { return BOTH(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
+static inline v16 v_min(v16 x, v16 y) { return BOTH(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+static inline __m256 round8(__m256 x) {
+  return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline v16 v_round(v16 x) { return BOTH(round8(x.a), round8(x.b)); }
+static inline __m256 pow2(__m256 n) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+static inline v16 v_pow2(v16 n) { return BOTH(pow2(n.a), pow2(n.b)); }
+static inline v16 v_swap_pairs(v16 x) {
+  return BOTH(_mm256_permute_ps(x.a, 0xB1), _mm256_permute_ps(x.b, 0xB1));
+}
+static inline float v_sum(v16 v) {
+  __m256 a = _mm256_add_ps(v.a, v.b);
+  __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+static inline float v_top(v16 v) {
+  __m256 a = _mm256_max_ps(v.a, v.b);
+  __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+static inline v16 v_from_f16(const void *p) {
+  const __m128i *h = p;
+  return BOTH(_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1)));
+}
+static inline __m256 widen_bf16(__m128i h) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+static inline v16 v_from_bf16(const void *p) {
+  const __m128i *h = p;
+  return BOTH(widen_bf16(_mm_loadu_si128(h)), widen_bf16(_mm_loadu_si128(h + 1)));
+}
+static inline void v_to_f16(uint16_t *p, v16 v) {
+  __m128i *out = (__m128i *)(void *)p;
+  _mm_storeu_si128(out, _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm_storeu_si128(out + 1, _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline __m128i narrow_bf16(__m256 v) {
+  __m256i u = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+  __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  r = _mm256_blendv_epi8(r, _mm256_or_si256(u, _mm256_set1_epi32(0x400000)), nan);
+  r = _mm256_srli_epi32(r, 16);
+  return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+}
+static inline void v_to_bf16(uint16_t *p, v16 v) {
+  __m128i *out = (__m128i *)(void *)p;
+  _mm_storeu_si128(out, narrow_bf16(v.a));
+  _mm_storeu_si128(out + 1, narrow_bf16(v.b));
+}
+
+#include "backend/cpu/cpu_ops_body.h"

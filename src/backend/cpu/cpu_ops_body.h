@@ -1,0 +1,339 @@
+// The kernels of cpu_ops.h, written once over a vector v16 of 16 floats. Each instruction set's file defines v16, the
+// v_* functions, OPS_TABLE, OPS_NAME and TILE_QUERIES, TILE_VECTORS (register tiles of attention), then includes this.
+// No guard: it is a body, included once in each of those files.
+
+#define INLINE static inline __attribute__((always_inline))
+
+// exp as cpu_ops.h states it.
+INLINE v16 v_exp(v16 x) {
+  x = v_min(v_max(x, v_set1(-87.3f)), v_set1(88.0f));
+  v16 n = v_round(v_mul(x, v_set1(0x1.715476p+0f)));
+  v16 r = v_fma(n, v_set1(-0x1.63p-1f), x); // ln 2 = 0x1.63p-1 - 0x1.bd0106p-13
+  r = v_fma(n, v_set1(0x1.bd0106p-13f), r);
+  v16 p = v_set1(0x1.6a23bap-10f);
+  p = v_fma(p, r, v_set1(0x1.123a1ep-7f));
+  p = v_fma(p, r, v_set1(0x1.5558f4p-5f));
+  p = v_fma(p, r, v_set1(0x1.555492p-3f));
+  p = v_fma(p, r, v_set1(0x1.fffffcp-2f));
+  p = v_fma(p, r, v_set1(1.0f));
+  p = v_fma(p, r, v_set1(1.0f));
+  return v_mul(p, v_pow2(n));
+}
+
+static float exp_one(float x) {
+  float out[CPU_LANES];
+  v_store(out, v_exp(v_set1(x)));
+  return out[0];
+}
+
+static void ops_exp(const float *x, int n, float *out) {
+  int i = 0;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(out + i, v_exp(v_load(x + i)));
+  if (i < n) v_store_n(out + i, v_exp(v_load_n(x + i, n - i)), n - i);
+}
+
+static void scale_by_norm(const float *x, const float *w, v16 squares, float eps, int width, float *out) {
+  v16 factor = v_set1(1.0f / sqrtf(v_sum(squares) / (float)width + eps));
+  int i = 0;
+  for (; i + CPU_LANES <= width; i += CPU_LANES)
+    v_store(out + i, v_mul(v_mul(v_load(x + i), factor), v_load(w + i)));
+  int n = width - i;
+  if (n) v_store_n(out + i, v_mul(v_mul(v_load_n(x + i, n), factor), v_load_n(w + i, n)), n);
+}
+
+static void ops_rmsnorm(const float *x, const float *w, float eps, int width, float *out) {
+  v16 squares = v_set1(0);
+  int i = 0;
+  for (; i + CPU_LANES <= width; i += CPU_LANES) {
+    v16 v = v_load(x + i);
+    squares = v_fma(v, v, squares);
+  }
+  if (i < width) {
+    v16 v = v_load_n(x + i, width - i);
+    squares = v_fma(v, v, squares);
+  }
+  scale_by_norm(x, w, squares, eps, width, out);
+}
+
+static void ops_add_rmsnorm(float *x, const float *y, const float *w, float eps, int width, float *out) {
+  v16 squares = v_set1(0);
+  int i = 0;
+  for (; i + CPU_LANES <= width; i += CPU_LANES) {
+    v16 v = v_add(v_load(x + i), v_load(y + i));
+    v_store(x + i, v);
+    squares = v_fma(v, v, squares);
+  }
+  int n = width - i;
+  if (n) {
+    v16 v = v_add(v_load_n(x + i, n), v_load_n(y + i, n));
+    v_store_n(x + i, v, n);
+    squares = v_fma(v, v, squares);
+  }
+  scale_by_norm(x, w, squares, eps, width, out);
+}
+
+static void ops_add(float *x, const float *y, int n) {
+  int i = 0;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, v_add(v_load(x + i), v_load(y + i)));
+  int rest = n - i;
+  if (rest) v_store_n(x + i, v_add(v_load_n(x + i, rest), v_load_n(y + i, rest)), rest);
+}
+
+INLINE v16 silu_mul(v16 gate, v16 up) {
+  v16 divisor = v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0), gate)));
+  return v_mul(v_div(gate, divisor), up);
+}
+
+static void ops_silu_mul(const float *gate, const float *up, int n, float *out) {
+  int i = 0;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(out + i, silu_mul(v_load(gate + i), v_load(up + i)));
+  int rest = n - i;
+  if (rest) v_store_n(out + i, silu_mul(v_load_n(gate + i, rest), v_load_n(up + i, rest)), rest);
+}
+
+static void ops_rope_half(float *x, int n_rot, const float *table) {
+  int half = n_rot / 2, i = 0;
+  const float *cosine = table, *sine = table + half;
+  float *y = x + half;
+  for (; i + CPU_LANES <= half; i += CPU_LANES) {
+    v16 a = v_load(x + i), b = v_load(y + i), c = v_load(cosine + i), s = v_load(sine + i);
+    v_store(x + i, v_fma(a, c, v_sub(v_set1(0), v_mul(b, s))));
+    v_store(y + i, v_fma(b, c, v_mul(a, s)));
+  }
+  int n = half - i;
+  if (n) {
+    v16 a = v_load_n(x + i, n), b = v_load_n(y + i, n), c = v_load_n(cosine + i, n), s = v_load_n(sine + i, n);
+    v_store_n(x + i, v_fma(a, c, v_sub(v_set1(0), v_mul(b, s))), n);
+    v_store_n(y + i, v_fma(b, c, v_mul(a, s)), n);
+  }
+}
+
+static void ops_rope_pairs(float *x, int n_rot, const float *table) {
+  const float *cosine = table, *sine = table + n_rot;
+  int i = 0;
+  for (; i + CPU_LANES <= n_rot; i += CPU_LANES) {
+    v16 a = v_load(x + i);
+    v_store(x + i, v_fma(a, v_load(cosine + i), v_mul(v_swap_pairs(a), v_load(sine + i))));
+  }
+  int n = n_rot - i;
+  if (n) {
+    v16 a = v_load_n(x + i, n);
+    v_store_n(x + i, v_fma(a, v_load_n(cosine + i, n), v_mul(v_swap_pairs(a), v_load_n(sine + i, n))), n);
+  }
+}
+
+static void ops_store(pn_dtype t, void *dst, const float *src, int n) {
+  if (t == PN_F32) {
+    memcpy(dst, src, (size_t)n * sizeof(float));
+    return;
+  }
+  uint16_t *out = dst;
+  int i = 0;
+  for (; i + CPU_LANES <= n; i += CPU_LANES)
+    if (t == PN_F16) v_to_f16(out + i, v_load(src + i));
+    else v_to_bf16(out + i, v_load(src + i));
+  if (i < n) {
+    uint16_t rest[CPU_LANES];
+    if (t == PN_F16) v_to_f16(rest, v_load_n(src + i, n - i));
+    else v_to_bf16(rest, v_load_n(src + i, n - i));
+    memcpy(out + i, rest, (size_t)(n - i) * sizeof *out);
+  }
+}
+
+// 16 stored elements as f32. t is a constant where this is inlined.
+INLINE v16 v_stored(pn_dtype t, const char *p, int64_t i) {
+  if (t == PN_F32) return v_load((const float *)(const void *)p + i);
+  return t == PN_F16 ? v_from_f16(p + 2 * i) : v_from_bf16(p + 2 * i);
+}
+
+INLINE size_t element_bytes(pn_dtype t) { return t == PN_F32 ? 4 : 2; }
+
+// One page for up to CPU_ATTEND_QUERIES queries. Only those that see positions of it are listed.
+typedef struct page_job {
+  const cpu_attend *a;
+  const char *k, *v;
+  ptrdiff_t next; // from a byte of this page to the same byte of the next one: what to prefetch
+  int n;          // queries listed
+  const float *q[CPU_ATTEND_QUERIES];
+  float *state[CPU_ATTEND_QUERIES];
+  int begin[CPU_ATTEND_QUERIES], end[CPU_ATTEND_QUERIES]; // tokens of this page that a query sees
+  float *score[CPU_ATTEND_QUERIES];                       // [tokens_pad]
+} page_job;
+
+// score = scale * (q . K) for nq queries and nv vectors of positions from t on.
+INLINE void scores_tile(const page_job *j, pn_dtype type, int at, int nq, int t, int nv) {
+  const cpu_kv_head *kv = j->a->kv;
+  const char *k = j->k + (size_t)t * element_bytes(type);
+  size_t row_bytes = (size_t)kv->tokens_pad * element_bytes(type);
+  const float *const *q = j->q + at;
+  v16 acc[TILE_QUERIES][2];
+  for (int i = 0; i < nq; i++)
+    for (int n = 0; n < nv; n++) acc[i][n] = v_set1(0);
+  for (int d = 0; d < kv->head_dim; d++, k += row_bytes) {
+    v16 kd[2];
+    __builtin_prefetch(k + j->next);
+    for (int n = 0; n < nv; n++) kd[n] = v_stored(type, k, n * CPU_LANES);
+    for (int i = 0; i < nq; i++)
+      for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(q[i][d]), kd[n], acc[i][n]);
+  }
+  v16 scale = v_set1(j->a->scale);
+  for (int i = 0; i < nq; i++)
+    for (int n = 0; n < nv; n++) v_store(j->score[at + i] + t + n * CPU_LANES, v_mul(acc[i][n], scale));
+}
+
+INLINE void scores_of(const page_job *j, pn_dtype type, int at, int nq) {
+  int pad = j->a->kv->tokens_pad, t = 0;
+  for (; t + 2 * CPU_LANES <= pad; t += 2 * CPU_LANES) scores_tile(j, type, at, nq, t, 2);
+  if (t < pad) scores_tile(j, type, at, nq, t, 1);
+}
+
+// Turn scores into e_p and bring max, sum and acc of the state up to date.
+static void soften(const page_job *j, int i) {
+  const cpu_kv_head *kv = j->a->kv;
+  float *s = j->score[i], *acc = j->state[i], *max = acc + kv->dim_pad, *sum = max + 1;
+  int begin = j->begin[i], end = j->end[i], pad = kv->tokens_pad;
+  for (int t = 0; t < begin; t++) s[t] = -INFINITY;
+  for (int t = end; t < pad; t++) s[t] = -INFINITY;
+  v16 top = v_load(s);
+  for (int t = CPU_LANES; t < pad; t += CPU_LANES) top = v_max(top, v_load(s + t));
+  float found = v_top(top), m = *max > found ? *max : found;
+  float shrink = exp_one(*max - m);
+  v16 total = v_set1(0), by = v_set1(m);
+  for (int t = 0; t < pad; t += CPU_LANES) v_store(s + t, v_exp(v_sub(v_load(s + t), by)));
+  for (int t = 0; t < begin; t++) s[t] = 0;
+  for (int t = end; t < pad; t++) s[t] = 0;
+  for (int t = 0; t < pad; t += CPU_LANES) total = v_add(total, v_load(s + t));
+  *sum = fmaf(*sum, shrink, v_sum(total));
+  *max = m;
+  if (shrink == 1.0f) return;
+  for (int d = 0; d < kv->dim_pad; d += CPU_LANES)
+    v_store(acc + d, v_mul(v_load(acc + d), v_set1(shrink)));
+}
+
+// acc += e_p V_p over tokens [begin, end) for nq queries and nv vectors from element d on.
+INLINE void values_tile(const page_job *j, pn_dtype type, int at, int nq, int d, int nv, int begin, int end) {
+  size_t row_bytes = (size_t)j->a->kv->dim_pad * element_bytes(type);
+  const char *v = j->v + (size_t)d * element_bytes(type) + (size_t)begin * row_bytes;
+  float *const *state = j->state + at, *const *e = j->score + at;
+  v16 acc[TILE_QUERIES][TILE_VECTORS];
+  for (int i = 0; i < nq; i++)
+    for (int n = 0; n < nv; n++) acc[i][n] = v_load(state[i] + d + n * CPU_LANES);
+  for (int t = begin; t < end; t++, v += row_bytes) {
+    v16 vt[TILE_VECTORS];
+    for (int n = 0; n < nv; n += 2) __builtin_prefetch(v + j->next + (size_t)(n * CPU_LANES) * element_bytes(type));
+    for (int n = 0; n < nv; n++) vt[n] = v_stored(type, v, n * CPU_LANES);
+    for (int i = 0; i < nq; i++)
+      for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(e[i][t]), vt[n], acc[i][n]);
+  }
+  for (int i = 0; i < nq; i++)
+    for (int n = 0; n < nv; n++) v_store(state[i] + d + n * CPU_LANES, acc[i][n]);
+}
+
+INLINE void values_one(const page_job *j, pn_dtype type, int at, int begin, int end) {
+  int pad = j->a->kv->dim_pad, d = 0;
+  for (; d + TILE_VECTORS * CPU_LANES <= pad; d += TILE_VECTORS * CPU_LANES)
+    values_tile(j, type, at, 1, d, TILE_VECTORS, begin, end);
+  for (; d + 2 * CPU_LANES <= pad; d += 2 * CPU_LANES) values_tile(j, type, at, 1, d, 2, begin, end);
+  if (d < pad) values_tile(j, type, at, 1, d, 1, begin, end);
+}
+
+// nq queries together over the tokens that all of them see, and each alone over the rest: none touches a V that it may
+// not see, for that might be an infinity.
+INLINE void values_of(const page_job *j, pn_dtype type, int at, int nq) {
+  int begin = 0, end = CPU_MAX_PAGE_TOKENS, pad = j->a->kv->dim_pad, d = 0;
+  for (int i = at; i < at + nq; i++) {
+    if (j->begin[i] > begin) begin = j->begin[i];
+    if (j->end[i] < end) end = j->end[i];
+  }
+  if (begin >= end) {
+    for (int i = at; i < at + nq; i++) values_one(j, type, i, j->begin[i], j->end[i]);
+    return;
+  }
+  for (int i = at; i < at + nq; i++)
+    if (j->begin[i] < begin) values_one(j, type, i, j->begin[i], begin);
+  for (; d + 2 * CPU_LANES <= pad; d += 2 * CPU_LANES) values_tile(j, type, at, nq, d, 2, begin, end);
+  if (d < pad) values_tile(j, type, at, nq, d, 1, begin, end);
+  for (int i = at; i < at + nq; i++)
+    if (j->end[i] > end) values_one(j, type, i, end, j->end[i]);
+}
+
+INLINE void attend_page(const page_job *j, pn_dtype type) {
+  int at = 0;
+  for (; at + TILE_QUERIES <= j->n; at += TILE_QUERIES) scores_of(j, type, at, TILE_QUERIES);
+#if TILE_QUERIES > 4
+  for (; at + 3 <= j->n; at += 3) scores_of(j, type, at, 3);
+#endif
+  for (; at < j->n; at++) scores_of(j, type, at, 1);
+  for (int i = 0; i < j->n; i++) soften(j, i);
+  at = 0;
+  for (; at + TILE_QUERIES <= j->n; at += TILE_QUERIES) values_of(j, type, at, TILE_QUERIES);
+#if TILE_QUERIES > 4
+  for (; at + 3 <= j->n; at += 3) values_of(j, type, at, 3);
+#endif
+  for (; at < j->n; at++) values_one(j, type, at, j->begin[at], j->end[at]);
+}
+
+static void attend_page_f32(const page_job *j) { attend_page(j, PN_F32); }
+static void attend_page_f16(const page_job *j) { attend_page(j, PN_F16); }
+static void attend_page_bf16(const page_job *j) { attend_page(j, PN_BF16); }
+
+static void ops_attend(const cpu_attend *a, int page_begin, int page_end) {
+  const cpu_kv_head *kv = a->kv;
+  _Alignas(64) float scores[CPU_ATTEND_QUERIES][CPU_MAX_PAGE_TOKENS];
+  page_job j = {.a = a};
+  for (int page = page_begin; page < page_end; page++) {
+    int first = page * kv->page_tokens;
+    j.n = 0;
+    for (int i = 0; i < a->n_queries; i++) {
+      int begin = a->begin[i] - first, end = a->end[i] - first;
+      if (begin < 0) begin = 0;
+      if (end > kv->page_tokens) end = kv->page_tokens;
+      if (begin >= end) continue;
+      j.q[j.n] = a->q[i];
+      j.state[j.n] = a->state[i];
+      j.score[j.n] = scores[j.n];
+      j.begin[j.n] = begin;
+      j.end[j.n++] = end;
+    }
+    if (j.n == 0) continue;
+    j.k = kv->base + (size_t)a->pages[page] * kv->page_bytes;
+    j.v = j.k + kv->v_offset_bytes;
+    int next = page + 1 < page_end ? page + 1 : page;
+    j.next = ((ptrdiff_t)a->pages[next] - a->pages[page]) * (ptrdiff_t)kv->page_bytes;
+    if (kv->dtype == PN_F16) attend_page_f16(&j);
+    else if (kv->dtype == PN_BF16) attend_page_bf16(&j);
+    else attend_page_f32(&j);
+  }
+}
+
+static void ops_attend_merge(float *into, const float *from, int dim_pad) {
+  float *max = into + dim_pad, *sum = max + 1;
+  float other = from[dim_pad], m = *max > other ? *max : other;
+  float a = exp_one(*max - m), b = exp_one(other - m);
+  *sum = fmaf(*sum, a, from[dim_pad + 1] * b);
+  *max = m;
+  for (int d = 0; d < dim_pad; d += CPU_LANES)
+    v_store(into + d, v_fma(v_load(into + d), v_set1(a), v_mul(v_load(from + d), v_set1(b))));
+}
+
+static void ops_attend_finish(const float *state, int dim_pad, int head_dim, float *out) {
+  v16 factor = v_set1(1.0f / state[dim_pad + 1]);
+  int d = 0;
+  for (; d + CPU_LANES <= head_dim; d += CPU_LANES) v_store(out + d, v_mul(v_load(state + d), factor));
+  if (d < head_dim) v_store_n(out + d, v_mul(v_load(state + d), factor), head_dim - d);
+}
+
+const cpu_ops OPS_TABLE = {
+    .name = OPS_NAME,
+    .rmsnorm = ops_rmsnorm,
+    .add_rmsnorm = ops_add_rmsnorm,
+    .add = ops_add,
+    .silu_mul = ops_silu_mul,
+    .rope_half = ops_rope_half,
+    .rope_pairs = ops_rope_pairs,
+    .store = ops_store,
+    .attend = ops_attend,
+    .attend_merge = ops_attend_merge,
+    .attend_finish = ops_attend_finish,
+    .exp = ops_exp,
+};

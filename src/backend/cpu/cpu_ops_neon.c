@@ -1,0 +1,107 @@
+// Arm NEON (AArch64): a v16 is four registers.
+#include "backend/cpu/cpu_ops.h"
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#define OPS_TABLE cpu_ops_neon
+#define OPS_NAME "neon"
+#define TILE_QUERIES 2
+#define TILE_VECTORS 4
+#define FOUR(f, x) ((v16){f((x).a), f((x).b), f((x).c), f((x).d)})
+#define FOUR2(f, x, y) ((v16){f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d)})
+
+typedef struct v16 {
+  float32x4_t a, b, c, d;
+} v16;
+
+static inline v16 v_load(const float *p) {
+  return (v16){vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
+}
+static inline v16 v_load_n(const float *p, int n) {
+  float whole[CPU_LANES] = {0};
+  memcpy(whole, p, (size_t)n * sizeof *p);
+  return v_load(whole);
+}
+static inline void v_store(float *p, v16 v) {
+  vst1q_f32(p, v.a);
+  vst1q_f32(p + 4, v.b);
+  vst1q_f32(p + 8, v.c);
+  vst1q_f32(p + 12, v.d);
+}
+static inline void v_store_n(float *p, v16 v, int n) {
+  float whole[CPU_LANES];
+  v_store(whole, v);
+  memcpy(p, whole, (size_t)n * sizeof *p);
+}
+static inline v16 v_set1(float x) {
+  float32x4_t v = vdupq_n_f32(x);
+  return (v16){v, v, v, v};
+}
+static inline v16 v_add(v16 x, v16 y) { return FOUR2(vaddq_f32, x, y); }
+static inline v16 v_sub(v16 x, v16 y) { return FOUR2(vsubq_f32, x, y); }
+static inline v16 v_mul(v16 x, v16 y) { return FOUR2(vmulq_f32, x, y); }
+static inline v16 v_div(v16 x, v16 y) { return FOUR2(vdivq_f32, x, y); }
+static inline v16 v_fma(v16 x, v16 y, v16 z) {
+  return (v16){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c),
+               vfmaq_f32(z.d, x.d, y.d)};
+}
+// The second where the comparison fails, as on x86, so that a NaN gives the same on both.
+static inline float32x4_t max4(float32x4_t x, float32x4_t y) { return vbslq_f32(vcgtq_f32(x, y), x, y); }
+static inline float32x4_t min4(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(x, y), x, y); }
+static inline v16 v_max(v16 x, v16 y) { return FOUR2(max4, x, y); }
+static inline v16 v_min(v16 x, v16 y) { return FOUR2(min4, x, y); }
+static inline v16 v_round(v16 x) { return FOUR(vrndnq_f32, x); }
+static inline float32x4_t pow2(float32x4_t n) {
+  return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
+}
+static inline v16 v_pow2(v16 n) { return FOUR(pow2, n); }
+static inline v16 v_swap_pairs(v16 x) { return FOUR(vrev64q_f32, x); }
+static inline float v_sum(v16 v) {
+  float32x4_t x = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
+  float32x2_t y = vadd_f32(vget_low_f32(x), vget_high_f32(x));
+  return vget_lane_f32(y, 0) + vget_lane_f32(y, 1);
+}
+static inline float v_top(v16 v) {
+  float32x4_t x = max4(max4(v.a, v.c), max4(v.b, v.d));
+  float f[4];
+  vst1q_f32(f, x);
+  float low = f[0] > f[2] ? f[0] : f[2], high = f[1] > f[3] ? f[1] : f[3];
+  return low > high ? low : high;
+}
+static inline float32x4_t widen_f16(const uint16_t *p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline v16 v_from_f16(const void *src) {
+  const uint16_t *p = src;
+  return (v16){widen_f16(p), widen_f16(p + 4), widen_f16(p + 8), widen_f16(p + 12)};
+}
+static inline float32x4_t widen_bf16(const uint16_t *p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+static inline v16 v_from_bf16(const void *src) {
+  const uint16_t *p = src;
+  return (v16){widen_bf16(p), widen_bf16(p + 4), widen_bf16(p + 8), widen_bf16(p + 12)};
+}
+static inline void narrow_f16(uint16_t *p, float32x4_t x) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x))); }
+static inline void v_to_f16(uint16_t *p, v16 v) {
+  narrow_f16(p, v.a);
+  narrow_f16(p + 4, v.b);
+  narrow_f16(p + 8, v.c);
+  narrow_f16(p + 12, v.d);
+}
+static inline void narrow_bf16(uint16_t *p, float32x4_t x) {
+  uint32x4_t u = vreinterpretq_u32_f32(x), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+  uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
+  r = vbslq_u32(vceqq_f32(x, x), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
+  vst1_u16(p, vshrn_n_u32(r, 16));
+}
+static inline void v_to_bf16(uint16_t *p, v16 v) {
+  narrow_bf16(p, v.a);
+  narrow_bf16(p + 4, v.b);
+  narrow_bf16(p + 8, v.c);
+  narrow_bf16(p + 12, v.d);
+}
+
+#include "backend/cpu/cpu_ops_body.h"

@@ -1,0 +1,105 @@
+// Plain C: what runs where no better instruction set is known, and what the others are compared with.
+#include "backend/cpu/cpu_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+#define OPS_TABLE cpu_ops_scalar
+#define OPS_NAME "scalar"
+#define TILE_QUERIES 2
+#define TILE_VECTORS 2
+#define EACH for (int l = 0; l < CPU_LANES; l++)
+
+typedef struct v16 {
+  float f[CPU_LANES];
+} v16;
+
+static inline v16 v_load(const float *p) {
+  v16 v;
+  memcpy(v.f, p, sizeof v.f);
+  return v;
+}
+static inline v16 v_load_n(const float *p, int n) {
+  v16 v = {0};
+  memcpy(v.f, p, (size_t)n * sizeof *p);
+  return v;
+}
+static inline void v_store(float *p, v16 v) { memcpy(p, v.f, sizeof v.f); }
+static inline void v_store_n(float *p, v16 v, int n) { memcpy(p, v.f, (size_t)n * sizeof *p); }
+static inline v16 v_set1(float x) {
+  v16 v;
+  EACH v.f[l] = x;
+  return v;
+}
+static inline v16 v_add(v16 a, v16 b) {
+  EACH a.f[l] += b.f[l];
+  return a;
+}
+static inline v16 v_sub(v16 a, v16 b) {
+  EACH a.f[l] -= b.f[l];
+  return a;
+}
+static inline v16 v_mul(v16 a, v16 b) {
+  EACH a.f[l] *= b.f[l];
+  return a;
+}
+static inline v16 v_div(v16 a, v16 b) {
+  EACH a.f[l] /= b.f[l];
+  return a;
+}
+static inline v16 v_fma(v16 a, v16 b, v16 c) {
+  EACH c.f[l] = fmaf(a.f[l], b.f[l], c.f[l]);
+  return c;
+}
+static inline v16 v_max(v16 a, v16 b) {
+  EACH a.f[l] = a.f[l] > b.f[l] ? a.f[l] : b.f[l];
+  return a;
+}
+static inline v16 v_min(v16 a, v16 b) {
+  EACH a.f[l] = a.f[l] < b.f[l] ? a.f[l] : b.f[l];
+  return a;
+}
+// To nearest even for |x| < 2^22: above 2^23 a float has no fraction.
+static inline v16 v_round(v16 a) {
+  EACH {
+    float shifted = a.f[l] + 0x1.8p23f;
+    a.f[l] = shifted - 0x1.8p23f;
+  }
+  return a;
+}
+static inline v16 v_pow2(v16 n) {
+  EACH {
+    uint32_t u = (uint32_t)((int32_t)n.f[l] + 127) << 23;
+    memcpy(&n.f[l], &u, 4);
+  }
+  return n;
+}
+static inline v16 v_swap_pairs(v16 a) {
+  v16 v;
+  EACH v.f[l] = a.f[l ^ 1];
+  return v;
+}
+static inline float v_sum(v16 v) {
+  for (int step = CPU_LANES / 2; step; step /= 2)
+    for (int l = 0; l < step; l++) v.f[l] += v.f[l + step];
+  return v.f[0];
+}
+static inline float v_top(v16 v) {
+  for (int step = CPU_LANES / 2; step; step /= 2)
+    for (int l = 0; l < step; l++) v.f[l] = v.f[l] > v.f[l + step] ? v.f[l] : v.f[l + step];
+  return v.f[0];
+}
+static inline v16 v_from_f16(const void *p) {
+  v16 v;
+  pn_floats_to_f32(PN_F16, p, v.f, CPU_LANES);
+  return v;
+}
+static inline v16 v_from_bf16(const void *p) {
+  v16 v;
+  pn_floats_to_f32(PN_BF16, p, v.f, CPU_LANES);
+  return v;
+}
+static inline void v_to_f16(uint16_t *p, v16 v) { EACH p[l] = pn_f32_to_f16(v.f[l]); }
+static inline void v_to_bf16(uint16_t *p, v16 v) { EACH p[l] = pn_f32_to_bf16(v.f[l]); }
+
+#include "backend/cpu/cpu_ops_body.h"
