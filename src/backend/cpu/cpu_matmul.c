@@ -1,0 +1,228 @@
+// Calls, scratch and the sharing out of work; the products themselves are in the files of the instruction sets.
+#include "backend/cpu/cpu_matmul.h"
+
+#include "backend/cpu/cpu_matmul_kernels.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+  SLICE_ROWS = 256, // input rows that are quantised and multiplied at a time
+  WRAP_ROWS = 8,    // up to so many rows get wrapped streams
+};
+
+struct cpu_matmul {
+  const matmul_kernels *k;
+  int n_threads;
+  cpu_pool *pool; // borrowed; NULL with one thread
+
+  int max_rows; // of a slice
+  int64_t max_cols;
+  unsigned char *x_memory, *thread_memory; // owned
+  size_t thread_bytes;                     // each thread's part of thread_memory
+
+  // The call under way.
+  matmul_x x;
+  const pn_matmul_part *parts;
+  int n_parts, first_row;
+  const pn_weight *lead; // parts that need x in the form of this weight take part
+  int64_t n_units;
+};
+
+static const matmul_kernels *const all_kernels[] = {
+    &matmul_scalar,
+};
+enum { N_KERNELS = sizeof all_kernels / sizeof *all_kernels };
+
+static const matmul_kernels *find_kernels(const char *isa) {
+  for (int i = 0; i < N_KERNELS; i++) {
+    if ((!isa || !strcmp(isa, all_kernels[i]->name)) && all_kernels[i]->usable()) return all_kernels[i];
+  }
+  return NULL;
+}
+
+bool cpu_matmul_has(const char *isa) { return find_kernels(isa) != NULL; }
+
+cpu_matmul *cpu_matmul_new(const char *isa, cpu_pool *pool, pn_error *e) {
+  const matmul_kernels *k = find_kernels(isa);
+  if (!k) {
+    pn_fail(e, PN_ERR_DEVICE, "instruction set '%s' is not available on this machine or in this build", isa);
+    return NULL;
+  }
+  cpu_matmul *s = calloc(1, sizeof *s);
+  if (!s) {
+    pn_fail(e, PN_ERR_NOMEM, "no memory for the state of matrix products");
+    return NULL;
+  }
+  s->k = k;
+  s->n_threads = pool ? cpu_pool_threads(pool) : 1;
+  s->pool = s->n_threads > 1 ? pool : NULL;
+  return s;
+}
+
+void cpu_matmul_free(cpu_matmul *s) {
+  if (!s) return;
+  free(s->x_memory);
+  free(s->thread_memory);
+  free(s);
+}
+
+const char *cpu_matmul_isa(const cpu_matmul *s) { return s->k->name; }
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+// Strides of a form of x. An odd number of cache lines a row keeps a tile's rows out of each other's cache sets.
+static void set_strides(matmul_x *x) {
+  const size_t blocks = (size_t)x->n_blocks + (x->wrap ? MATMUL_UNIT : 0);
+  x->high = x->layout == MATMUL_PLAIN ? 0 : round_up(blocks * (size_t)x->block / 2, 64);
+  const size_t bytes = x->layout == MATMUL_PLAIN ? round_up(blocks * (size_t)x->block, 64) : 2 * x->high;
+  x->q_stride = (bytes / 64 | 1) * 64;
+  x->s_stride = round_up(blocks, 16);
+}
+
+// The most bytes that `rows` rows of x take in any form (blocks of 32 have the most numbers, of 64 the longest wrap).
+static size_t x_bytes(int64_t cols, int rows) {
+  const size_t wrap = rows <= WRAP_ROWS ? (size_t)rows * MATMUL_UNIT * (64 + 12)
+                                        : (size_t)WRAP_ROWS * MATMUL_UNIT * (64 + 12);
+  const size_t row = (size_t)cols + 256 + ((size_t)cols / 32 + 16) * 12;
+  return round_up((size_t)rows * row + wrap + 256, 64);
+}
+
+static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
+  x->q = (int8_t *)memory;
+  x->dx = (float *)(memory + x->q_stride * (size_t)rows);
+  x->sum = x->dx + x->s_stride * (size_t)rows;
+  x->shift = (int32_t *)(x->sum + x->s_stride * (size_t)rows);
+}
+
+size_t matmul_scratch_bytes(int64_t cols) {
+  // A tile of 16 rows of bytes, and 16 rows of scales, biases and products a block of 32.
+  const size_t blocks = (size_t)cols / 32 + 1;
+  return round_up(MATMUL_UNIT * ((size_t)cols + 64) + 3 * MATMUL_UNIT * 4 * (blocks + 16), 64) +
+         (size_t)cols * 4;
+}
+
+bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e) {
+  if (max_rows > SLICE_ROWS) max_rows = SLICE_ROWS;
+  if (max_rows < s->max_rows) max_rows = s->max_rows;
+  if (max_cols < s->max_cols) max_cols = s->max_cols;
+  if (max_rows == s->max_rows && max_cols == s->max_cols) return true;
+  const size_t per_thread = round_up(matmul_scratch_bytes(max_cols) + x_bytes(max_cols, 1), 4096);
+  unsigned char *x = aligned_alloc(64, x_bytes(max_cols, max_rows));
+  unsigned char *t = aligned_alloc(64, per_thread * (size_t)s->n_threads);
+  if (!x || !t) {
+    free(x);
+    free(t);
+    return pn_fail(e, PN_ERR_NOMEM, "no memory for matrix products of %d rows and %lld columns", max_rows,
+                   (long long)max_cols);
+  }
+  free(s->x_memory);
+  free(s->thread_memory);
+  s->x_memory = x;
+  s->thread_memory = t;
+  s->thread_bytes = per_thread;
+  s->max_rows = max_rows;
+  s->max_cols = max_cols;
+  return true;
+}
+
+static bool same_form(const cpu_matmul *s, const pn_weight *a, const pn_weight *b) {
+  return a->block == b->block && a->offset == b->offset && s->k->layout(a) == s->k->layout(b);
+}
+
+static void wrap_row(const matmul_x *x, int r) {
+  const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
+  const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2); // a block's bytes in a stream
+  int8_t *q = x->q + (size_t)r * x->q_stride;
+  for (size_t b = n; b < n + MATMUL_UNIT; b++) {
+    memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
+    if (x->high) memcpy(q + x->high + b * bytes, q + x->high + (b - n) * bytes, bytes);
+    x->dx[at + b] = x->dx[at + b - n];
+    x->sum[at + b] = x->sum[at + b - n];
+    x->shift[at + b] = x->shift[at + b - n];
+  }
+}
+
+static void quantise_rows(const cpu_matmul *s, int thread, int n_threads) {
+  const matmul_x *x = &s->x;
+  const int r0 = (int)((int64_t)x->n_rows * thread / n_threads);
+  const int r1 = (int)((int64_t)x->n_rows * (thread + 1) / n_threads);
+  for (int r = r0; r < r1; r++) {
+    s->k->quantise(x, r, 0, x->n_blocks);
+    if (x->wrap) wrap_row(x, r);
+  }
+}
+
+static int64_t units_of(const pn_weight *w) { return (w->m.rows + MATMUL_UNIT - 1) / MATMUL_UNIT; }
+
+static void multiply(const cpu_matmul *s, int thread, int n_threads) {
+  unsigned char *scratch = s->thread_memory + s->thread_bytes * (size_t)thread;
+  matmul_x x = s->x;
+  if (x.n_rows == 1 && x.block) { // each thread quantises a single row for itself: cheaper than a barrier
+    set_pointers(&x, scratch + round_up(matmul_scratch_bytes(s->max_cols), 64), 1);
+    s->k->quantise(&x, 0, 0, x.n_blocks);
+    wrap_row(&x, 0);
+  }
+  int64_t u0 = s->n_units * thread / n_threads, u1 = s->n_units * (thread + 1) / n_threads;
+  for (int i = 0; i < s->n_parts && u1 > 0; i++) {
+    const pn_weight *w = s->parts[i].w;
+    if (!same_form(s, w, s->lead)) continue;
+    const int64_t n = units_of(w), stride = s->parts[i].out_stride;
+    float *out = s->parts[i].out + s->first_row * stride;
+    for (int64_t u = u0 > 0 ? u0 : 0; u < n && u < u1; u++) {
+      const int64_t row = u * MATMUL_UNIT, left = w->m.rows - row;
+      s->k->unit(w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, &x, out, stride, scratch);
+    }
+    u0 -= n;
+    u1 -= n;
+  }
+}
+
+static void work(void *ctx, int thread, int n_threads) {
+  cpu_matmul *s = ctx;
+  if (s->x.block && s->x.n_rows > 1) {
+    quantise_rows(s, thread, n_threads);
+    if (s->pool) cpu_pool_barrier(s->pool);
+  }
+  multiply(s, thread, n_threads);
+}
+
+// Products of the slice's rows with all parts that share the form of `lead`.
+static void run_form(cpu_matmul *s, const pn_weight *lead) {
+  matmul_x *x = &s->x;
+  s->lead = lead;
+  s->n_units = 0;
+  for (int i = 0; i < s->n_parts; i++) {
+    if (same_form(s, s->parts[i].w, lead)) s->n_units += units_of(s->parts[i].w);
+  }
+  x->cols = (int)lead->m.cols;
+  x->block = lead->block;
+  x->n_blocks = lead->n_blocks;
+  x->offset = lead->offset;
+  x->layout = s->k->layout(lead);
+  x->wrap = x->n_rows <= WRAP_ROWS;
+  set_strides(x);
+  set_pointers(x, s->x_memory, x->n_rows);
+  if (s->pool)
+    cpu_pool_run(s->pool, work, s);
+  else
+    work(s, 0, 1);
+}
+
+void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
+                    int n_parts) {
+  s->parts = parts;
+  s->n_parts = n_parts;
+  assert(n_parts == 0 || (parts[0].w->m.cols <= s->max_cols && s->max_rows > 0));
+  for (int first = 0; first < n_rows; first += s->max_rows) {
+    s->first_row = first;
+    s->x.f = x + first * x_stride;
+    s->x.f_stride = x_stride;
+    s->x.n_rows = n_rows - first < s->max_rows ? n_rows - first : s->max_rows;
+    for (int i = 0; i < n_parts; i++) {
+      bool seen = false;
+      for (int j = 0; j < i && !seen; j++) seen = same_form(s, parts[j].w, parts[i].w);
+      if (!seen) run_form(s, parts[i].w);
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// Matrix products of the cpu backend: weights as they lie in a mapped file, int8 activations, one result for any number
+// of rows, threads and any instruction set.
+//
+// Order of a product (every instruction set gives the same bits):
+//  - quantised weights: x is cut in blocks of min(group, 64) columns. amax = max |x_i|;
+//      q_i = round to nearest even of x_i * (127 / amax), dx = amax / 127, xsum = dx * (float)sum(q_i).
+//      A block with amax < 2^-100 counts as zero; one that holds a NaN or an infinity has dx = NaN, so the row's result
+//      is NaN. Then for blocks g ascending: p = fma(bias, xsum, scale * (dx * (float)dot)), acc = acc + p, in f32, where
+//      dot = sum(w_i * q_i) is exact. A group of 128 is two blocks that share scale and bias. Q4_0 and Q8_0 have signed
+//      w_i and no bias: p = scale * (dx * (float)dot).
+//  - float weights: lane l of 16 holds the sum of fma(w_i, x_i, lane) over i = l, l + 16, ...; then lane l += lane l + 8,
+//      then + 4, + 2, + 1.
+#ifndef PN_BACKEND_CPU_MATMUL_H
+#define PN_BACKEND_CPU_MATMUL_H
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu_pool.h"
+
+// A matrix in use. The bytes belong to the one who opened it. Immutable.
+struct pn_weight {
+  pn_matrix m;
+  int block;     // columns of an activation block: 32 or 64; 0 for float weights
+  int n_blocks;  // cols / block
+  int per_group; // blocks that share a scale: 2 for groups of 128, else 1
+  int offset; // what stored codes are above their values: 8 (Q4_0), 128 (Q8_0, with the top bit flipped), else 0
+};
+
+// Errors: PN_ERR_UNSUPPORTED (names kind, bits and group), PN_ERR_CORRUPT (shapes that contradict), PN_ERR_NOMEM.
+pn_weight *cpu_matmul_weight_open(const pn_matrix *m, pn_error *e);
+void cpu_matmul_weight_close(pn_weight *w);
+
+// out[0 .. cols) = row `row` of w as f32 (q * scale + bias in f32), times `scale`. Any thread.
+void cpu_matmul_embed_row(const pn_weight *w, int64_t row, float scale, float *out);
+
+// Scratch and kernels of one backend instance. One caller at a time.
+typedef struct cpu_matmul cpu_matmul;
+
+// isa NULL: the best of the machine; else "avx512", "avx2", "neon" or "scalar": PN_ERR_DEVICE when the machine or the
+// build lacks it. The pool (NULL: everything on the caller's thread) is borrowed and outlives the state.
+cpu_matmul *cpu_matmul_new(const char *isa, cpu_pool *pool, pn_error *e);
+void cpu_matmul_free(cpu_matmul *s);
+const char *cpu_matmul_isa(const cpu_matmul *s);
+// Whether this machine and build have the kernels of that name.
+bool cpu_matmul_has(const char *isa);
+
+// Make room for calls of up to max_rows rows of weights with up to max_cols columns. Never shrinks. A call with more
+// rows works, in slices. Scratch is about 256 * max_cols bytes for many rows, and 30 * max_cols a thread.
+bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e);
+
+// pn_backend_ops.matmul. Every weight has at most the reserved cols; all parts have the same cols. Allocates nothing.
+void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
+                    int n_parts);
+
+#endif

@@ -1,0 +1,58 @@
+// What one instruction set offers to cpu_matmul.c, and what the kernels share.
+#ifndef PN_BACKEND_CPU_MATMUL_KERNELS_H
+#define PN_BACKEND_CPU_MATMUL_KERNELS_H
+
+#include "backend/cpu/cpu_matmul.h"
+
+enum { MATMUL_UNIT = 16 }; // rows of a weight that one kernel call makes; threads share out these units
+
+// Where the int8 of a block lie. Two streams of half a block each let the low and the high nibbles of packed weights
+// meet their x without a shuffle.
+typedef enum matmul_layout {
+  MATMUL_PLAIN,    // one stream, ascending
+  MATMUL_EVEN_ODD, // low stream: even columns, high stream: odd columns
+  MATMUL_HALVES,   // low stream: first half of every block, high stream: second half
+} matmul_layout;
+
+// The activations of a call, quantised for the weights that it serves. Row r has its codes at q + r * q_stride (the
+// high stream `high` bytes further) and its blocks' numbers at [r * s_stride]. A row that has `wrap` goes on after its
+// last block with its first ones, MATMUL_UNIT of them, so that a walk over a unit's rows as one line of blocks can read
+// 16 blocks from anywhere.
+typedef struct matmul_x {
+  const float *f; // the f32 input
+  int64_t f_stride;
+  int n_rows, cols, block, n_blocks, offset;
+  matmul_layout layout;
+  bool wrap;
+  int8_t *q;
+  size_t q_stride, high, s_stride;
+  float *dx, *sum; // dx; dx * (float)sum(q)
+  int32_t *shift;  // -offset * sum(q): add to a dot of stored codes
+} matmul_x;
+
+typedef struct matmul_kernels {
+  const char *name;
+  bool (*usable)(void);
+  matmul_layout (*layout)(const pn_weight *w);
+  // Quantise blocks [b0, b1) of row r. Wrapping is done by the caller.
+  void (*quantise)(const matmul_x *x, int r, int b0, int b1);
+  // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT. Scratch is one thread's, aligned to 64 bytes.
+  void (*unit)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
+               void *scratch);
+} matmul_kernels;
+
+// Bytes of scratch that a unit of `cols` columns may use in any kernel.
+size_t matmul_scratch_bytes(int64_t cols);
+
+// Codes of a row as unsigned bytes in ascending order (with the weight's offset), and its blocks' scale and bias in
+// f32. codes NULL or scale NULL: not wanted. bias is untouched when the kind has none.
+void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes);
+void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *bias);
+bool matmul_has_bias(const pn_weight *w);
+
+matmul_layout matmul_layout_plain(const pn_weight *w);
+void matmul_quantise_scalar(const matmul_x *x, int r, int b0, int b1);
+
+extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx512, matmul_neon;
+
+#endif
