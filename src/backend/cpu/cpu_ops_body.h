@@ -102,7 +102,8 @@ static void ops_rope_half(float *x, int n_rot, const float *table) {
   }
   int n = half - i;
   if (n) {
-    v16 a = v_load_n(x + i, n), b = v_load_n(y + i, n), c = v_load_n(cosine + i, n), s = v_load_n(sine + i, n);
+    v16 a = v_load_n(x + i, n), b = v_load_n(y + i, n), c = v_load_n(cosine + i, n),
+        s = v_load_n(sine + i, n);
     v_store_n(x + i, v_fma(a, c, v_sub(v_set1(0), v_mul(b, s))), n);
     v_store_n(y + i, v_fma(b, c, v_mul(a, s)), n);
   }
@@ -130,12 +131,16 @@ static void ops_store(pn_dtype t, void *dst, const float *src, int n) {
   uint16_t *out = dst;
   int i = 0;
   for (; i + CPU_LANES <= n; i += CPU_LANES)
-    if (t == PN_F16) v_to_f16(out + i, v_load(src + i));
-    else v_to_bf16(out + i, v_load(src + i));
+    if (t == PN_F16)
+      v_to_f16(out + i, v_load(src + i));
+    else
+      v_to_bf16(out + i, v_load(src + i));
   if (i < n) {
     uint16_t rest[CPU_LANES];
-    if (t == PN_F16) v_to_f16(rest, v_load_n(src + i, n - i));
-    else v_to_bf16(rest, v_load_n(src + i, n - i));
+    if (t == PN_F16)
+      v_to_f16(rest, v_load_n(src + i, n - i));
+    else
+      v_to_bf16(rest, v_load_n(src + i, n - i));
     memcpy(out + i, rest, (size_t)(n - i) * sizeof *out);
   }
 }
@@ -206,8 +211,7 @@ static void soften(const page_job *j, int i) {
   *sum = fmaf(*sum, shrink, v_sum(total));
   *max = m;
   if (shrink == 1.0f) return;
-  for (int d = 0; d < kv->dim_pad; d += CPU_LANES)
-    v_store(acc + d, v_mul(v_load(acc + d), v_set1(shrink)));
+  for (int d = 0; d < kv->dim_pad; d += CPU_LANES) v_store(acc + d, v_mul(v_load(acc + d), v_set1(shrink)));
 }
 
 // acc += e_p V_p over tokens [begin, end) for nq queries and nv vectors from element d on.
@@ -220,7 +224,8 @@ INLINE void values_tile(const page_job *j, pn_dtype type, int at, int nq, int d,
     for (int n = 0; n < nv; n++) acc[i][n] = v_load(state[i] + d + n * CPU_LANES);
   for (int t = begin; t < end; t++, v += row_bytes) {
     v16 vt[TILE_VECTORS];
-    for (int n = 0; n < nv; n += 2) __builtin_prefetch(v + j->next + (size_t)(n * CPU_LANES) * element_bytes(type));
+    for (int n = 0; n < nv; n += 2)
+      __builtin_prefetch(v + j->next + (size_t)(n * CPU_LANES) * element_bytes(type));
     for (int n = 0; n < nv; n++) vt[n] = v_stored(type, v, n * CPU_LANES);
     for (int i = 0; i < nq; i++)
       for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(e[i][t]), vt[n], acc[i][n]);
@@ -300,9 +305,12 @@ static void ops_attend(const cpu_attend *a, int page_begin, int page_end) {
     j.v = j.k + kv->v_offset_bytes;
     int next = page + 1 < page_end ? page + 1 : page;
     j.next = ((ptrdiff_t)a->pages[next] - a->pages[page]) * (ptrdiff_t)kv->page_bytes;
-    if (kv->dtype == PN_F16) attend_page_f16(&j);
-    else if (kv->dtype == PN_BF16) attend_page_bf16(&j);
-    else attend_page_f32(&j);
+    if (kv->dtype == PN_F16)
+      attend_page_f16(&j);
+    else if (kv->dtype == PN_BF16)
+      attend_page_bf16(&j);
+    else
+      attend_page_f32(&j);
   }
 }
 

@@ -84,7 +84,9 @@ static inline v16 v_from_bf16(const void *src) {
   const uint16_t *p = src;
   return (v16){widen_bf16(p), widen_bf16(p + 4), widen_bf16(p + 8), widen_bf16(p + 12)};
 }
-static inline void narrow_f16(uint16_t *p, float32x4_t x) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x))); }
+static inline void narrow_f16(uint16_t *p, float32x4_t x) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x)));
+}
 static inline void v_to_f16(uint16_t *p, v16 v) {
   narrow_f16(p, v.a);
   narrow_f16(p + 4, v.b);

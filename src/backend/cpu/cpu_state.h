@@ -1,0 +1,77 @@
+// What the files of the cpu backend share: the instance, its KV, and the attention schedule.
+#ifndef PN_BACKEND_CPU_STATE_H
+#define PN_BACKEND_CPU_STATE_H
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu_matmul.h"
+#include "backend/cpu/cpu_memory.h"
+#include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/cpu_pool.h"
+
+enum {
+  CPU_SPAN_PAGES = 8,       // pages whose softmax runs in one go; spans are merged in ascending order
+  CPU_ROPE_TABLES = 4,      // kinds of rotation that one step may use without computing a table twice
+  CPU_ROPE_MAX_ROT = 512,   // rotated dimensions up to which there is a table
+  CPU_SPAN_BYTES = 32 << 20 // address space for the states of spans that threads share out
+};
+
+// [layer][page][kv head][K, V], K and V of a page as cpu_ops.h states it.
+struct pn_kv {
+  pn_kv_shape shape;
+  cpu_kv_head head; // of layer 0, kv head 0
+  size_t head_bytes, layer_bytes;
+  char *data;
+};
+
+// Rows row .. row + n - 1 of the batch, all of one sequence.
+typedef struct cpu_block {
+  int row, n;
+} cpu_block;
+
+typedef struct cpu_rope_table {
+  const float *inv_freq; // with order, n_rot and scale: whose table it is
+  pn_rope_order order;
+  int n_rot;
+  float scale;
+} cpu_rope_table;
+
+typedef struct cpu_backend {
+  pn_backend head;
+  const cpu_ops *ops;
+  cpu_pool *pool;
+  cpu_matmul *matmul;
+  char description[96];
+  pn_batch batch;
+  int64_t max_cols; // of all weights opened
+  int max_rows;     // of all batches begun
+
+  cpu_rope_table rope[CPU_ROPE_TABLES]; // of this batch
+  int n_ropes;
+  cpu_scratch rope_floats; // [CPU_ROPE_TABLES][max_rows][2 * CPU_ROPE_MAX_ROT]
+
+  cpu_scratch blocks; // [max_rows] cpu_block
+  int n_blocks;
+  int block_rows; // rows a block that `blocks` was made for; 0: not made in this batch
+
+  int max_dim_pad;    // of all KVs opened
+  cpu_scratch states; // [n_threads][2][CPU_ATTEND_QUERIES] states
+  cpu_scratch spans;  // CPU_SPAN_BYTES
+} cpu_backend;
+
+// Room for the states of a KV's heads.
+bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
+// pn_backend_ops.attention. Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages
+// ascending in it; a query's states are merged in ascending order, whoever computed them.
+void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride, float *out,
+                   int64_t out_stride);
+
+pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
+void cpu_kv_close(pn_backend *b, pn_kv *kv);
+void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
+                  int64_t v_stride);
+
+// Forget the tables of the last batch and make room for the next one's.
+bool cpu_rope_begin(cpu_backend *s, pn_error *e);
+void cpu_rope(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads, int head_dim);
+
+#endif
