@@ -1,0 +1,447 @@
+// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and bit for bit
+// against the scalar kernels on one thread, for any number of rows, threads and any cut into calls.
+#include "backend/backend.h"
+#include "backend/cpu/cpu_ops.h"
+#include "base/rng.h"
+#include "check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_BACKENDS = 12 };
+
+static pn_backend *ref, *scalar, *best, *all[MAX_BACKENDS];
+static int n_all;
+static pn_rng rng;
+
+static float normal(void) {
+  double u = pn_rng_unit(&rng) + 1e-12, v = pn_rng_unit(&rng);
+  return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+}
+
+static float *normals(size_t n) {
+  float *p = malloc((n ? n : 1) * sizeof *p);
+  for (size_t i = 0; i < n; i++) p[i] = normal();
+  return p;
+}
+
+static float *copy_of(const float *p, size_t n) {
+  float *q = malloc((n ? n : 1) * sizeof *q);
+  memcpy(q, p, n * sizeof *q);
+  return q;
+}
+
+static bool close_to(const float *a, const float *b, size_t n, double tolerance, size_t *where) {
+  for (*where = 0; *where < n; ++*where) {
+    double x = (double)a[*where], y = (double)b[*where];
+    if (!(fabs(x - y) <= tolerance * (1 + fabs(y)))) return false;
+  }
+  return true;
+}
+
+static pn_backend *open_backend(const char *name, const char *isa, int n_threads) {
+  pn_error e = {0};
+  pn_backend *b = pn_backend_open(&(pn_backend_options){name, isa, n_threads}, &e);
+  CHECK(b, "%s %s: %s", name, isa ? isa : "", e.msg);
+  if (!b) exit(1);
+  return b;
+}
+
+static void open_all(void) {
+  ref = open_backend("ref", NULL, 2);
+  scalar = open_backend("cpu", "scalar", 1);
+  for (const char *const *isa = pn_backend_isas(); *isa; isa++)
+    for (int threads = 1; threads <= 3; threads++) all[n_all++] = open_backend("cpu", *isa, threads);
+  best = all[1];
+  for (int i = 0; i < n_all; i++) printf("%s\n", all[i]->ops->describe(all[i]));
+}
+
+static void close_all(void) {
+  pn_backend_close(ref);
+  pn_backend_close(scalar);
+  for (int i = 0; i < n_all; i++) pn_backend_close(all[i]);
+}
+
+// The ops that need no batch, each on a copy of the same input: x, y [rows][stride], w [width].
+enum { RMSNORM, ADD_RMSNORM, SILU_MUL, ADD, GATHER, N_ROW_OPS };
+static const char *const row_op_names[] = {"rmsnorm", "add_rmsnorm", "silu_mul", "add", "gather"};
+static const double row_op_tolerance[] = {2e-6, 2e-6, 1e-6, 0, 0};
+
+typedef struct rows_case {
+  int rows, width;
+  int64_t stride;
+  float *x, *y, *w;
+  int32_t *pick;
+} rows_case;
+
+// What op writes for rows [first, first + n): n rows of `width`, and for ADD_RMSNORM also the new x behind them.
+static void run_row_op(pn_backend *b, const rows_case *c, int op, int first, int n, float *out) {
+  const pn_backend_ops *o = b->ops;
+  size_t floats = (size_t)c->rows * (size_t)c->stride;
+  float *x = copy_of(c->x, floats), *at = x + first * c->stride;
+  const float *y = c->y + first * c->stride;
+  if (op == RMSNORM) o->rmsnorm(b, at, c->stride, c->w, 1e-5f, n, c->width, out, c->width);
+  if (op == ADD_RMSNORM)
+    pn_backend_add_rmsnorm(b, at, c->stride, y, c->stride, c->w, 1e-5f, n, c->width, out, c->width);
+  if (op == SILU_MUL) o->silu_mul(b, at, y, c->stride, n, c->width, out, c->width);
+  if (op == ADD) o->add(b, at, c->stride, y, c->stride, n, c->width);
+  if (op == GATHER) o->gather(b, x, c->stride, c->pick + first, n, c->width, out, c->width);
+  if (op == ADD)
+    for (int r = 0; r < n; r++)
+      memcpy(out + r * c->width, at + r * c->stride, (size_t)c->width * sizeof *out);
+  // Nothing but rows [first, first + n) and columns [0, width) may have changed.
+  for (int r = 0; r < c->rows; r++) {
+    bool mine = r >= first && r < first + n && (op == ADD || op == ADD_RMSNORM);
+    int from = mine ? c->width : 0;
+    CHECK(memcmp(x + r * c->stride + from, c->x + r * c->stride + from,
+                 (size_t)(c->stride - from) * sizeof *x) == 0,
+          "%s wrote where it must not", row_op_names[op]);
+  }
+  free(x);
+}
+
+static void check_row_op(const rows_case *c, int op) {
+  size_t n = (size_t)c->rows * (size_t)c->width, where;
+  float *want = malloc(n * sizeof *want), *base = malloc(n * sizeof *base), *got = malloc(n * sizeof *got);
+  run_row_op(ref, c, op, 0, c->rows, want);
+  run_row_op(scalar, c, op, 0, c->rows, base);
+  CHECK(close_to(base, want, n, row_op_tolerance[op], &where), "%s width %d rows %d at %zu: %.9g, ref %.9g",
+        row_op_names[op], c->width, c->rows, where, (double)base[where], (double)want[where]);
+  for (int i = 0; i < n_all; i++) {
+    run_row_op(all[i], c, op, 0, c->rows, got);
+    CHECK(memcmp(got, base, n * sizeof *got) == 0, "%s width %d rows %d: %s differs from scalar",
+          row_op_names[op], c->width, c->rows, all[i]->ops->describe(all[i]));
+  }
+  for (int r = 0; r < c->rows; r++) run_row_op(best, c, op, r, 1, got + r * c->width);
+  CHECK(memcmp(got, base, n * sizeof *got) == 0, "%s width %d rows %d: a row alone differs", row_op_names[op],
+        c->width, c->rows);
+  free(want);
+  free(base);
+  free(got);
+}
+
+static void check_row_ops(void) {
+  static const int widths[] = {1, 2, 15, 16, 17, 31, 33, 64, 100, 576, 3072, 8191};
+  static const int rows[] = {1, 2, 3, 5, 17, 40};
+  for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+      if (widths[i] > 3072 && rows[k] > 5) continue;
+      rows_case c = {rows[k], widths[i], widths[i] + 5, NULL, NULL, NULL, NULL};
+      size_t n = (size_t)c.rows * (size_t)c.stride;
+      c.x = normals(n);
+      c.y = normals(n);
+      c.w = normals((size_t)c.width);
+      c.x[0] = 95; // silu of large numbers
+      if (n > 1) c.x[1] = -95;
+      c.pick = malloc((size_t)c.rows * sizeof *c.pick);
+      for (int r = 0; r < c.rows; r++) c.pick[r] = (int32_t)pn_rng_below(&rng, (uint64_t)c.rows);
+      for (int op = 0; op < N_ROW_OPS; op++) check_row_op(&c, op);
+      free(c.x);
+      free(c.y);
+      free(c.w);
+      free(c.pick);
+    }
+}
+
+static void run_rope(pn_backend *b, const pn_rope *rope, const int32_t *pos, int first, int rows, int heads,
+                     int dim, const float *in, float *out) {
+  int64_t stride = (int64_t)heads * dim + 3;
+  pn_error e;
+  CHECK(b->ops->begin(b, &(pn_batch){.n_rows = rows, .pos = pos + first}, &e), "%s", e.msg);
+  memcpy(out + first * stride, in + first * stride, (size_t)(rows * stride) * sizeof *out);
+  b->ops->rope(b, rope, out + first * stride, stride, heads, dim);
+}
+
+static void check_rope(int dim, int n_rot, pn_rope_order order, float scale, int rows) {
+  enum { HEADS = 3 };
+  float inv_freq[512];
+  int32_t pos[64];
+  size_t n = (size_t)rows * (size_t)(HEADS * dim + 3), where;
+  for (int i = 0; i < n_rot / 2; i++) inv_freq[i] = powf(10000, -2.0f * (float)i / (float)n_rot);
+  for (int r = 0; r < rows; r++) pos[r] = (int32_t)pn_rng_below(&rng, r % 3 ? 131072 : 40);
+  pn_rope rope = {order, n_rot, inv_freq, scale};
+  float *in = normals(n), *want = calloc(n, 4), *base = calloc(n, 4), *got = calloc(n, 4);
+  run_rope(ref, &rope, pos, 0, rows, HEADS, dim, in, want);
+  run_rope(scalar, &rope, pos, 0, rows, HEADS, dim, in, base);
+  CHECK(close_to(base, want, n, 1e-6, &where), "rope dim %d n_rot %d order %d at %zu: %.9g, ref %.9g", dim,
+        n_rot, order, where, (double)base[where], (double)want[where]);
+  for (int i = 0; i < n_all; i++) {
+    run_rope(all[i], &rope, pos, 0, rows, HEADS, dim, in, got);
+    CHECK(memcmp(got, base, n * 4) == 0, "rope dim %d n_rot %d order %d: %s differs from scalar", dim, n_rot,
+          order, all[i]->ops->describe(all[i]));
+  }
+  for (int r = 0; r < rows; r++) run_rope(best, &rope, pos, r, 1, HEADS, dim, in, got);
+  CHECK(memcmp(got, base, n * 4) == 0, "rope dim %d n_rot %d: a row alone differs", dim, n_rot);
+  free(in);
+  free(want);
+  free(base);
+  free(got);
+}
+
+static void check_ropes(void) {
+  static const int shapes[][2] = {{2, 2},   {6, 6},   {33, 32},   {64, 64},  {80, 32},
+                                  {80, 80}, {96, 96}, {128, 128}, {600, 520}};
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (int order = 0; order < 2; order++) {
+      check_rope(shapes[i][0], shapes[i][1], order ? PN_ROPE_INTERLEAVED : PN_ROPE_HALF, 1, 1);
+      check_rope(shapes[i][0], shapes[i][1], order ? PN_ROPE_INTERLEAVED : PN_ROPE_HALF, 1.19f, 40);
+    }
+}
+
+// More kinds of rotation in one step than there are tables, each used twice.
+static void check_many_ropes(void) {
+  enum { KINDS = 7, ROWS = 30, DIM = 64 };
+  float inv_freq[KINDS][DIM / 2], *in = normals(ROWS * DIM);
+  int32_t pos[ROWS];
+  for (int r = 0; r < ROWS; r++) pos[r] = r * 11;
+  for (int k = 0; k < KINDS; k++)
+    for (int i = 0; i < DIM / 2; i++) inv_freq[k][i] = powf(100.0f * (float)(k + 2), -(float)i / (DIM / 2));
+  float *base = NULL;
+  for (int b = 0; b < n_all; b++) {
+    pn_error e;
+    float *x = copy_of(in, ROWS * DIM);
+    CHECK(all[b]->ops->begin(all[b], &(pn_batch){.n_rows = ROWS, .pos = pos}, &e), "%s", e.msg);
+    for (int use = 0; use < 2 * KINDS; use++) {
+      pn_rope rope = {use % 2 ? PN_ROPE_HALF : PN_ROPE_INTERLEAVED, DIM, inv_freq[use % KINDS], 1};
+      all[b]->ops->rope(all[b], &rope, x, DIM, 1, DIM);
+    }
+    if (b == 0) base = copy_of(x, ROWS * DIM);
+    CHECK(memcmp(x, base, ROWS * DIM * sizeof *x) == 0, "ropes: %s", all[b]->ops->describe(all[b]));
+    free(x);
+  }
+  free(base);
+  free(in);
+}
+
+// Sequences that are written and attended to in steps of up to `chunk` rows a sequence.
+typedef struct attention_case {
+  int heads, kv_heads, dim, window, page_tokens, n_seqs, length[3];
+  pn_dtype dtype;
+  double tolerance;
+} attention_case;
+
+enum { N_LAYERS = 2, MAX_TOKENS = 3 * 1024, MAX_PAGES = 1024 };
+
+typedef struct attention_input {
+  float *q, *k, *v; // [token of all sequences][heads * dim]
+  int32_t table[3][MAX_PAGES];
+  const int32_t *pages[3];
+  int first[3], n_tokens, n_pages;
+} attention_input;
+
+static void make_input(const attention_case *c, attention_input *in) {
+  memset(in, 0, sizeof *in);
+  for (int s = 0; s < c->n_seqs; s++) {
+    in->first[s] = in->n_tokens;
+    in->n_tokens += c->length[s];
+    in->pages[s] = in->table[s];
+  }
+  // Pages of the sequences interleaved and descending, so that neighbours in a sequence are not neighbours in memory.
+  for (int s = 0; s < c->n_seqs; s++)
+    for (int p = 0; p * c->page_tokens < c->length[s]; p++) in->n_pages++;
+  int next = in->n_pages;
+  for (int p = 0; next > 0; p++)
+    for (int s = 0; s < c->n_seqs; s++)
+      if (p * c->page_tokens < c->length[s]) in->table[s][p] = --next;
+  in->q = normals((size_t)in->n_tokens * (size_t)(c->heads * c->dim));
+  in->k = normals((size_t)in->n_tokens * (size_t)(c->kv_heads * c->dim));
+  in->v = normals((size_t)in->n_tokens * (size_t)(c->kv_heads * c->dim));
+}
+
+// The rows of one step: tokens [done, done + chunk) of every sequence.
+static int make_step(const attention_case *c, const attention_input *in, int done, int chunk, int32_t *token,
+                     int32_t *seq, int32_t *pos, int32_t *slot) {
+  int n = 0;
+  for (int s = 0; s < c->n_seqs; s++)
+    for (int p = done; p < done + chunk && p < c->length[s]; p++, n++) {
+      token[n] = in->first[s] + p;
+      seq[n] = s;
+      pos[n] = p;
+      slot[n] = in->table[s][p / c->page_tokens] * c->page_tokens + p % c->page_tokens;
+    }
+  return n;
+}
+
+static float *rows_of(const float *all_rows, const int32_t *token, int n, int width) {
+  float *x = malloc((size_t)n * (size_t)width * sizeof *x);
+  for (int r = 0; r < n; r++)
+    memcpy(x + (size_t)r * (size_t)width, all_rows + (size_t)token[r] * (size_t)width,
+           (size_t)width * sizeof *x);
+  return x;
+}
+
+// out[token][heads * dim], of layer 1.
+static void run_attention(pn_backend *b, const attention_case *c, const attention_input *in, int chunk,
+                          float *out) {
+  static int32_t token[MAX_TOKENS], seq[MAX_TOKENS], pos[MAX_TOKENS], slot[MAX_TOKENS];
+  pn_error e = {0};
+  int width = c->heads * c->dim, kv_width = c->kv_heads * c->dim;
+  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->dtype};
+  pn_kv *kv = b->ops->kv_open(b, &shape, &e);
+  CHECK(kv, "%s", e.msg);
+  if (!kv) return;
+  pn_attention a = {1, c->heads, c->kv_heads, c->dim, 1 / sqrtf((float)c->dim), c->window};
+  for (int done = 0, n; (n = make_step(c, in, done, chunk, token, seq, pos, slot)) > 0; done += chunk) {
+    pn_batch batch = {n, c->n_seqs, token, seq, pos, slot, in->pages};
+    CHECK(b->ops->begin(b, &batch, &e), "%s", e.msg);
+    float *q = rows_of(in->q, token, n, width), *k = rows_of(in->k, token, n, kv_width),
+          *v = rows_of(in->v, token, n, kv_width), *o = malloc((size_t)n * (size_t)width * sizeof *o);
+    b->ops->kv_write(b, kv, 0, v, kv_width, k, kv_width); // another layer's content must not matter
+    b->ops->kv_write(b, kv, 1, k, kv_width, v, kv_width);
+    b->ops->attention(b, kv, &a, q, width, o, width);
+    for (int r = 0; r < n; r++)
+      memcpy(out + (size_t)token[r] * (size_t)width, o + (size_t)r * (size_t)width,
+             (size_t)width * sizeof *o);
+    free(q);
+    free(k);
+    free(v);
+    free(o);
+  }
+  b->ops->kv_close(b, kv);
+}
+
+static void check_attention(const attention_case *c) {
+  static const int chunks[] = {1, 3, 40, 1024};
+  attention_input in;
+  make_input(c, &in);
+  size_t n = (size_t)in.n_tokens * (size_t)(c->heads * c->dim), where;
+  float *want = malloc(n * 4), *base = malloc(n * 4), *got = malloc(n * 4);
+  run_attention(ref, c, &in, 1024, want);
+  run_attention(scalar, c, &in, 1024, base);
+  CHECK(close_to(base, want, n, c->tolerance, &where),
+        "attention dim %d heads %d/%d window %d at %zu: %.9g, ref %.9g", c->dim, c->heads, c->kv_heads,
+        c->window, where, (double)base[where], (double)want[where]);
+  for (int i = 0; i < n_all; i++)
+    for (int k = 0; k < 4; k++) {
+      if (chunks[k] < 40 && in.n_tokens > 400 && i != 1 && i != 5) continue; // slow; two of them tell enough
+      run_attention(all[i], c, &in, chunks[k], got);
+      CHECK(memcmp(got, base, n * 4) == 0,
+            "attention dim %d heads %d/%d window %d page %d: %s in steps of %d differs", c->dim, c->heads,
+            c->kv_heads, c->window, c->page_tokens, all[i]->ops->describe(all[i]), chunks[k]);
+    }
+  free(want);
+  free(base);
+  free(got);
+  free(in.q);
+  free(in.k);
+  free(in.v);
+}
+
+static void check_attentions(void) {
+  static const attention_case cases[] = {
+      {4, 4, 64, 0, 32, 1, {1}, PN_F16, 2e-5},         {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_F16, 2e-5},
+      {9, 3, 64, 0, 32, 2, {700, 5}, PN_F16, 2e-5},    {4, 4, 96, 0, 32, 2, {300, 257}, PN_F16, 2e-5},
+      {8, 2, 80, 7, 32, 2, {90, 40}, PN_F16, 2e-5},    {8, 2, 128, 40, 32, 2, {150, 33}, PN_BF16, 2e-5},
+      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_F32, 2e-5}, {20, 1, 16, 0, 16, 2, {200, 40}, PN_F16, 2e-5},
+      {40, 2, 8, 5, 16, 1, {60}, PN_BF16, 2e-5},       {2, 2, 1, 0, 5, 2, {64, 17}, PN_F32, 2e-5},
+      {3, 3, 17, 11, 5, 2, {64, 17}, PN_F16, 2e-5},    {4, 1, 64, 300, 48, 2, {900, 410}, PN_F16, 2e-5},
+      {2, 1, 64, 1, 32, 1, {70}, PN_F32, 2e-5},        {2, 1, 256, 0, 256, 1, {600}, PN_BF16, 2e-5},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_attention(&cases[i]);
+}
+
+// A page that another sequence left full of infinities and NaNs must not leak into one that has written only its head.
+static void check_stale_pages(void) {
+  enum { DIM = 64, OLD = 32, NEW = 5 };
+  for (int i = 0; i < n_all; i++) {
+    pn_backend *b = all[i];
+    pn_error e;
+    pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 1, PN_F16}, &e);
+    int32_t zeros[OLD] = {0}, pos[OLD], page = 0;
+    const int32_t *pages = &page;
+    float bad[OLD * DIM], good[NEW * DIM], out[NEW * DIM];
+    for (int k = 0; k < OLD; k++) pos[k] = k;
+    for (int k = 0; k < OLD * DIM; k++) bad[k] = k % 2 ? INFINITY : NAN;
+    for (int k = 0; k < NEW * DIM; k++) good[k] = 1;
+    pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages}, fresh = {NEW, 1, zeros, zeros, pos, pos, &pages};
+    CHECK(b->ops->begin(b, &old, &e), "%s", e.msg);
+    b->ops->kv_write(b, kv, 0, bad, DIM, bad, DIM);
+    CHECK(b->ops->begin(b, &fresh, &e), "%s", e.msg);
+    b->ops->kv_write(b, kv, 0, good, DIM, good, DIM);
+    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, 0}, good, DIM, out, DIM);
+    for (int k = 0; k < NEW * DIM; k++) CHECK(fabsf(out[k] - 1) < 1e-6f, "stale page: %g", (double)out[k]);
+    b->ops->kv_close(b, kv);
+  }
+}
+
+static const cpu_ops *const tables[] = {
+    &cpu_ops_scalar,
+#if defined(__x86_64__)
+    &cpu_ops_avx2,
+    &cpu_ops_avx512,
+#elif defined(__aarch64__)
+    &cpu_ops_neon,
+#endif
+};
+
+static bool usable(const cpu_ops *t) {
+  for (const char *const *isa = pn_backend_isas(); *isa; isa++)
+    if (strcmp(*isa, t->name) == 0) return true;
+  return false;
+}
+
+static void check_exp(void) {
+  enum { N = 400001 };
+  float *x = malloc(N * 4), *y = malloc(N * 4), *base = malloc(N * 4);
+  double worst = 0;
+  for (int i = 0; i < N; i++) x[i] = -87.3f + 175.3f * (float)i / (N - 1);
+  x[7] = 0;
+  cpu_ops_scalar.exp(x, N, base);
+  for (int i = 0; i < N; i++) {
+    double want = exp((double)x[i]), error = fabs((double)base[i] - want) / want;
+    if (error > worst) worst = error;
+  }
+  printf("exp: worst relative error %.3g\n", worst);
+  CHECK(worst < 1.5e-7, "exp: %g", worst);
+  CHECK(base[7] == 1.0f, "exp(0) = %.9g", (double)base[7]);
+  for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+    if (!usable(tables[t])) continue;
+    tables[t]->exp(x, N, y);
+    CHECK(memcmp(y, base, N * 4) == 0, "exp: %s differs from scalar", tables[t]->name);
+  }
+  free(x);
+  free(y);
+  free(base);
+}
+
+static void check_store(void) {
+  static const float special[] = {0.0f,       -0.0f,          65504,       65519.9f, 65520,   1e30f,  -1e30f,
+                                  INFINITY,   -INFINITY,      6e-8f,       3e-8f,    2.9e-8f, 1e-40f, 6.1e-5f,
+                                  1.0009765f, 1.00048828125f, 1.00146484f, 3.4e38f,  1e-20f};
+  enum { N = 1003 };
+  float x[N];
+  uint16_t got[N];
+  for (int i = 0; i < N; i++) x[i] = normal() * powf(10, (float)(i % 12) - 7);
+  memcpy(x, special, sizeof special);
+  for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+    if (!usable(tables[t])) continue;
+    tables[t]->store(PN_F16, got, x, N);
+    for (int i = 0; i < N; i++)
+      CHECK(got[i] == pn_f32_to_f16(x[i]), "%s: f16 of %.9g is %04x", tables[t]->name, (double)x[i], got[i]);
+    tables[t]->store(PN_BF16, got, x, N);
+    for (int i = 0; i < N; i++)
+      CHECK(got[i] == pn_f32_to_bf16(x[i]), "%s: bf16 of %.9g is %04x", tables[t]->name, (double)x[i],
+            got[i]);
+    float nan = NAN;
+    for (int k = 0; k < 2; k++) {
+      tables[t]->store(k ? PN_BF16 : PN_F16, got, &nan, 1);
+      CHECK(isnan(k ? pn_bf16_to_f32(got[0]) : pn_f16_to_f32(got[0])), "%s: a NaN became %04x",
+            tables[t]->name, got[0]);
+    }
+  }
+}
+
+int main(void) {
+  pn_rng_seed(&rng, 7);
+  open_all();
+  check_exp();
+  check_store();
+  check_row_ops();
+  check_ropes();
+  check_many_ropes();
+  check_attentions();
+  check_stale_pages();
+  close_all();
+  return check_result("cpu grid");
+}
