@@ -30,6 +30,11 @@ struct cpu_matmul {
 };
 
 static const matmul_kernels *const all_kernels[] = {
+#if defined(PN_MATMUL_X86)
+    &matmul_avx512,
+#elif defined(PN_MATMUL_ARM)
+    &matmul_neon,
+#endif
     &matmul_scalar,
 };
 enum { N_KERNELS = sizeof all_kernels / sizeof *all_kernels };
@@ -96,10 +101,9 @@ static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
 }
 
 size_t matmul_scratch_bytes(int64_t cols) {
-  // A tile of 16 rows of bytes, and 16 rows of scales, biases and products a block of 32.
-  const size_t blocks = (size_t)cols / 32 + 1;
-  return round_up(MATMUL_UNIT * ((size_t)cols + 64) + 3 * MATMUL_UNIT * 4 * (blocks + 16), 64) +
-         (size_t)cols * 4;
+  // 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of bytes, and five lines of one float a block.
+  const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 32 + 2);
+  return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 1024, 64);
 }
 
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e) {

@@ -1,0 +1,195 @@
+// Speed of the matrix products of the cpu backend, as shares of what the machine does in the same run: plain reading of
+// memory (decode) and a loop of the int8 dot instruction (prefill). Best of several interleaved rounds.
+// Usage: bench_matmul [threads] [rounds] [isa]
+#include "backend/cpu/cpu_matmul.h"
+#include "base/clock.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct shape {
+  const char *name;
+  pn_matrix_kind kind;
+  int bits, group;
+  int64_t rows, cols;
+} shape;
+
+static const shape shapes[] = {
+    {"Q4_1 576", PN_MATRIX_Q4_1, 0, 0, 1536, 576},
+    {"Q4_1 1536", PN_MATRIX_Q4_1, 0, 0, 576, 1536},
+    {"Q8_0 head", PN_MATRIX_Q8_0, 0, 0, 49152, 576},
+    {"affine4 g64 3072", PN_MATRIX_AFFINE, 4, 64, 16384, 3072},
+    {"affine4 g64 8192", PN_MATRIX_AFFINE, 4, 64, 3072, 8192},
+    {"affine4 g32 2048", PN_MATRIX_AFFINE, 4, 32, 2048, 2048},
+    {"affine8 g64 2048", PN_MATRIX_AFFINE, 8, 64, 2048, 2048},
+    {"affine6 g64 2048", PN_MATRIX_AFFINE, 6, 64, 2048, 2048},
+    {"affine3 g64 2048", PN_MATRIX_AFFINE, 3, 64, 2048, 2048},
+    {"Q4_0 2048", PN_MATRIX_Q4_0, 0, 0, 2048, 2048},
+    {"F16 2048", PN_MATRIX_F16, 0, 0, 2048, 2048},
+    {"F32 2048", PN_MATRIX_F32, 0, 0, 2048, 2048},
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes, MAX_ROWS = 512 };
+static const int batches[] = {1, 2, 3, 4, 8, 16, 64, 512};
+enum { N_BATCHES = sizeof batches / sizeof *batches };
+
+enum {
+  POOL_BYTES = 256 << 20
+}; // weights are taken from here in turn, so that a decode reads memory, not a cache
+static unsigned char *memory;
+
+typedef struct reading {
+  uint64_t sums[256 * 8];
+} reading;
+
+static void read_all(void *ctx, int thread, int n_threads) {
+  reading *r = ctx;
+  const size_t n = POOL_BYTES / 64 / (size_t)n_threads * 64;
+  const unsigned char *p = memory + n * (size_t)thread;
+  uint64_t s[8] = {0};
+  for (size_t i = 0; i < n; i += 64) {
+    uint64_t v[8];
+    memcpy(v, p + i, 64);
+    for (int k = 0; k < 8; k++) s[k] ^= v[k];
+  }
+  memcpy(r->sums + thread * 8, s, sizeof s);
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+enum { DOT_STEPS = 2000000, DOT_OPS = 16 * 128 };
+__attribute__((target("avx512f,avx512vnni"))) static void dot_all(void *ctx, int thread, int n_threads) {
+  reading *r = ctx;
+  (void)n_threads;
+  __m512i a[16];
+  const __m512i x = _mm512_set1_epi32(thread + 0x01020304);
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; k++) a[k] = _mm512_set1_epi32(k);
+  for (int i = 0; i < DOT_STEPS; i++) {
+#pragma GCC unroll 16
+    for (int k = 0; k < 16; k++) {
+      a[k] = _mm512_dpbusd_epi32(a[k], x, x);
+      __asm__ volatile("" : "+v"(a[k]));
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 1; k < 16; k++) a[0] = _mm512_add_epi32(a[0], a[k]);
+  r->sums[thread * 8] = (uint64_t)_mm512_reduce_add_epi32(a[0]);
+}
+static bool can_dot(void) { return __builtin_cpu_supports("avx512vnni"); }
+#else
+enum { DOT_STEPS = 0, DOT_OPS = 0 };
+static void dot_all(void *ctx, int thread, int n_threads) { (void)ctx, (void)thread, (void)n_threads; }
+static bool can_dot(void) { return false; }
+#endif
+
+static size_t bytes_of(const shape *s, pn_matrix *m) {
+  *m = (pn_matrix){.kind = s->kind,
+                   .rows = s->rows,
+                   .cols = s->cols,
+                   .bits = s->bits,
+                   .group = s->group,
+                   .scale_dtype = PN_F16};
+  switch (s->kind) {
+  case PN_MATRIX_AFFINE: m->row_bytes = (size_t)(s->cols * s->bits / 8); break;
+  case PN_MATRIX_Q4_0: m->row_bytes = (size_t)(s->cols / 32 * 18); break;
+  case PN_MATRIX_Q4_1: m->row_bytes = (size_t)(s->cols / 32 * 20); break;
+  case PN_MATRIX_Q8_0: m->row_bytes = (size_t)(s->cols / 32 * 34); break;
+  case PN_MATRIX_F32: m->row_bytes = (size_t)s->cols * 4; break;
+  default: m->row_bytes = (size_t)s->cols * 2; break;
+  }
+  const size_t scales = s->kind == PN_MATRIX_AFFINE ? (size_t)(s->rows * (s->cols / s->group) * 4) : 0;
+  return m->row_bytes * (size_t)s->rows + scales;
+}
+
+// Seconds a call, over matrices laid one after another through the memory.
+static double measure(cpu_matmul *s, const shape *sh, int n_rows, const float *x, float *y, double *bytes) {
+  pn_matrix m;
+  pn_error e;
+  const size_t each = bytes_of(sh, &m);
+  const size_t most = n_rows >= 16 ? 3 : 1000, fit = (POOL_BYTES - 4096) / each, n = fit < most ? fit : most;
+  pn_weight **w = calloc(n, sizeof *w);
+  if (!w) return 0;
+  for (size_t i = 0; i < n; i++) {
+    m.data = memory + i * each;
+    m.scales = memory + i * each + m.row_bytes * (size_t)m.rows;
+    m.biases = (const unsigned char *)m.scales + (each - m.row_bytes * (size_t)m.rows) / 2;
+    w[i] = cpu_matmul_weight_open(&m, &e);
+  }
+  const uint64_t t0 = pn_now_ns();
+  for (size_t i = 0; i < n; i++) {
+    const pn_matmul_part part = {.w = w[i], .out = y, .out_stride = m.rows};
+    cpu_matmul_run(s, x, m.cols, n_rows, &part, 1);
+  }
+  const uint64_t t1 = pn_now_ns();
+  for (size_t i = 0; i < n; i++) cpu_matmul_weight_close(w[i]);
+  free(w);
+  *bytes = (double)each;
+  return (double)(t1 - t0) * 1e-9 / (double)n;
+}
+
+static double seconds(cpu_pool *pool, cpu_pool_fn *fn, reading *r) {
+  const uint64_t t0 = pn_now_ns();
+  cpu_pool_run(pool, fn, r);
+  return (double)(pn_now_ns() - t0) * 1e-9;
+}
+
+int main(int argc, char **argv) {
+  const int threads = argc > 1 ? atoi(argv[1]) : cpu_pool_cores(), rounds = argc > 2 ? atoi(argv[2]) : 5;
+  pn_error e = {0};
+  cpu_pool *pool = cpu_pool_new(threads, &e);
+  cpu_matmul *s = pool ? cpu_matmul_new(argc > 3 ? argv[3] : NULL, pool, &e) : NULL;
+  memory = aligned_alloc(4096, POOL_BYTES);
+  float *x = calloc((size_t)MAX_ROWS * 8192, sizeof *x), *y = calloc((size_t)MAX_ROWS * 49152, sizeof *y);
+  reading *r = calloc(1, sizeof *r);
+  if (!s || !memory || !x || !y || !r || !cpu_matmul_reserve(s, MAX_ROWS, 8192, &e)) {
+    fprintf(stderr, "bench_matmul: %s\n", e.msg);
+    return 1;
+  }
+  pn_rng rng;
+  pn_rng_seed(&rng, 1);
+  for (size_t i = 0; i < POOL_BYTES; i += 8) { // as 16-bit floats: moderate numbers
+    const uint64_t v = pn_rng_u64(&rng) & 0xBBFFBBFFBBFFBBFFu;
+    memcpy(memory + i, &v, 8);
+  }
+  for (size_t i = 0; i < (size_t)MAX_ROWS * 8192; i++) x[i] = (float)pn_rng_unit(&rng) - 0.5f;
+
+  static double best[N_SHAPES][N_BATCHES];
+  double read_best = 1e9, dot_best = 1e9, bytes = 0;
+  for (int round = 0; round < rounds; round++) {
+    double t = seconds(pool, read_all, r);
+    if (t < read_best) read_best = t;
+    t = can_dot() ? seconds(pool, dot_all, r) : 1;
+    if (t < dot_best) dot_best = t;
+    for (int i = 0; i < N_SHAPES; i++) {
+      for (int b = 0; b < N_BATCHES; b++) {
+        t = measure(s, &shapes[i], batches[b], x, y, &bytes);
+        if (round == 0 || t < best[i][b]) best[i][b] = t;
+      }
+    }
+  }
+  const double gbs = POOL_BYTES / read_best * 1e-9,
+               peak = (double)DOT_STEPS * DOT_OPS * threads / dot_best * 1e-9;
+  printf("%s, %d threads: reading %.1f GB/s, dot loop %.0f GOP/s (best of %d)\n", cpu_matmul_isa(s), threads,
+         gbs, peak, rounds);
+  printf("%-18s %21s", "", "1 row: GB/s (share)");
+  for (int b = 1; b < N_BATCHES; b++) printf("  x%-2d rows GOP/s (share)", batches[b]);
+  printf("\n");
+  for (int i = 0; i < N_SHAPES; i++) {
+    pn_matrix m;
+    const double n = (double)bytes_of(&shapes[i], &m), ops = 2.0 * (double)m.rows * (double)m.cols;
+    printf("%-18s %12.1f (%5.2f)", shapes[i].name, n / best[i][0] * 1e-9, n / best[i][0] * 1e-9 / gbs);
+    for (int b = 1; b < N_BATCHES; b++) {
+      const double gops = ops * batches[b] / best[i][b] * 1e-9;
+      printf("  %6.0f (%.2f) t%4.2f", gops, peak > 0 ? gops / peak : 0, best[i][b] / best[i][0]);
+    }
+    printf("\n");
+  }
+  free(r);
+  free(x);
+  free(y);
+  free(memory);
+  cpu_matmul_free(s);
+  cpu_pool_free(pool);
+  return 0;
+}

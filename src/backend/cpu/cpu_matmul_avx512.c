@@ -1,0 +1,171 @@
+// AVX-512 with VNNI: choice of kernel for a unit, activations, scales.
+#include "backend/cpu/cpu_matmul_avx512.h"
+
+#include <math.h>
+
+enum { ROW_MAX = 2 }; // up to so many rows of x walk the stored rows; more are worth a transposed tile
+
+static bool usable(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+static matmul_layout layout(const pn_weight *w) {
+  if (w->m.kind == PN_MATRIX_AFFINE && w->m.bits == 4) return MATMUL_EVEN_ODD;
+  if (w->m.kind == PN_MATRIX_Q4_0 || w->m.kind == PN_MATRIX_Q4_1) return MATMUL_HALVES;
+  return MATMUL_PLAIN;
+}
+
+static void put_block(const matmul_x *x, int8_t *row, int b, __m512i q) {
+  if (x->layout == MATMUL_PLAIN) {
+    int8_t *to = row + (size_t)b * (size_t)x->block;
+    if (x->block == 64)
+      _mm512_storeu_si512(to, q);
+    else
+      _mm256_storeu_si256((__m256i *)to, _mm512_castsi512_si256(q));
+    return;
+  }
+  int8_t *to = row + (size_t)b * (size_t)x->block / 2;
+  __m512i low = q, high = _mm512_srli_epi16(q, 8);
+  if (x->layout == MATMUL_HALVES) { // blocks of 32 only
+    _mm_storeu_si128((__m128i *)to, _mm512_castsi512_si128(q));
+    _mm_storeu_si128((__m128i *)(to + x->high), _mm512_extracti32x4_epi32(q, 1));
+  } else if (x->block == 64) {
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi16_epi8(low));
+    _mm256_storeu_si256((__m256i *)(to + x->high), _mm512_cvtepi16_epi8(high));
+  } else {
+    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(_mm512_cvtepi16_epi8(low)));
+    _mm_storeu_si128((__m128i *)(to + x->high), _mm256_castsi256_si128(_mm512_cvtepi16_epi8(high)));
+  }
+}
+
+static void quantise(const matmul_x *x, int r, int b0, int b1) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+  int8_t *row = x->q + (size_t)r * x->q_stride;
+  for (int b = b0; b < b1; b++) {
+    const float *f = x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block;
+    const size_t at = (size_t)r * x->s_stride + (size_t)b;
+    const int n = x->block / 16;
+    __m512 v[4];
+    __m512i top = _mm512_setzero_si512();
+    for (int i = 0; i < n; i++) {
+      v[i] = _mm512_loadu_ps(f + 16 * i);
+      top = _mm512_max_epi32(top, _mm512_and_si512(_mm512_castps_si512(v[i]), magnitude));
+    }
+    const int bits = _mm512_reduce_max_epi32(top);
+    float amax, dx = 0;
+    memcpy(&amax, &bits, 4);
+    __m512i sums = _mm512_setzero_si512();
+    __m128i part[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    if (bits >= 0x7F800000) {
+      dx = NAN;
+    } else if (amax >= 0x1p-100f) {
+      const __m512 inverse = _mm512_set1_ps(127.0f / amax);
+      dx = amax / 127.0f;
+      for (int i = 0; i < n; i++) {
+        const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
+        sums = _mm512_add_epi32(sums, q);
+        part[i] = _mm512_cvtepi32_epi8(q);
+      }
+    }
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part[0]), part[1], 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part[2]), part[3], 1);
+    put_block(x, row, b, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+    const int sum = _mm512_reduce_add_epi32(sums);
+    x->dx[at] = dx;
+    x->sum[at] = dx * (float)sum;
+    x->shift[at] = -x->offset * sum;
+  }
+}
+
+avx512_scratch matmul_avx512_scratch(const pn_weight *w, void *memory) {
+  const size_t cols = (size_t)w->m.cols, line = MATMUL_UNIT * (size_t)w->n_blocks;
+  avx512_scratch s = {.tile = memory};
+  s.tile_scale = (float *)(s.tile + MATMUL_UNIT * cols);
+  s.tile_bias = s.tile_scale + line;
+  s.scale = s.tile_bias + line;
+  s.bias = s.scale + line + 16;
+  s.p = s.bias + line + 16;
+  s.rows = (uint8_t *)(s.p + line + 16);
+  return s;
+}
+
+static __m512 load_scales(pn_dtype type, const uint8_t *p, __mmask16 m) {
+  if (type == PN_F32) return _mm512_maskz_loadu_ps(m, p);
+  const __m256i h = _mm256_maskz_loadu_epi16(m, p);
+  if (type == PN_F16) return _mm512_cvtph_ps(h);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+static void stage_affine(const pn_weight *w, const void *from, int64_t r0, int n, float *to) {
+  const size_t size = pn_dtype_block_bytes(w->m.scale_dtype), groups = (size_t)(w->n_blocks / w->per_group);
+  const uint8_t *p = (const uint8_t *)from + (size_t)r0 * groups * size;
+  const size_t step = w->per_group == 2 ? 8 : 16, total = (size_t)n * groups;
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  for (size_t i = 0; i < total; i += step, to += 16) {
+    const __mmask16 m = matmul_avx512_first(total - i < step ? total - i : step);
+    __m512 v = load_scales(w->m.scale_dtype, p + i * size, m);
+    if (step == 8) v = _mm512_permutexvar_ps(twice, v);
+    _mm512_storeu_ps(to, v);
+  }
+}
+
+void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
+                                const avx512_scratch *s) {
+  if (w->m.kind == PN_MATRIX_AFFINE) {
+    stage_affine(w, w->m.scales, r0, n, s->scale);
+    stage_affine(w, w->m.biases, r0, n, s->bias);
+    return;
+  }
+  for (int i = 0; i < w->n_blocks; i++) { // a unit has 16 * n_blocks blocks
+    if (w->m.kind == PN_MATRIX_Q8_0) {
+      _mm512_storeu_ps(s->scale + 16 * i, matmul_avx512_q8_heads(stored + 544 * (size_t)i));
+      continue;
+    }
+    const bool q4_1 = w->m.kind == PN_MATRIX_Q4_1;
+    const size_t four = q4_1 ? 80 : 72;
+    __m512i first[4];
+    __m512 scale, bias = _mm512_setzero_ps();
+    for (int j = 0; j < 4; j++) first[j] = _mm512_loadu_si512(stored + (4 * (size_t)i + (size_t)j) * four);
+    if (q4_1)
+      matmul_avx512_q4_heads(true, first, &scale, &bias);
+    else
+      matmul_avx512_q4_heads(false, first, &scale, &bias);
+    _mm512_storeu_ps(s->scale + 16 * i, scale);
+    _mm512_storeu_ps(s->bias + 16 * i, bias);
+  }
+}
+
+// The unit's rows as the kernels read them: as they lie in the file where that is possible, else a copy: padded to 16
+// rows at the end of a matrix, or unpacked to bytes for widths other than 4 and 8.
+static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
+  const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
+  if (w->m.kind == PN_MATRIX_AFFINE && w->m.bits != 4 && w->m.bits != 8) {
+    for (int i = 0; i < n; i++) matmul_unpack_codes(w, r0 + i, s->rows + (size_t)i * (size_t)w->m.cols);
+    return s->rows;
+  }
+  if (n == MATMUL_UNIT) return p;
+  memset(s->rows, 0, w->m.row_bytes * MATMUL_UNIT);
+  memcpy(s->rows, p, w->m.row_bytes * (size_t)n);
+  return s->rows;
+}
+
+static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
+                 void *scratch) {
+  if (!w->block) {
+    matmul_avx512_float(w, r0, n, x, out, out_stride);
+    return;
+  }
+  const avx512_scratch s = matmul_avx512_scratch(w, scratch);
+  const uint8_t *stored = stored_rows(w, r0, n, &s);
+  if (x->wrap && x->n_rows <= ROW_MAX) {
+    if (w->m.kind == PN_MATRIX_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);
+    for (int k = 0; k < x->n_rows; k++) matmul_avx512_row(w, r0, n, x, k, out + k * out_stride, &s, stored);
+    return;
+  }
+  matmul_avx512_stage_scales(w, r0, n, stored, &s);
+  matmul_avx512_tile(w, n, x, out + r0, out_stride, &s, stored);
+}
+
+const matmul_kernels matmul_avx512 = {"avx512", usable, layout, quantise, unit};

@@ -1,0 +1,188 @@
+// One row of x: a unit's 16 rows are one line of 16 * n_blocks stored blocks, walked in the order of the file, 16 blocks
+// a step. The dots are reduced in integers, the products p of a step are made in lanes and kept in L1; then the rows'
+// sums run over a 16 x 16 transpose, so that every row adds its blocks in ascending order. Bound by reading the weights.
+#include "backend/cpu/cpu_matmul_avx512.h"
+
+MATMUL_INLINE __m512i pair_epi32(__m512i a, __m512i b) {
+  return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+
+MATMUL_INLINE __m512i pair_epi64(__m512i a, __m512i b) {
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// d[j] holds 8 partial sums of each of the blocks 2 j, 2 j + 1: all 16 blocks' sums in order.
+MATMUL_INLINE __m512i reduce_8(const __m512i d[8]) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  const __m512i a = pair_epi64(pair_epi32(d[0], d[1]), pair_epi32(d[2], d[3]));
+  const __m512i b = pair_epi64(pair_epi32(d[4], d[5]), pair_epi32(d[6], d[7]));
+  const __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
+  return _mm512_permutexvar_epi32(order, sum);
+}
+
+// d[j] holds 4 partial sums of each of the blocks 4 j .. 4 j + 3.
+MATMUL_INLINE __m512i reduce_4(const __m512i d[4]) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, pair_epi64(pair_epi32(d[0], d[1]), pair_epi32(d[2], d[3])));
+}
+
+// d[j] holds the 16 partial sums of block j, j < 16, reduced by a transpose.
+MATMUL_INLINE __m512i reduce_16(__m512i d[16]) {
+  matmul_avx512_transpose(d);
+  MATMUL_UNROLL
+  for (int step = 8; step; step /= 2) {
+    MATMUL_UNROLL
+    for (int i = 0; i < step; i++) d[i] = _mm512_add_epi32(d[i], d[i + step]);
+  }
+  return d[0];
+}
+
+MATMUL_INLINE __m512i nibbles(__m512i v, const int8_t *low, const int8_t *high) {
+  const __m512i mask = _mm512_set1_epi8(15);
+  const __m512i d =
+      _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(v, mask), _mm512_loadu_si512(low));
+  return _mm512_dpbusd_epi32(d, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), _mm512_loadu_si512(high));
+}
+
+typedef enum coding {
+  NIBBLES_64,
+  NIBBLES_32,
+  BYTES_64,
+  BYTES_32,
+  BLOCKS_Q4_0,
+  BLOCKS_Q4_1,
+  BLOCKS_Q8_0
+} coding;
+
+// Bytes of 16 stored blocks.
+MATMUL_INLINE size_t step_bytes(coding c) {
+  switch (c) {
+  case NIBBLES_64: return 512;
+  case NIBBLES_32: return 256;
+  case BYTES_64: return 1024;
+  case BYTES_32: return 512;
+  case BLOCKS_Q4_0: return 288;
+  case BLOCKS_Q4_1: return 320;
+  default: return 544;
+  }
+}
+
+// Dots of 16 stored blocks with x from its block b on; for Q* also the heads.
+MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const int8_t *q, size_t high, size_t b, __m512 *scale,
+                           __m512 *bias) {
+  __m512i d[16];
+  if (c == NIBBLES_64) {
+    MATMUL_UNROLL
+    for (int j = 0; j < 8; j++)
+      d[j] = nibbles(_mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j, q + high + 32 * b + 64 * j);
+    return reduce_8(d);
+  }
+  if (c == NIBBLES_32) {
+    MATMUL_UNROLL
+    for (int j = 0; j < 4; j++)
+      d[j] = nibbles(_mm512_loadu_si512(p + 64 * j), q + 16 * b + 64 * j, q + high + 16 * b + 64 * j);
+    return reduce_4(d);
+  }
+  if (c == BYTES_64) {
+    MATMUL_UNROLL
+    for (int j = 0; j < 16; j++)
+      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(p + 64 * j),
+                                 _mm512_loadu_si512(q + 64 * b + 64 * j));
+    return reduce_16(d);
+  }
+  if (c == BYTES_32) {
+    MATMUL_UNROLL
+    for (int j = 0; j < 8; j++)
+      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(p + 64 * j),
+                                 _mm512_loadu_si512(q + 32 * b + 64 * j));
+    return reduce_8(d);
+  }
+  if (c == BLOCKS_Q8_0) {
+    *scale = matmul_avx512_q8_heads(p);
+    MATMUL_UNROLL
+    for (int j = 0; j < 8; j++) {
+      const __m256i even = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 2));
+      const __m256i odd = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 36));
+      const __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(even), odd, 1);
+      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(v, _mm512_set1_epi8(-128)),
+                                 _mm512_loadu_si512(q + 32 * b + 64 * j));
+    }
+    return reduce_8(d);
+  }
+  const bool q4_1 = c == BLOCKS_Q4_1;
+  const size_t four = q4_1 ? 80 : 72;
+  __m512i first[4];
+  MATMUL_UNROLL
+  for (size_t j = 0; j < 4; j++) {
+    first[j] = _mm512_loadu_si512(p + four * j);
+    const __m512i v = matmul_avx512_q4_codes(q4_1, first[j], _mm512_loadu_si512(p + four * (j + 1) - 64));
+    d[j] = nibbles(v, q + 16 * b + 64 * j, q + high + 16 * b + 64 * j);
+  }
+  matmul_avx512_q4_heads(q4_1, first, scale, bias);
+  return reduce_4(d);
+}
+
+// s->p of the unit.
+MATMUL_INLINE void walk(coding c, const pn_weight *w, int n, const matmul_x *x, int k,
+                        const avx512_scratch *s, const uint8_t *p) {
+  const bool staged = c < BLOCKS_Q4_0, biased = staged || c == BLOCKS_Q4_1;
+  const bool offset = c == BLOCKS_Q4_0 || c == BLOCKS_Q8_0;
+  const int8_t *q = x->q + (size_t)k * x->q_stride;
+  const size_t row = (size_t)k * x->s_stride, n_blocks = (size_t)w->n_blocks, total = (size_t)n * n_blocks;
+  const size_t advance = 16 % n_blocks;
+  size_t b = 0; // the block of x that meets the first of the step
+  for (size_t i = 0; i < total; i += 16, p += step_bytes(c)) {
+    __m512 scale = _mm512_setzero_ps(), bias = _mm512_setzero_ps();
+    __m512i d = dots(c, p, q, x->high, b, &scale, &bias);
+    if (staged) {
+      scale = _mm512_loadu_ps(s->scale + i);
+      bias = _mm512_loadu_ps(s->bias + i);
+    }
+    if (offset) d = _mm512_add_epi32(d, _mm512_loadu_si512(x->shift + row + b));
+    __m512 v = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_loadu_ps(x->dx + row + b), _mm512_cvtepi32_ps(d)));
+    if (biased) v = _mm512_fmadd_ps(bias, _mm512_loadu_ps(x->sum + row + b), v);
+    _mm512_storeu_ps(s->p + i, v);
+    b += advance;
+    if (b >= n_blocks) b -= n_blocks;
+  }
+}
+
+// Sums of 16 lines of n_blocks products, ascending.
+static __m512 sum_rows(const float *p, int n_blocks) {
+  __m512 acc = _mm512_setzero_ps();
+  for (int g = 0; g < n_blocks; g += 16) {
+    __m512i t[16];
+    const __mmask16 m = matmul_avx512_first((size_t)(n_blocks - g));
+    MATMUL_UNROLL
+    for (int r = 0; r < 16; r++) t[r] = _mm512_maskz_loadu_epi32(m, p + (size_t)r * (size_t)n_blocks + g);
+    matmul_avx512_transpose(t);
+    MATMUL_UNROLL
+    for (int i = 0; i < 16; i++) acc = _mm512_add_ps(acc, _mm512_castsi512_ps(t[i]));
+  }
+  return acc;
+}
+
+static coding coding_of(const pn_weight *w) {
+  switch (w->m.kind) {
+  case PN_MATRIX_Q4_0: return BLOCKS_Q4_0;
+  case PN_MATRIX_Q4_1: return BLOCKS_Q4_1;
+  case PN_MATRIX_Q8_0: return BLOCKS_Q8_0;
+  default: break;
+  }
+  if (w->m.bits == 4) return w->block == 64 ? NIBBLES_64 : NIBBLES_32;
+  return w->block == 64 ? BYTES_64 : BYTES_32;
+}
+
+void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,
+                       const avx512_scratch *s, const uint8_t *stored) {
+  switch (coding_of(w)) {
+  case NIBBLES_64: walk(NIBBLES_64, w, n, x, k, s, stored); break;
+  case NIBBLES_32: walk(NIBBLES_32, w, n, x, k, s, stored); break;
+  case BYTES_64: walk(BYTES_64, w, n, x, k, s, stored); break;
+  case BYTES_32: walk(BYTES_32, w, n, x, k, s, stored); break;
+  case BLOCKS_Q4_0: walk(BLOCKS_Q4_0, w, n, x, k, s, stored); break;
+  case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, w, n, x, k, s, stored); break;
+  case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, w, n, x, k, s, stored); break;
+  }
+  _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks));
+}

@@ -1,0 +1,178 @@
+// Many rows of x: a unit is transposed into a tile whose lanes are its 16 rows, and every four codes of x are broadcast to
+// all lanes. A step of four columns is one dpbusd a row of x; a block costs one convert, two multiplies, one FMA and one
+// add a row of x. Bound by dpbusd.
+#include "backend/cpu/cpu_matmul_avx512.h"
+
+enum { MOST = 12 }; // rows of x at a time: 2 registers each, of 32
+
+static void put_tile(__m512i v[16], uint8_t *to, size_t n_dwords) {
+  matmul_avx512_transpose(v);
+  for (size_t i = 0; i < n_dwords && i < 16; i++) _mm512_storeu_si512(to + 64 * i, v[i]);
+}
+
+// Rows of plain bytes or plain nibbles.
+static void tile_of_lines(const uint8_t *p, size_t row_bytes, uint8_t *to) {
+  for (size_t at = 0; at < row_bytes; at += 64, to += 1024) {
+    __m512i v[16];
+    const __mmask16 m = matmul_avx512_first((row_bytes - at) / 4);
+    MATMUL_UNROLL
+    for (size_t r = 0; r < 16; r++) v[r] = _mm512_maskz_loadu_epi32(m, p + r * row_bytes + at);
+    put_tile(v, to, (row_bytes - at) / 4);
+  }
+}
+
+static void tile_of_q4(const pn_weight *w, const uint8_t *p, uint8_t *to) {
+  const bool q4_1 = w->m.kind == PN_MATRIX_Q4_1;
+  const size_t four = q4_1 ? 80 : 72, row_bytes = w->m.row_bytes;
+  for (size_t at = 0; at < row_bytes; at += four, to += 1024) {
+    __m512i v[16];
+    const size_t left = row_bytes - at < four ? row_bytes - at : four; // bytes of up to four blocks
+    const size_t last = left > four - 64 ? left - (four - 64) : 0;
+    const __mmask32 m = left >= 64 ? ~0u : (1u << (left / 2)) - 1,
+                    m_last = last >= 64 ? ~0u : (1u << (last / 2)) - 1;
+    MATMUL_UNROLL
+    for (size_t r = 0; r < 16; r++) {
+      const uint8_t *from = p + r * row_bytes + at;
+      const __m512i a = _mm512_maskz_loadu_epi16(m, from),
+                    b = _mm512_maskz_loadu_epi16(m_last, from + four - 64);
+      v[r] = q4_1 ? matmul_avx512_q4_codes(true, a, b) : matmul_avx512_q4_codes(false, a, b);
+    }
+    put_tile(v, to, left / (four / 4) * 4);
+  }
+}
+
+static void tile_of_q8(const pn_weight *w, const uint8_t *p, uint8_t *to) {
+  const size_t row_bytes = w->m.row_bytes;
+  const __m512i flip = _mm512_set1_epi8(-128);
+  for (size_t at = 0; at < row_bytes; at += 68, to += 1024) {
+    __m512i v[16];
+    const bool two = row_bytes - at > 34;
+    const __mmask8 m = two ? 0xFF : 0;
+    MATMUL_UNROLL
+    for (size_t r = 0; r < 16; r++) {
+      const uint8_t *from = p + r * row_bytes + at;
+      const __m256i a = _mm256_loadu_si256((const __m256i *)(from + 2)),
+                    b = _mm256_maskz_loadu_epi32(m, from + 36);
+      v[r] = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), flip);
+    }
+    put_tile(v, to, two ? 16 : 8);
+  }
+}
+
+static void transpose_scales(const float *from, int n_blocks, float *to) {
+  for (int g = 0; g < n_blocks; g += 16) {
+    __m512i v[16];
+    const __mmask16 m = matmul_avx512_first((size_t)(n_blocks - g));
+    MATMUL_UNROLL
+    for (int r = 0; r < 16; r++) v[r] = _mm512_maskz_loadu_epi32(m, from + (size_t)r * (size_t)n_blocks + g);
+    put_tile(v, (uint8_t *)(to + (size_t)g * 16), (size_t)(n_blocks - g));
+  }
+}
+
+MATMUL_INLINE __m512i four_codes(const int8_t *q) {
+  int v;
+  memcpy(&v, q, 4);
+  return _mm512_set1_epi32(v);
+}
+
+// Rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
+MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
+                            const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
+  const __m512i mask = _mm512_set1_epi8(15);
+  const int8_t *q = x->q + (size_t)k * x->q_stride;
+  const size_t q_stride = x->q_stride, high = x->high, s_stride = x->s_stride, row = (size_t)k * s_stride;
+  const uint8_t *tile = s->tile;
+  __m512 acc[MOST];
+  MATMUL_UNROLL
+  for (int i = 0; i < t; i++) acc[i] = _mm512_setzero_ps();
+  for (size_t b = 0; b < (size_t)x->n_blocks; b++) {
+    __m512i d[MOST];
+    MATMUL_UNROLL
+    for (int i = 0; i < t; i++)
+      d[i] = biased ? _mm512_setzero_si512() : _mm512_set1_epi32(x->shift[row + (size_t)i * s_stride + b]);
+    const int steps = nibbles ? block / 8 : block / 4;
+    for (int j = 0; j < steps; j++, tile += 64, q += 4) {
+      const __m512i v = _mm512_load_si512(tile);
+      const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
+      MATMUL_UNROLL
+      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + (size_t)i * q_stride));
+      if (!nibbles) continue;
+      const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+      MATMUL_UNROLL
+      for (int i = 0; i < t; i++)
+        d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + (size_t)i * q_stride + high));
+    }
+    const __m512 scale = _mm512_load_ps(s->tile_scale + 16 * b);
+    const __m512 bias = biased ? _mm512_load_ps(s->tile_bias + 16 * b) : scale;
+    MATMUL_UNROLL
+    for (int i = 0; i < t; i++) {
+      const size_t at = row + (size_t)i * s_stride + b;
+      __m512 p = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_set1_ps(x->dx[at]), _mm512_cvtepi32_ps(d[i])));
+      if (biased) p = _mm512_fmadd_ps(bias, _mm512_set1_ps(x->sum[at]), p);
+      acc[i] = _mm512_add_ps(acc[i], p);
+    }
+  }
+  MATMUL_UNROLL
+  for (int i = 0; i < t; i++) _mm512_mask_storeu_ps(out + (k + i) * out_stride, lanes, acc[i]);
+}
+
+// How many of `left` rows to take next: as even as the instances allow.
+static int next_rows(int left) {
+  if (left >= 17 || left == 12) return 12;
+  if (left >= 13 || left == 11 || left == 8) return 8;
+  if (left >= 9 || left == 6) return 6;
+  return left == 7 ? 4 : left;
+}
+
+#define ALL_ROWS(name, nibbles, block, biased)                                                               \
+  static void name(const matmul_x *x, const avx512_scratch *s, __mmask16 lanes, float *out,                  \
+                   int64_t stride) {                                                                         \
+    for (int k = 0, n; k < x->n_rows; k += n) {                                                              \
+      n = next_rows(x->n_rows - k);                                                                          \
+      switch (n) {                                                                                           \
+      case 1: multiply(1, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 2: multiply(2, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 3: multiply(3, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 4: multiply(4, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 5: multiply(5, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 6: multiply(6, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      case 8: multiply(8, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
+      default: multiply(12, nibbles, block, biased, x, k, s, lanes, out, stride); break;                     \
+      }                                                                                                      \
+    }                                                                                                        \
+  }
+
+ALL_ROWS(nibbles_64, true, 64, true)
+ALL_ROWS(nibbles_32, true, 32, true)
+ALL_ROWS(nibbles_32_signed, true, 32, false)
+ALL_ROWS(bytes_64, false, 64, true)
+ALL_ROWS(bytes_32, false, 32, true)
+ALL_ROWS(bytes_32_signed, false, 32, false)
+
+void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
+                        const avx512_scratch *s, const uint8_t *stored) {
+  const __mmask16 lanes = matmul_avx512_first((size_t)n);
+  transpose_scales(s->scale, w->n_blocks, s->tile_scale);
+  if (matmul_has_bias(w)) transpose_scales(s->bias, w->n_blocks, s->tile_bias);
+  switch (w->m.kind) {
+  case PN_MATRIX_Q4_0:
+    tile_of_q4(w, stored, s->tile);
+    nibbles_32_signed(x, s, lanes, out, out_stride);
+    return;
+  case PN_MATRIX_Q4_1:
+    tile_of_q4(w, stored, s->tile);
+    nibbles_32(x, s, lanes, out, out_stride);
+    return;
+  case PN_MATRIX_Q8_0:
+    tile_of_q8(w, stored, s->tile);
+    bytes_32_signed(x, s, lanes, out, out_stride);
+    return;
+  default: break;
+  }
+  const bool nibbles = w->m.bits == 4;
+  tile_of_lines(stored, nibbles ? w->m.row_bytes : (size_t)w->m.cols, s->tile);
+  if (nibbles)
+    (w->block == 64 ? nibbles_64 : nibbles_32)(x, s, lanes, out, out_stride);
+  else
+    (w->block == 64 ? bytes_64 : bytes_32)(x, s, lanes, out, out_stride);
+}
