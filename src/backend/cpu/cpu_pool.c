@@ -13,7 +13,7 @@
 
 enum {
   SPIN_NS = 60 * 1000,       // an idle worker's wait before it sleeps
-  SPINS_BEFORE_YIELD = 4096, // pauses at a join or barrier before the core is offered to others
+  SPINS_BEFORE_YIELD = 1024, // pauses at a join or barrier before the core is offered to others
   LINE = 128,                // two cache lines: the prefetcher fetches pairs
 };
 

@@ -1,0 +1,228 @@
+#include "backend/backend.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+
+static void refused(const char *name, const char *isa, int threads, pn_code code, const char *word) {
+  pn_error e = {0};
+  assert_null(pn_backend_open(&(pn_backend_options){name, isa, threads}, &e));
+  assert_int_equal(e.code, code);
+  assert_non_null(strstr(e.msg, word));
+}
+
+static void opens_by_name(void **state) {
+  (void)state;
+  static const char *const names[][2] = {{NULL, "cpu"}, {"auto", "cpu"}, {"cpu", "cpu"}, {"ref", "ref"}};
+  for (size_t i = 0; i < 4; i++) {
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[i][0]}, NULL);
+    assert_non_null(b);
+    assert_string_equal(b->ops->name, names[i][1]);
+    assert_int_equal(b->ops->version, PN_BACKEND_VERSION);
+    assert_int_equal(strncmp(b->ops->describe(b), names[i][1], 3), 0);
+    pn_backend_close(b);
+  }
+  pn_backend_close(NULL);
+  refused("cuda", NULL, 0, PN_ERR_DEVICE, "cuda");
+  refused("mlx", NULL, 0, PN_ERR_DEVICE, "mlx");
+  refused("gpu", NULL, 0, PN_ERR_USAGE, "gpu");
+  refused("cpu", "mmx", 0, PN_ERR_USAGE, "scalar");
+  refused("cpu", NULL, -1, PN_ERR_USAGE, "-1");
+  refused("cpu", NULL, 100000, PN_ERR_USAGE, "100000");
+  refused("ref", NULL, -2, PN_ERR_USAGE, "-2");
+}
+
+static void isas_are_usable(void **state) {
+  (void)state;
+  const char *const *isas = pn_backend_isas();
+  int n = 0;
+  for (; isas[n]; n++) {
+    pn_error e;
+    pn_backend *b = pn_backend_open(&(pn_backend_options){"cpu", isas[n], 1}, &e);
+    assert_non_null(b);
+    assert_non_null(strstr(b->ops->describe(b), isas[n]));
+    assert_non_null(strstr(b->ops->describe(b), "1 thread"));
+    pn_backend_close(b);
+  }
+  assert_true(n >= 1);
+  assert_string_equal(isas[n - 1], "scalar");
+  assert_true(strlen(pn_backend_cpu_features()) > 0);
+}
+
+static void kv_sizes(void **state) {
+  (void)state;
+  pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_F16};
+  assert_true(pn_kv_token_bytes(&phi3) == 393216);
+  assert_true(pn_kv_shape_bytes(&phi3) == 393216ull * 3200);
+  pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_F32};
+  assert_true(pn_kv_shape_bytes(&huge) == UINT64_MAX);
+  assert_true(pn_kv_shape_bytes(&(pn_kv_shape){1, 1, -1, 32, 1, PN_F16}) == 0);
+}
+
+static void kv_refused(void **state) {
+  (void)state;
+  static const pn_kv_shape bad[] = {
+      {0, 1, 64, 32, 1, PN_F16},  {1, 0, 64, 32, 1, PN_F16},  {1, 1, 0, 32, 1, PN_F16},
+      {1, 1, 64, 0, 1, PN_F16},   {1, 1, 64, 32, 0, PN_F16},  {1, 1, 64, 32, 1, PN_I8},
+      {-1, 1, 64, 32, 1, PN_F16}, {1, 1, 64, 32, -5, PN_F16},
+  };
+  static const pn_kv_shape huge = {INT32_MAX, INT32_MAX, 65536, 256, INT32_MAX, PN_F32};
+  static const char *const names[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);
+    pn_error e = {0};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+      assert_null(b->ops->kv_open(b, &bad[i], &e));
+      assert_int_equal(e.code, PN_ERR_UNSUPPORTED);
+    }
+    assert_null(b->ops->kv_open(b, &huge, &e));
+    assert_int_equal(e.code, PN_ERR_NOMEM);
+    pn_backend_close(b);
+  }
+}
+
+// Memory is zeroed, aligned, and a large reservation costs nothing until it is touched.
+static void memory(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);
+    static const size_t sizes[] = {0, 1, 63, 64, 100000, 1 << 20, (size_t)16 << 30};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+      unsigned char *p = b->ops->alloc(b, sizes[i]);
+      assert_non_null(p);
+      assert_int_equal((uintptr_t)p % 64, 0);
+      if (sizes[i]) {
+        assert_int_equal(p[0] | p[sizes[i] - 1] | p[sizes[i] / 2], 0);
+        p[sizes[i] - 1] = 1;
+      }
+      b->ops->release(b, p);
+    }
+    assert_null(b->ops->alloc(b, SIZE_MAX));
+    b->ops->release(b, NULL);
+    char from[3] = "ab", to[3] = "";
+    b->ops->upload(b, to, from, 3);
+    assert_string_equal(to, "ab");
+    b->ops->download(b, from, to, 0);
+    b->ops->sync(b);
+    pn_backend_close(b);
+  }
+}
+
+// row[i] of the matrix as ref reads it: the embedding of token 0.
+static void embed_row(const pn_matrix *m, float *out) {
+  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, NULL);
+  pn_error e = {0};
+  pn_weight *w = b->ops->weight_open(b, m, &e);
+  assert_non_null(w);
+  int32_t zero = 0;
+  assert_true(b->ops->begin(b, &(pn_batch){.n_rows = 1, .token = &zero, .pos = &zero}, &e));
+  b->ops->embed(b, w, 1, out, m->cols);
+  b->ops->weight_close(b, w);
+  pn_backend_close(b);
+}
+
+// Codes 0, 1, 2, ... written bit by bit; values must be code * scale + bias of their group.
+static void ref_reads_affine(void **state) {
+  (void)state;
+  static const int bits[] = {2, 3, 4, 5, 6, 8};
+  for (int k = 0; k < 6; k++) {
+    enum { COLS = 128, GROUP = 32 };
+    unsigned char data[COLS] = {0};
+    float scales[COLS / GROUP] = {2, -0.5f, 1, 0.25f}, biases[COLS / GROUP] = {1, 100, -3, 0}, out[COLS];
+    for (int i = 0; i < COLS; i++)
+      for (int bit = 0; bit < bits[k]; bit++) {
+        int at = i * bits[k] + bit;
+        if ((i * 5 + 3) >> bit & 1) data[at / 8] = (unsigned char)(data[at / 8] | 1 << at % 8);
+      }
+    embed_row(&(pn_matrix){PN_MATRIX_AFFINE, 1, COLS, data, (size_t)(COLS * bits[k] / 8), scales, biases,
+                           PN_F32, bits[k], GROUP},
+              out);
+    for (int i = 0; i < COLS; i++) {
+      int code = (i * 5 + 3) & ((1 << bits[k]) - 1);
+      assert_true(out[i] == (float)code * scales[i / GROUP] + biases[i / GROUP]);
+    }
+  }
+}
+
+static void ref_reads_blocks(void **state) {
+  (void)state;
+  // d = 0.5 (f16 0x3800), m = -2 (0xC000); byte i of nibbles is i | (15 - i) << 4
+  unsigned char q41[20] = {0x00, 0x38, 0x00, 0xC0}, q40[18] = {0x00, 0x38}, q80[34] = {0x00, 0x38};
+  float out[32];
+  for (int i = 0; i < 16; i++) q41[4 + i] = q40[2 + i] = (unsigned char)(i | (15 - i) << 4);
+  for (int i = 0; i < 32; i++) q80[2 + i] = (unsigned char)(i * 8 - 128);
+  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q4_1, .rows = 1, .cols = 32, .data = q41, .row_bytes = 20}, out);
+  for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i < 16 ? i : 31 - i) * 0.5f - 2);
+  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q4_0, .rows = 1, .cols = 32, .data = q40, .row_bytes = 18}, out);
+  for (int i = 0; i < 32; i++) assert_true(out[i] == (float)((i < 16 ? i : 31 - i) - 8) * 0.5f);
+  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q8_0, .rows = 1, .cols = 32, .data = q80, .row_bytes = 34}, out);
+  for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i * 8 - 128) * 0.5f);
+}
+
+static void weights_refused(void **state) {
+  (void)state;
+  static const float scales[8] = {0};
+  static const unsigned char data[1024] = {0};
+  const pn_matrix good = {PN_MATRIX_AFFINE, 1, 128, data, 64, scales, scales, PN_F32, 4, 32};
+  static const char *const names[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);
+    pn_error e = {0};
+    pn_weight *w = b->ops->weight_open(b, &good, &e);
+    assert_non_null(w);
+    b->ops->weight_close(b, w);
+    pn_matrix bad[9];
+    for (int i = 0; i < 9; i++) bad[i] = good;
+    bad[0].bits = 7;
+    bad[1].group = 48;
+    bad[2].scale_dtype = PN_I8;
+    bad[3].cols = 100;
+    bad[4].row_bytes = 63;
+    bad[5].rows = 0;
+    bad[6].kind = (pn_matrix_kind)99;
+    bad[7].kind = PN_MATRIX_Q4_0, bad[7].cols = 33;
+    bad[8].cols = -32;
+    for (int i = 0; i < 9; i++) {
+      e.code = PN_OK;
+      assert_null(b->ops->weight_open(b, &bad[i], &e));
+      assert_true(e.code == PN_ERR_UNSUPPORTED || e.code == PN_ERR_CORRUPT);
+    }
+    pn_backend_close(b);
+  }
+}
+
+static void composes_add_rmsnorm(void **state) {
+  (void)state;
+  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, NULL);
+  assert_null(b->ops->add_rmsnorm);
+  float x[2] = {1, 5}, y[2] = {2, -1}, w[2] = {1, 10}, out[2];
+  pn_backend_add_rmsnorm(b, x, 2, y, 2, w, 0, 1, 2, out, 2);
+  assert_true(x[0] == 3 && x[1] == 4);
+  assert_float_equal(out[0], 3 / sqrtf(12.5f), 1e-6f);
+  assert_float_equal(out[1], 40 / sqrtf(12.5f), 1e-5f);
+  pn_backend_close(b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(opens_by_name),
+      cmocka_unit_test(isas_are_usable),
+      cmocka_unit_test(kv_sizes),
+      cmocka_unit_test(kv_refused),
+      cmocka_unit_test(memory),
+      cmocka_unit_test(ref_reads_affine),
+      cmocka_unit_test(ref_reads_blocks),
+      cmocka_unit_test(weights_refused),
+      cmocka_unit_test(composes_add_rmsnorm),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
