@@ -1,6 +1,6 @@
 // Speed of the matrix products of the cpu backend, as shares of what the machine does in the same run: plain reading of
 // memory (decode) and a loop of the int8 dot instruction (prefill). Best of several interleaved rounds.
-// Usage: bench_matmul [threads] [rounds] [isa]
+// Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in turn]
 #include "backend/cpu/cpu_matmul.h"
 #include "base/clock.h"
 #include "base/rng.h"
@@ -37,27 +37,23 @@ enum {
   POOL_BYTES = 256 << 20
 }; // weights are taken from here in turn, so that a decode reads memory, not a cache
 static unsigned char *memory;
+static size_t used = POOL_BYTES;
 
 typedef struct reading {
   uint64_t sums[256 * 8];
 } reading;
 
-static void read_all(void *ctx, int thread, int n_threads) {
-  reading *r = ctx;
-  const size_t n = POOL_BYTES / 64 / (size_t)n_threads * 64;
-  const unsigned char *p = memory + n * (size_t)thread;
-  uint64_t s[8] = {0};
-  for (size_t i = 0; i < n; i += 64) {
-    uint64_t v[8];
-    memcpy(v, p + i, 64);
-    for (int k = 0; k < 8; k++) s[k] ^= v[k];
-  }
-  memcpy(r->sums + thread * 8, s, sizeof s);
-}
-
 #if defined(__x86_64__)
 #include <immintrin.h>
 enum { DOT_STEPS = 2000000, DOT_OPS = 16 * 128 };
+__attribute__((target("avx512f"))) static void read_wide(const unsigned char *p, size_t n, uint64_t *sum) {
+  __m512i a = _mm512_setzero_si512(), b = a;
+  for (size_t i = 0; i < n; i += 128) {
+    a = _mm512_xor_si512(a, _mm512_load_si512(p + i));
+    b = _mm512_xor_si512(b, _mm512_load_si512(p + i + 64));
+  }
+  *sum = (uint64_t)_mm512_reduce_add_epi64(_mm512_xor_si512(a, b));
+}
 __attribute__((target("avx512f,avx512vnni"))) static void dot_all(void *ctx, int thread, int n_threads) {
   reading *r = ctx;
   (void)n_threads;
@@ -81,7 +77,25 @@ static bool can_dot(void) { return __builtin_cpu_supports("avx512vnni"); }
 enum { DOT_STEPS = 0, DOT_OPS = 0 };
 static void dot_all(void *ctx, int thread, int n_threads) { (void)ctx, (void)thread, (void)n_threads; }
 static bool can_dot(void) { return false; }
+static void read_wide(const unsigned char *p, size_t n, uint64_t *sum) { (void)p, (void)n, (void)sum; }
 #endif
+
+static void read_all(void *ctx, int thread, int n_threads) {
+  reading *r = ctx;
+  const size_t n = POOL_BYTES / 128 / (size_t)n_threads * 128;
+  const unsigned char *p = memory + n * (size_t)thread;
+  if (can_dot()) {
+    read_wide(p, n, r->sums + thread * 8);
+    return;
+  }
+  uint64_t s[8] = {0};
+  for (size_t i = 0; i < n; i += 64) {
+    uint64_t v[8];
+    memcpy(v, p + i, 64);
+    for (int k = 0; k < 8; k++) s[k] ^= v[k];
+  }
+  memcpy(r->sums + thread * 8, s, sizeof s);
+}
 
 static size_t bytes_of(const shape *s, pn_matrix *m) {
   *m = (pn_matrix){.kind = s->kind,
@@ -107,7 +121,7 @@ static double measure(cpu_matmul *s, const shape *sh, int n_rows, const float *x
   pn_matrix m;
   pn_error e;
   const size_t each = bytes_of(sh, &m);
-  const size_t most = n_rows >= 16 ? 3 : 1000, fit = (POOL_BYTES - 4096) / each, n = fit < most ? fit : most;
+  const size_t most = n_rows >= 16 ? 3 : 1000, fit = used > each ? used / each : 1, n = fit < most ? fit : most;
   pn_weight **w = calloc(n, sizeof *w);
   if (!w) return 0;
   for (size_t i = 0; i < n; i++) {
@@ -136,10 +150,13 @@ static double seconds(cpu_pool *pool, cpu_pool_fn *fn, reading *r) {
 
 int main(int argc, char **argv) {
   const int threads = argc > 1 ? atoi(argv[1]) : cpu_pool_cores(), rounds = argc > 2 ? atoi(argv[2]) : 5;
+  const char *filter = argc > 4 ? argv[4] : NULL;
+  if (argc > 5) used = (size_t)atoi(argv[5]) << 20;
   pn_error e = {0};
   cpu_pool *pool = cpu_pool_new(threads, &e);
-  cpu_matmul *s = pool ? cpu_matmul_new(argc > 3 ? argv[3] : NULL, pool, &e) : NULL;
-  memory = aligned_alloc(4096, POOL_BYTES);
+  cpu_matmul *s =
+      pool ? cpu_matmul_new(argc > 3 && strcmp(argv[3], "best") != 0 ? argv[3] : NULL, pool, &e) : NULL;
+  memory = aligned_alloc(4096, POOL_BYTES + ((size_t)64 << 20));
   float *x = calloc((size_t)MAX_ROWS * 8192, sizeof *x), *y = calloc((size_t)MAX_ROWS * 49152, sizeof *y);
   reading *r = calloc(1, sizeof *r);
   if (!s || !memory || !x || !y || !r || !cpu_matmul_reserve(s, MAX_ROWS, 8192, &e)) {
@@ -148,7 +165,7 @@ int main(int argc, char **argv) {
   }
   pn_rng rng;
   pn_rng_seed(&rng, 1);
-  for (size_t i = 0; i < POOL_BYTES; i += 8) { // as 16-bit floats: moderate numbers
+  for (size_t i = 0; i < POOL_BYTES + ((size_t)64 << 20); i += 8) { // as 16-bit floats: moderate numbers
     const uint64_t v = pn_rng_u64(&rng) & 0xBBFFBBFFBBFFBBFFu;
     memcpy(memory + i, &v, 8);
   }
@@ -157,11 +174,12 @@ int main(int argc, char **argv) {
   static double best[N_SHAPES][N_BATCHES];
   double read_best = 1e9, dot_best = 1e9, bytes = 0;
   for (int round = 0; round < rounds; round++) {
-    double t = seconds(pool, read_all, r);
-    if (t < read_best) read_best = t;
-    t = can_dot() ? seconds(pool, dot_all, r) : 1;
+    double t = can_dot() ? seconds(pool, dot_all, r) : 1;
     if (t < dot_best) dot_best = t;
     for (int i = 0; i < N_SHAPES; i++) {
+      if (filter && !strstr(shapes[i].name, filter)) continue;
+      t = seconds(pool, read_all, r);
+      if (t < read_best) read_best = t;
       for (int b = 0; b < N_BATCHES; b++) {
         t = measure(s, &shapes[i], batches[b], x, y, &bytes);
         if (round == 0 || t < best[i][b]) best[i][b] = t;
@@ -172,16 +190,16 @@ int main(int argc, char **argv) {
                peak = (double)DOT_STEPS * DOT_OPS * threads / dot_best * 1e-9;
   printf("%s, %d threads: reading %.1f GB/s, dot loop %.0f GOP/s (best of %d)\n", cpu_matmul_isa(s), threads,
          gbs, peak, rounds);
-  printf("%-18s %21s", "", "1 row: GB/s (share)");
-  for (int b = 1; b < N_BATCHES; b++) printf("  x%-2d rows GOP/s (share)", batches[b]);
-  printf("\n");
+  printf("1 row: GB/s (share of reading); more rows: GOP/s (share of the dot loop) and the time in calls of "
+         "1 row\n");
   for (int i = 0; i < N_SHAPES; i++) {
+    if (filter && !strstr(shapes[i].name, filter)) continue;
     pn_matrix m;
     const double n = (double)bytes_of(&shapes[i], &m), ops = 2.0 * (double)m.rows * (double)m.cols;
-    printf("%-18s %12.1f (%5.2f)", shapes[i].name, n / best[i][0] * 1e-9, n / best[i][0] * 1e-9 / gbs);
+    printf("%-17s 1: %4.1f (%4.2f)", shapes[i].name, n / best[i][0] * 1e-9, n / best[i][0] * 1e-9 / gbs);
     for (int b = 1; b < N_BATCHES; b++) {
       const double gops = ops * batches[b] / best[i][b] * 1e-9;
-      printf("  %6.0f (%.2f) t%4.2f", gops, peak > 0 ? gops / peak : 0, best[i][b] / best[i][0]);
+      printf("  %d: %.0f (%.2f) %.2f", batches[b], gops, peak > 0 ? gops / peak : 0, best[i][b] / best[i][0]);
     }
     printf("\n");
   }

@@ -8,7 +8,6 @@
 
 enum {
   SLICE_ROWS = 256, // input rows that are quantised and multiplied at a time
-  WRAP_ROWS = 8,    // up to so many rows get wrapped streams
 };
 
 struct cpu_matmul {
@@ -76,21 +75,25 @@ const char *cpu_matmul_isa(const cpu_matmul *s) { return s->k->name; }
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-// Strides of a form of x. An odd number of cache lines a row keeps a tile's rows out of each other's cache sets.
+// Strides of a form of x. An odd number of cache lines a row keeps the rows out of each other's cache sets.
 static void set_strides(matmul_x *x) {
-  const size_t blocks = (size_t)x->n_blocks + (x->wrap ? MATMUL_UNIT : 0);
+  const size_t blocks = (size_t)x->n_blocks + (x->packing == MATMUL_LINE ? MATMUL_UNIT : 0);
+  x->s_stride = blocks;
+  if (x->packing == MATMUL_PANELS) {
+    x->high = 0;
+    x->q_stride = (size_t)x->cols;
+    return;
+  }
   x->high = x->layout == MATMUL_PLAIN ? 0 : round_up(blocks * (size_t)x->block / 2, 64);
   const size_t bytes = x->layout == MATMUL_PLAIN ? round_up(blocks * (size_t)x->block, 64) : 2 * x->high;
   x->q_stride = (bytes / 64 | 1) * 64;
-  x->s_stride = round_up(blocks, 16);
 }
 
-// The most bytes that `rows` rows of x take in any form (blocks of 32 have the most numbers, of 64 the longest wrap).
+// The most bytes that `rows` rows of x take in any form: blocks of 32 have the most numbers, of 64 the longest lines.
 static size_t x_bytes(int64_t cols, int rows) {
-  const size_t wrap = rows <= WRAP_ROWS ? (size_t)rows * MATMUL_UNIT * (64 + 12)
-                                        : (size_t)WRAP_ROWS * MATMUL_UNIT * (64 + 12);
-  const size_t row = (size_t)cols + 256 + ((size_t)cols / 32 + 16) * 12;
-  return round_up((size_t)rows * row + wrap + 256, 64);
+  const size_t row = (size_t)cols + 256 + (size_t)cols / 32 * 12, line = MATMUL_UNIT * (64 + 12);
+  return round_up(
+      (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 256, 64);
 }
 
 static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
@@ -134,7 +137,7 @@ static bool same_form(const cpu_matmul *s, const pn_weight *a, const pn_weight *
   return a->block == b->block && a->offset == b->offset && s->k->layout(a) == s->k->layout(b);
 }
 
-static void wrap_row(const matmul_x *x, int r) {
+static void repeat_row(const matmul_x *x, int r) {
   const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
   const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2); // a block's bytes in a stream
   int8_t *q = x->q + (size_t)r * x->q_stride;
@@ -152,8 +155,8 @@ static void quantise_rows(const cpu_matmul *s, int thread, int n_threads) {
   const int r0 = (int)((int64_t)x->n_rows * thread / n_threads);
   const int r1 = (int)((int64_t)x->n_rows * (thread + 1) / n_threads);
   for (int r = r0; r < r1; r++) {
-    s->k->quantise(x, r, 0, x->n_blocks);
-    if (x->wrap) wrap_row(x, r);
+    s->k->quantise(x, r);
+    if (x->packing == MATMUL_LINE) repeat_row(x, r);
   }
 }
 
@@ -164,8 +167,8 @@ static void multiply(const cpu_matmul *s, int thread, int n_threads) {
   matmul_x x = s->x;
   if (x.n_rows == 1 && x.block) { // each thread quantises a single row for itself: cheaper than a barrier
     set_pointers(&x, scratch + round_up(matmul_scratch_bytes(s->max_cols), 64), 1);
-    s->k->quantise(&x, 0, 0, x.n_blocks);
-    wrap_row(&x, 0);
+    s->k->quantise(&x, 0);
+    if (x.packing == MATMUL_LINE) repeat_row(&x, 0);
   }
   int64_t u0 = s->n_units * thread / n_threads, u1 = s->n_units * (thread + 1) / n_threads;
   for (int i = 0; i < s->n_parts && u1 > 0; i++) {
@@ -204,7 +207,7 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   x->n_blocks = lead->n_blocks;
   x->offset = lead->offset;
   x->layout = s->k->layout(lead);
-  x->wrap = x->n_rows <= WRAP_ROWS;
+  x->packing = s->k->packing(x->n_rows);
   set_strides(x);
   set_pointers(x, s->x_memory, x->n_rows);
   if (s->pool)

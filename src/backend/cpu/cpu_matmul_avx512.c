@@ -17,38 +17,67 @@ static matmul_layout layout(const pn_weight *w) {
   return MATMUL_PLAIN;
 }
 
-static void put_block(const matmul_x *x, int8_t *row, int b, __m512i q) {
-  if (x->layout == MATMUL_PLAIN) {
-    int8_t *to = row + (size_t)b * (size_t)x->block;
-    if (x->block == 64)
-      _mm512_storeu_si512(to, q);
-    else
-      _mm256_storeu_si256((__m256i *)to, _mm512_castsi512_si256(q));
+static matmul_packing packing(int n_rows) { return n_rows <= ROW_MAX ? MATMUL_LINE : MATMUL_PANELS; }
+
+// Where row r lies: its codes' first byte, the bytes between its groups of 4 codes (4: they follow each other), and the
+// place of its first block's numbers and their distance.
+typedef struct place {
+  int8_t *q;
+  size_t q_step, at, at_step;
+} place;
+
+static place place_of(const matmul_x *x, int r) {
+  if (x->packing != MATMUL_PANELS)
+    return (place){x->q + (size_t)r * x->q_stride, 4, (size_t)r * x->s_stride, 1};
+  int k = 0, t = matmul_avx512_panel(x->n_rows);
+  while (k + t <= r) {
+    k += t;
+    t = matmul_avx512_panel(x->n_rows - k);
+  }
+  return (place){x->q + (size_t)k * x->q_stride + 4 * (size_t)(r - k), 4 * (size_t)t,
+                 (size_t)k * x->s_stride + (size_t)(r - k), (size_t)t};
+}
+
+// The low and the high stream of a block's codes, in the lower half of each; or all in `low`.
+static void split(const matmul_x *x, __m512i q, __m512i *low, __m512i *high) {
+  *low = *high = q;
+  if (x->layout == MATMUL_HALVES) *high = _mm512_shuffle_i32x4(q, q, 0x01); // blocks of 32 only
+  if (x->layout != MATMUL_EVEN_ODD) return;
+  *low = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(q));
+  *high = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(_mm512_srli_epi16(q, 8)));
+}
+
+static void put_block(const matmul_x *x, const place *to, int b, __m512i q) {
+  __m512i low, high;
+  split(x, q, &low, &high);
+  const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2);
+  if (x->packing != MATMUL_PANELS) {
+    const __mmask16 m = matmul_avx512_first(bytes / 4);
+    _mm512_mask_storeu_epi32(to->q + (size_t)b * bytes, m, low);
+    if (x->layout != MATMUL_PLAIN) _mm512_mask_storeu_epi32(to->q + x->high + (size_t)b * bytes, m, high);
     return;
   }
-  int8_t *to = row + (size_t)b * (size_t)x->block / 2;
-  __m512i low = q, high = _mm512_srli_epi16(q, 8);
-  if (x->layout == MATMUL_HALVES) { // blocks of 32 only
-    _mm_storeu_si128((__m128i *)to, _mm512_castsi512_si128(q));
-    _mm_storeu_si128((__m128i *)(to + x->high), _mm512_extracti32x4_epi32(q, 1));
-  } else if (x->block == 64) {
-    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi16_epi8(low));
-    _mm256_storeu_si256((__m256i *)(to + x->high), _mm512_cvtepi16_epi8(high));
-  } else {
-    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(_mm512_cvtepi16_epi8(low)));
-    _mm_storeu_si128((__m128i *)(to + x->high), _mm256_castsi256_si128(_mm512_cvtepi16_epi8(high)));
+  int32_t fours[2][16];
+  _mm512_storeu_si512(fours[0], low);
+  _mm512_storeu_si512(fours[1], high);
+  int8_t *at = to->q + (size_t)b * (size_t)(x->block / 4) * to->q_step;
+  for (size_t i = 0; i < bytes / 4; i++, at += to->q_step) {
+    memcpy(at, fours[0] + i, 4);
+    if (x->layout == MATMUL_PLAIN) continue;
+    at += to->q_step;
+    memcpy(at, fours[1] + i, 4);
   }
 }
 
-static void quantise(const matmul_x *x, int r, int b0, int b1) {
+static void quantise(const matmul_x *x, int r) {
   const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
-  int8_t *row = x->q + (size_t)r * x->q_stride;
-  for (int b = b0; b < b1; b++) {
+  const place to = place_of(x, r);
+  const int n = x->block / 16;
+  for (int b = 0; b < x->n_blocks; b++) {
     const float *f = x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block;
-    const size_t at = (size_t)r * x->s_stride + (size_t)b;
-    const int n = x->block / 16;
+    const size_t at = to.at + (size_t)b * to.at_step;
     __m512 v[4];
-    __m512i top = _mm512_setzero_si512();
+    __m512i top = _mm512_setzero_si512(), sums = top;
     for (int i = 0; i < n; i++) {
       v[i] = _mm512_loadu_ps(f + 16 * i);
       top = _mm512_max_epi32(top, _mm512_and_si512(_mm512_castps_si512(v[i]), magnitude));
@@ -56,7 +85,6 @@ static void quantise(const matmul_x *x, int r, int b0, int b1) {
     const int bits = _mm512_reduce_max_epi32(top);
     float amax, dx = 0;
     memcpy(&amax, &bits, 4);
-    __m512i sums = _mm512_setzero_si512();
     __m128i part[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
     if (bits >= 0x7F800000) {
       dx = NAN;
@@ -71,7 +99,7 @@ static void quantise(const matmul_x *x, int r, int b0, int b1) {
     }
     const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part[0]), part[1], 1);
     const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part[2]), part[3], 1);
-    put_block(x, row, b, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+    put_block(x, &to, b, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
     const int sum = _mm512_reduce_add_epi32(sums);
     x->dx[at] = dx;
     x->sum[at] = dx * (float)sum;
@@ -159,7 +187,7 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   }
   const avx512_scratch s = matmul_avx512_scratch(w, scratch);
   const uint8_t *stored = stored_rows(w, r0, n, &s);
-  if (x->wrap && x->n_rows <= ROW_MAX) {
+  if (x->packing == MATMUL_LINE) {
     if (w->m.kind == PN_MATRIX_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);
     for (int k = 0; k < x->n_rows; k++) matmul_avx512_row(w, r0, n, x, k, out + k * out_stride, &s, stored);
     return;
@@ -168,4 +196,4 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   matmul_avx512_tile(w, n, x, out + r0, out_stride, &s, stored);
 }
 
-const matmul_kernels matmul_avx512 = {"avx512", usable, layout, quantise, unit};
+const matmul_kernels matmul_avx512 = {"avx512", usable, layout, packing, quantise, unit};

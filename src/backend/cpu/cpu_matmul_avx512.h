@@ -22,6 +22,14 @@ typedef struct avx512_scratch {
   float *p;                      // [row][block], and 16 more
 } avx512_scratch;
 
+// How many of `left` rows of x the next panel takes: as even as the kernels' instances allow.
+MATMUL_INLINE int matmul_avx512_panel(int left) {
+  if (left >= 17 || left == 12) return 12;
+  if (left >= 13 || left == 11 || left == 8) return 8;
+  if (left >= 9 || left == 6) return 6;
+  return left == 7 ? 4 : left;
+}
+
 avx512_scratch matmul_avx512_scratch(const pn_weight *w, void *memory);
 
 // The first n of 16 lanes; all for n above.

@@ -44,6 +44,9 @@ MATMUL_INLINE __m512i nibbles(__m512i v, const int8_t *low, const int8_t *high) 
   return _mm512_dpbusd_epi32(d, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), _mm512_loadu_si512(high));
 }
 
+#ifndef AHEAD
+#define AHEAD 4096
+#endif
 typedef enum coding {
   NIBBLES_64,
   NIBBLES_32,
@@ -133,6 +136,8 @@ MATMUL_INLINE void walk(coding c, const pn_weight *w, int n, const matmul_x *x, 
   size_t b = 0; // the block of x that meets the first of the step
   for (size_t i = 0; i < total; i += 16, p += step_bytes(c)) {
     __m512 scale = _mm512_setzero_ps(), bias = _mm512_setzero_ps();
+    for (size_t line = 0; line < step_bytes(c); line += 64)
+      _mm_prefetch((const char *)p + AHEAD + line, _MM_HINT_T0);
     __m512i d = dots(c, p, q, x->high, b, &scale, &bias);
     if (staged) {
       scale = _mm512_loadu_ps(s->scale + i);

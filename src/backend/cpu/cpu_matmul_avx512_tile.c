@@ -75,40 +75,41 @@ MATMUL_INLINE __m512i four_codes(const int8_t *q) {
   return _mm512_set1_epi32(v);
 }
 
-// Rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
+// The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
 MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
                             const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
   const __m512i mask = _mm512_set1_epi8(15);
   const int8_t *q = x->q + (size_t)k * x->q_stride;
-  const size_t q_stride = x->q_stride, high = x->high, s_stride = x->s_stride, row = (size_t)k * s_stride;
+  const size_t at = (size_t)k * x->s_stride;
+  const float *dx = x->dx + at, *sum = x->sum + at, *tile_scale = s->tile_scale, *tile_bias = s->tile_bias;
+  const int32_t *shift = x->shift + at;
   const uint8_t *tile = s->tile;
   __m512 acc[MOST];
   MATMUL_UNROLL
   for (int i = 0; i < t; i++) acc[i] = _mm512_setzero_ps();
-  for (size_t b = 0; b < (size_t)x->n_blocks; b++) {
+  for (int b = 0; b < x->n_blocks; b++, dx += t, sum += t, shift += t, tile_scale += 16, tile_bias += 16) {
     __m512i d[MOST];
     MATMUL_UNROLL
-    for (int i = 0; i < t; i++)
-      d[i] = biased ? _mm512_setzero_si512() : _mm512_set1_epi32(x->shift[row + (size_t)i * s_stride + b]);
+    for (int i = 0; i < t; i++) d[i] = biased ? _mm512_setzero_si512() : _mm512_set1_epi32(shift[i]);
     const int steps = nibbles ? block / 8 : block / 4;
-    for (int j = 0; j < steps; j++, tile += 64, q += 4) {
+    for (int j = 0; j < steps; j++, tile += 64) {
       const __m512i v = _mm512_load_si512(tile);
       const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
       MATMUL_UNROLL
-      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + (size_t)i * q_stride));
+      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
+      q += 4 * t;
       if (!nibbles) continue;
       const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
       MATMUL_UNROLL
-      for (int i = 0; i < t; i++)
-        d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + (size_t)i * q_stride + high));
+      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
+      q += 4 * t;
     }
-    const __m512 scale = _mm512_load_ps(s->tile_scale + 16 * b);
-    const __m512 bias = biased ? _mm512_load_ps(s->tile_bias + 16 * b) : scale;
+    const __m512 scale = _mm512_load_ps(tile_scale);
+    const __m512 bias = biased ? _mm512_load_ps(tile_bias) : scale;
     MATMUL_UNROLL
     for (int i = 0; i < t; i++) {
-      const size_t at = row + (size_t)i * s_stride + b;
-      __m512 p = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_set1_ps(x->dx[at]), _mm512_cvtepi32_ps(d[i])));
-      if (biased) p = _mm512_fmadd_ps(bias, _mm512_set1_ps(x->sum[at]), p);
+      __m512 p = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_set1_ps(dx[i]), _mm512_cvtepi32_ps(d[i])));
+      if (biased) p = _mm512_fmadd_ps(bias, _mm512_set1_ps(sum[i]), p);
       acc[i] = _mm512_add_ps(acc[i], p);
     }
   }
@@ -116,19 +117,11 @@ MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const m
   for (int i = 0; i < t; i++) _mm512_mask_storeu_ps(out + (k + i) * out_stride, lanes, acc[i]);
 }
 
-// How many of `left` rows to take next: as even as the instances allow.
-static int next_rows(int left) {
-  if (left >= 17 || left == 12) return 12;
-  if (left >= 13 || left == 11 || left == 8) return 8;
-  if (left >= 9 || left == 6) return 6;
-  return left == 7 ? 4 : left;
-}
-
 #define ALL_ROWS(name, nibbles, block, biased)                                                               \
   static void name(const matmul_x *x, const avx512_scratch *s, __mmask16 lanes, float *out,                  \
                    int64_t stride) {                                                                         \
     for (int k = 0, n; k < x->n_rows; k += n) {                                                              \
-      n = next_rows(x->n_rows - k);                                                                          \
+      n = matmul_avx512_panel(x->n_rows - k);                                                                \
       switch (n) {                                                                                           \
       case 1: multiply(1, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
       case 2: multiply(2, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \

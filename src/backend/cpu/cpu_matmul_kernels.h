@@ -4,7 +4,10 @@
 
 #include "backend/cpu/cpu_matmul.h"
 
-enum { MATMUL_UNIT = 16 }; // rows of a weight that one kernel call makes; threads share out these units
+enum {
+  MATMUL_UNIT = 16,     // rows of a weight that one kernel call makes; threads share out these units
+  MATMUL_LINE_ROWS = 8, // rows of x that may lie as lines
+};
 
 // Where the int8 of a block lie. Two streams of half a block each let the low and the high nibbles of packed weights
 // meet their x without a shuffle.
@@ -14,16 +17,23 @@ typedef enum matmul_layout {
   MATMUL_HALVES,   // low stream: first half of every block, high stream: second half
 } matmul_layout;
 
-// The activations of a call, quantised for the weights that it serves. Row r has its codes at q + r * q_stride (the
-// high stream `high` bytes further) and its blocks' numbers at [r * s_stride]. A row that has `wrap` goes on after its
-// last block with its first ones, MATMUL_UNIT of them, so that a walk over a unit's rows as one line of blocks can read
-// 16 blocks from anywhere.
+// How the rows of x lie.
+typedef enum matmul_packing {
+  MATMUL_ROWS, // row r has its codes at q + r * q_stride (the high stream `high` bytes further) and its blocks' numbers
+               // at [r * s_stride]
+  MATMUL_LINE, // as rows, but a row goes on after its last block with its first ones, MATMUL_UNIT of them, so that a walk
+               // over a unit's rows as one line of blocks can read 16 blocks from anywhere
+  MATMUL_PANELS, // rows k .. k + t lie together from q + k * cols on: 4 codes of each, then the next 4 (of the low stream
+  // and the high stream in turn); their blocks' numbers from [k * n_blocks] on: t of a block, then the next
+} matmul_packing;
+
+// The activations of a call, quantised for the weights that it serves.
 typedef struct matmul_x {
   const float *f; // the f32 input
   int64_t f_stride;
   int n_rows, cols, block, n_blocks, offset;
   matmul_layout layout;
-  bool wrap;
+  matmul_packing packing;
   int8_t *q;
   size_t q_stride, high, s_stride;
   float *dx, *sum; // dx; dx * (float)sum(q)
@@ -34,8 +44,9 @@ typedef struct matmul_kernels {
   const char *name;
   bool (*usable)(void);
   matmul_layout (*layout)(const pn_weight *w);
-  // Quantise blocks [b0, b1) of row r. Wrapping is done by the caller.
-  void (*quantise)(const matmul_x *x, int r, int b0, int b1);
+  matmul_packing (*packing)(int n_rows);
+  // Quantise row r to where the packing wants it; the caller makes a line's repetition.
+  void (*quantise)(const matmul_x *x, int r);
   // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT. Scratch is one thread's, aligned to 64 bytes.
   void (*unit)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
                void *scratch);
@@ -51,7 +62,8 @@ void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *
 bool matmul_has_bias(const pn_weight *w);
 
 matmul_layout matmul_layout_plain(const pn_weight *w);
-void matmul_quantise_scalar(const matmul_x *x, int r, int b0, int b1);
+matmul_packing matmul_packing_rows(int n_rows);
+void matmul_quantise_scalar(const matmul_x *x, int r);
 
 extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx512, matmul_neon;
 

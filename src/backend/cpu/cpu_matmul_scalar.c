@@ -10,24 +10,13 @@ matmul_layout matmul_layout_plain(const pn_weight *w) {
   return MATMUL_PLAIN;
 }
 
-// Writes codes of one block where the layout wants them.
-static void place(const matmul_x *x, int r, int b, const int8_t *q) {
-  int8_t *row = x->q + (size_t)r * x->q_stride;
-  const int n = x->block, half = n / 2;
-  if (x->layout == MATMUL_PLAIN) {
-    memcpy(row + (size_t)b * (size_t)n, q, (size_t)n);
-    return;
-  }
-  int8_t *lo = row + (size_t)b * (size_t)half, *hi = lo + x->high;
-  for (int i = 0; i < half; i++) {
-    const bool even_odd = x->layout == MATMUL_EVEN_ODD;
-    lo[i] = q[even_odd ? 2 * i : i];
-    hi[i] = q[even_odd ? 2 * i + 1 : i + half];
-  }
+matmul_packing matmul_packing_rows(int n_rows) {
+  (void)n_rows;
+  return MATMUL_ROWS;
 }
 
-void matmul_quantise_scalar(const matmul_x *x, int r, int b0, int b1) {
-  for (int b = b0; b < b1; b++) {
+void matmul_quantise_scalar(const matmul_x *x, int r) {
+  for (int b = 0; b < x->n_blocks; b++) {
     const float *f = x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block;
     const size_t at = (size_t)r * x->s_stride + (size_t)b;
     uint32_t top = 0; // the bits of |x| order like the numbers, NaN above all
@@ -51,7 +40,7 @@ void matmul_quantise_scalar(const matmul_x *x, int r, int b0, int b1) {
         sum += q[i];
       }
     }
-    place(x, r, b, q);
+    memcpy(x->q + (size_t)r * x->q_stride + (size_t)b * (size_t)x->block, q, (size_t)x->block);
     x->dx[at] = dx;
     x->sum[at] = dx * (float)sum;
     x->shift[at] = -x->offset * sum;
@@ -109,4 +98,5 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   }
 }
 
-const matmul_kernels matmul_scalar = {"scalar", usable, matmul_layout_plain, matmul_quantise_scalar, unit};
+const matmul_kernels matmul_scalar = {
+    "scalar", usable, matmul_layout_plain, matmul_packing_rows, matmul_quantise_scalar, unit};
