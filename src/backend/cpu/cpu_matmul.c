@@ -31,6 +31,7 @@ struct cpu_matmul {
 static const matmul_kernels *const all_kernels[] = {
 #if defined(PN_MATMUL_X86)
     &matmul_avx512,
+    &matmul_avx2,
 #elif defined(PN_MATMUL_ARM)
     &matmul_neon,
 #endif
@@ -93,7 +94,7 @@ static void set_strides(matmul_x *x) {
 static size_t x_bytes(int64_t cols, int rows) {
   const size_t row = (size_t)cols + 256 + (size_t)cols / 32 * 12, line = MATMUL_UNIT * (64 + 12);
   return round_up(
-      (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 256, 64);
+      (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 768, 64);
 }
 
 static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
@@ -104,9 +105,9 @@ static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
 }
 
 size_t matmul_scratch_bytes(int64_t cols) {
-  // 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of bytes, and five lines of one float a block.
+  // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of bytes, and five lines of one float a block.
   const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 32 + 2);
-  return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 1024, 64);
+  return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384, 64);
 }
 
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e) {

@@ -65,6 +65,22 @@ matmul_layout matmul_layout_plain(const pn_weight *w);
 matmul_packing matmul_packing_rows(int n_rows);
 void matmul_quantise_scalar(const matmul_x *x, int r);
 
+// A unit for instruction sets that walk unpacked rows. A line of blocks is padded with zero codes to a multiple of 8
+// blocks; `products` writes p of that many blocks: codes against row k of x, in rows. It may read numbers of x up to the
+// padded count (any value is good there). `floats` is the product of a stored float row with t (1 or 4) rows of x.
+typedef struct matmul_line {
+  const pn_weight *w;
+  const matmul_x *x;
+  int n_padded;    // blocks
+  bool wide, bias; // codes above 127; whether there is a bias
+} matmul_line;
+typedef void matmul_line_products(const matmul_line *l, const uint8_t *codes, const float *scale,
+                                  const float *bias, int k, float *p);
+typedef void matmul_line_floats(const pn_weight *w, int64_t row, const matmul_x *x, int k, int t, float *out);
+void matmul_unit_lines(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                       int64_t out_stride, void *scratch, matmul_line_products *products,
+                       matmul_line_floats *floats);
+
 extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx512, matmul_neon;
 
 #endif

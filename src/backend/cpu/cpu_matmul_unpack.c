@@ -15,23 +15,45 @@ bool matmul_has_bias(const pn_weight *w) {
   return w->m.kind == PN_MATRIX_AFFINE || w->m.kind == PN_MATRIX_Q4_1;
 }
 
+// Spread 8 codes of `bits` bits to 8 bytes by halving: 4 codes to each half, 2 to each quarter, 1 to each byte.
+static inline uint64_t spread(uint64_t v, unsigned bits) {
+  const uint64_t four = (1ull << 4 * bits) - 1, two = ((1ull << 2 * bits) - 1) * 0x0000000100000001u;
+  const uint64_t one = ((1ull << bits) - 1) * 0x0001000100010001u;
+  v = (v & four) | (v >> 4 * bits & four) << 32;
+  v = (v & two) | (v << (16 - 2 * bits) & two << 16);
+  return (v & one) | (v << (8 - bits) & one << 8);
+}
+
 // Eight codes fill `bits` bytes: the period of every width.
-static void unpack_bits(const unsigned char *p, int bits, int64_t cols, uint8_t *codes) {
-  const unsigned mask = (1u << bits) - 1;
-  for (int64_t i = 0; i < cols; i += 8, p += bits, codes += 8) {
-    uint64_t v = 0;
-    for (int k = 0; k < bits; k++) v |= (uint64_t)p[k] << (8 * k);
-    for (int k = 0; k < 8; k++) codes[k] = (uint8_t)(v >> (bits * k) & mask);
+static inline void unpack_bits(const unsigned char *p, unsigned bits, int64_t cols, uint8_t *codes) {
+  const unsigned char *end = p + (size_t)cols * bits / 8;
+  for (int64_t i = 0; i < cols; i += 8, p += bits) {
+    uint64_t v = 0; // read as little-endian
+    if (end - p >= 8) {
+      for (unsigned k = 0; k < 8; k++) v |= (uint64_t)p[k] << (8 * k);
+    } else {
+      for (unsigned k = 0; k < bits; k++) v |= (uint64_t)p[k] << (8 * k);
+    }
+    v = spread(v, bits);
+    for (unsigned k = 0; k < 8; k++) codes[i + k] = (uint8_t)(v >> (8 * k));
+  }
+}
+
+static void unpack_affine(const unsigned char *p, int bits, int64_t cols, uint8_t *codes) {
+  switch (bits) { // a constant width for each inlined copy
+  case 2: unpack_bits(p, 2, cols, codes); break;
+  case 3: unpack_bits(p, 3, cols, codes); break;
+  case 4: unpack_bits(p, 4, cols, codes); break;
+  case 5: unpack_bits(p, 5, cols, codes); break;
+  case 6: unpack_bits(p, 6, cols, codes); break;
+  default: memcpy(codes, p, (size_t)cols); break;
   }
 }
 
 void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes) {
   const unsigned char *p = (const unsigned char *)w->m.data + (size_t)row * w->m.row_bytes;
   if (w->m.kind == PN_MATRIX_AFFINE) {
-    if (w->m.bits == 8)
-      memcpy(codes, p, (size_t)w->m.cols);
-    else
-      unpack_bits(p, w->m.bits, w->m.cols, codes);
+    unpack_affine(p, w->m.bits, w->m.cols, codes);
     return;
   }
   const size_t step = block_bytes(w), head = w->m.kind == PN_MATRIX_Q4_1 ? 4 : 2;
