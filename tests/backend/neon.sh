@@ -10,7 +10,7 @@ sysroot=$(dirname "$(dirname "$cc")")/aarch64-linux-gnu
 
 mkdir -p "$build"
 flags="-std=c17 -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -D_GNU_SOURCE"
-flags="$flags -fno-math-errno -ffp-contract=off -I$source/src -I$source/tests/backend"
+flags="$flags -fno-math-errno -ffp-contract=off -DPN_MATMUL_ARM -I$source/src -I$source/tests/backend"
 objects=
 for file in "$source"/src/base/clock.c "$source"/src/base/dtype.c "$source"/src/base/error.c \
   "$source"/src/base/rng.c "$source"/src/backend/backend.c "$source"/src/backend/cpu/*.c "$test"; do

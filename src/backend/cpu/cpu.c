@@ -292,9 +292,7 @@ pn_backend *cpu_open(const pn_backend_options *o, pn_error *e) {
   s->head.ops = &table;
   s->ops = ops_of(isa);
   s->pool = cpu_pool_new(o->n_threads ? o->n_threads : cpu_pool_cores(), e);
-  s->matmul =
-      s->pool ? cpu_matmul_new(cpu_matmul_has(cpu_isa_name(isa)) ? cpu_isa_name(isa) : "scalar", s->pool, e)
-              : NULL;
+  s->matmul = s->pool ? cpu_matmul_new(cpu_isa_name(isa), s->pool, e) : NULL;
   if (!s->matmul) {
     close_backend(&s->head);
     return NULL;

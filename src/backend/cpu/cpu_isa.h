@@ -7,7 +7,7 @@
 typedef enum cpu_isa {
   CPU_SCALAR, // plain C
   CPU_AVX2,   // AVX2, FMA, F16C
-  CPU_AVX512, // AVX-512 F, BW, VL, VNNI (and what CPU_AVX2 needs)
+  CPU_AVX512, // AVX-512 F, BW, VL, DQ, VNNI (and what CPU_AVX2 needs)
   CPU_NEON,   // Armv8.2-A with dot products
   CPU_N_ISAS
 } cpu_isa;
