@@ -2,11 +2,14 @@
 // the eighth bit of wide codes goes through a second maddubs and counts 128.
 #include "backend/cpu/cpu_matmul_kernels.h"
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <math.h>
 
 static bool usable(void) {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  unsigned a, b, c, d;
+  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 static uint32_t top_bits(__m256i v) {

@@ -134,6 +134,7 @@ static void stage_affine(const pn_weight *w, const void *from, int64_t r0, int n
   for (size_t i = 0; i < total; i += step, to += 16) {
     const __mmask16 m = matmul_avx512_first(total - i < step ? total - i : step);
     __m512 v = load_scales(w->m.scale_dtype, p + i * size, m);
+    _mm_prefetch((const char *)p + (total + i) * size, _MM_HINT_T0); // the next unit's
     if (step == 8) v = _mm512_permutexvar_ps(twice, v);
     _mm512_storeu_ps(to, v);
   }

@@ -45,7 +45,7 @@ MATMUL_INLINE __m512i nibbles(__m512i v, const int8_t *low, const int8_t *high) 
 }
 
 #ifndef AHEAD
-#define AHEAD 4096
+#define AHEAD 8192
 #endif
 typedef enum coding {
   NIBBLES_64,
@@ -152,17 +152,47 @@ MATMUL_INLINE void walk(coding c, const pn_weight *w, int n, const matmul_x *x, 
   }
 }
 
-// Sums of 16 lines of n_blocks products, ascending.
-static __m512 sum_rows(const float *p, int n_blocks) {
+// Columns g .. g + 4 of 16 lines.
+MATMUL_INLINE void four_columns(const float *p, int n_blocks, __m512 t[4]) {
+  __m512 v[4];
+  MATMUL_UNROLL
+  for (size_t i = 0; i < 4; i++) { // quarter l of v[i] is from line 4 l + i
+    const float *line = p + i * (size_t)n_blocks;
+    const size_t four = 4 * (size_t)n_blocks;
+    v[i] = _mm512_castps128_ps512(_mm_loadu_ps(line));
+    v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(line + four), 1);
+    v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(line + 2 * four), 2);
+    v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(line + 3 * four), 3);
+  }
+  const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1])),
+                b = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+  const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3])),
+                d = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+  t[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+  t[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+  t[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+  t[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+}
+
+// Sums of 16 lines of n_blocks products, ascending. Meanwhile memory from `ahead` on is fetched for the next unit.
+static __m512 sum_rows(const float *p, int n_blocks, const uint8_t *ahead) {
   __m512 acc = _mm512_setzero_ps();
-  for (int g = 0; g < n_blocks; g += 16) {
+  int g = 0;
+  for (; g + 16 <= n_blocks; g += 16) {
     __m512i t[16];
-    const __mmask16 m = matmul_avx512_first((size_t)(n_blocks - g));
     MATMUL_UNROLL
-    for (int r = 0; r < 16; r++) t[r] = _mm512_maskz_loadu_epi32(m, p + (size_t)r * (size_t)n_blocks + g);
+    for (int r = 0; r < 16; r++) {
+      t[r] = _mm512_loadu_si512(p + (size_t)r * (size_t)n_blocks + g);
+      _mm_prefetch((const char *)ahead + g * 64 + r * 64, _MM_HINT_T0);
+    }
     matmul_avx512_transpose(t);
     MATMUL_UNROLL
     for (int i = 0; i < 16; i++) acc = _mm512_add_ps(acc, _mm512_castsi512_ps(t[i]));
+  }
+  for (; g < n_blocks; g += 4) {
+    __m512 t[4];
+    four_columns(p + g, n_blocks, t);
+    for (int i = 0; i < 4 && g + i < n_blocks; i++) acc = _mm512_add_ps(acc, t[i]);
   }
   return acc;
 }
@@ -180,7 +210,8 @@ static coding coding_of(const pn_weight *w) {
 
 void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,
                        const avx512_scratch *s, const uint8_t *stored) {
-  switch (coding_of(w)) {
+  const coding c = coding_of(w);
+  switch (c) {
   case NIBBLES_64: walk(NIBBLES_64, w, n, x, k, s, stored); break;
   case NIBBLES_32: walk(NIBBLES_32, w, n, x, k, s, stored); break;
   case BYTES_64: walk(BYTES_64, w, n, x, k, s, stored); break;
@@ -189,5 +220,6 @@ void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
   case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, w, n, x, k, s, stored); break;
   case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, w, n, x, k, s, stored); break;
   }
-  _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks));
+  const uint8_t *ahead = stored + step_bytes(c) * (size_t)w->n_blocks + AHEAD;
+  _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks, ahead));
 }
