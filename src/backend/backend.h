@@ -140,7 +140,8 @@ typedef struct pn_backend_ops {
   void (*kv_write)(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
                    int64_t v_stride);
   // out[r][h] = sum_p softmax_p(scale * q[r][h] . K_p) V_p, query head h reading kv head h / (n_heads / n_kv_heads).
-  // On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online softmax).
+  // On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online softmax) within spans of
+  // 8 blocks, and the spans merged likewise.
   void (*attention)(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
                     float *out, int64_t out_stride);
   // out[r][i] = silu(gate[r][i]) * up[r][i], silu(x) = x / (1 + exp(-x)).
