@@ -1,0 +1,110 @@
+// Speed of attention of the cpu backend: one decoding row against the depth of its context (GB/s of KV read, with the
+// KV write before it), and a chunk of 512 rows of a prompt that ends there (GFLOP/s). Medians of several rounds.
+// Usage: bench_attention [threads] [isa]
+#include "backend/backend.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PAGE = 32, CHUNK = 512, ROUNDS = 9 };
+
+typedef struct shape {
+  const char *name;
+  int heads, kv_heads, dim, layers; // layers in turn, so that a decode reads memory, not a cache
+} shape;
+
+typedef struct context {
+  pn_backend *b;
+  pn_kv *kv;
+  const shape *s;
+  int depth;
+  const int32_t *pages;
+  int32_t zeros[CHUNK], pos[CHUNK];
+  float *x, *out; // [CHUNK][heads * dim]
+} context;
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void begin(context *c, int first, int n) {
+  for (int r = 0; r < n; r++) c->pos[r] = first + r;
+  pn_error e;
+  pn_batch batch = {n, 1, c->zeros, c->zeros, c->pos, c->pos, &c->pages};
+  if (c->b->ops->begin(c->b, &batch, &e)) return;
+  fprintf(stderr, "%s\n", e.msg);
+  exit(1);
+}
+
+// Nanoseconds a layer of n rows that end at the depth; the median.
+static double time_rows(context *c, int n) {
+  int64_t width = (int64_t)c->s->heads * c->s->dim;
+  pn_attention a = {0, c->s->heads, c->s->kv_heads, c->s->dim, 0.125f, 0};
+  double t[ROUNDS];
+  begin(c, c->depth - n, n);
+  for (int round = 0; round < ROUNDS; round++) {
+    int layers = n == 1 ? c->s->layers : 1;
+    uint64_t start = pn_now_ns();
+    for (int i = 0; i < layers; i++) {
+      a.layer = n == 1 ? i : round % c->s->layers;
+      c->b->ops->kv_write(c->b, c->kv, a.layer, c->x, width, c->x, width);
+      c->b->ops->attention(c->b, c->kv, &a, c->x, width, c->out, width);
+    }
+    t[round] = (double)(pn_now_ns() - start) / layers;
+  }
+  qsort(t, ROUNDS, sizeof t[0], by_value);
+  return t[ROUNDS / 2];
+}
+
+static void measure(pn_backend *b, const shape *s, int depth) {
+  int n_pages = depth / PAGE + 1;
+  size_t floats = (size_t)CHUNK * (size_t)(s->heads * s->dim);
+  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, PN_F16};
+  int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
+  pn_error e;
+  context c = {.b = b, .kv = b->ops->kv_open(b, &kv_shape, &e), .s = s, .depth = depth, .pages = pages};
+  c.x = malloc(floats * sizeof *c.x);
+  c.out = malloc(floats * sizeof *c.out);
+  if (!c.kv || !pages || !c.x || !c.out) exit(1);
+  for (int p = 0; p < n_pages; p++) pages[p] = p;
+  for (size_t i = 0; i < floats; i++) c.x[i] = (float)((uint32_t)i * 2654435761u >> 8) / 0x1p23f - 1;
+  for (int p = 0; p < depth; p += CHUNK) {
+    begin(&c, p, depth - p < CHUNK ? depth - p : CHUNK);
+    int64_t width = (int64_t)s->heads * s->dim;
+    for (int l = 0; l < s->layers; l++) b->ops->kv_write(b, c.kv, l, c.x, width, c.x, width);
+  }
+  int n = depth < CHUNK ? depth : CHUNK;
+  double decode = time_rows(&c, 1), prefill = time_rows(&c, n), flop = 0;
+  double bytes = (double)pn_kv_token_bytes(&kv_shape) / s->layers * depth;
+  for (int r = 0; r < n; r++) flop += 4.0 * s->heads * s->dim * (depth - n + r + 1);
+  printf("%-22s depth %5d: decode %8.1f us a layer, %5.1f GB/s; %d rows %7.2f ms a layer, %5.1f GFLOP/s\n",
+         s->name, depth, decode / 1e3, bytes / decode, n, prefill / 1e6, flop / prefill);
+  b->ops->kv_close(b, c.kv);
+  free(pages);
+  free(c.x);
+  free(c.out);
+}
+
+int main(int argc, char **argv) {
+  static const shape shapes[] = {
+      {"9/3 heads of 64", 9, 3, 64, 30},
+      {"32/8 heads of 64", 32, 8, 64, 16},
+      {"32/32 heads of 96", 32, 32, 96, 8},
+      {"32/8 heads of 128", 32, 8, 128, 16},
+  };
+  static const int depths[] = {128, 2048, 8192};
+  pn_error e;
+  pn_backend_options o = {"cpu", argc > 2 ? argv[2] : NULL, argc > 1 ? atoi(argv[1]) : 0};
+  pn_backend *b = pn_backend_open(&o, &e);
+  if (!b) {
+    fprintf(stderr, "%s\n", e.msg);
+    return 1;
+  }
+  printf("%s\n", b->ops->describe(b));
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (size_t k = 0; k < sizeof depths / sizeof depths[0]; k++) measure(b, &shapes[i], depths[k]);
+  pn_backend_close(b);
+  return 0;
+}
