@@ -20,6 +20,8 @@ typedef struct avx512_scratch {
   float *scale, *bias;           // [row][block], one line of 16 * n_blocks, and 16 more
   float *tile_scale, *tile_bias; // [block][row]
   float *p;                      // [row][block], and 16 more
+  const uint8_t *next;           // a tile's successor in the file, and its bytes a block
+  size_t next_bytes;
 } avx512_scratch;
 
 // How many of `left` rows of x the next panel takes: as even as the kernels' instances allow.

@@ -5,9 +5,13 @@
 
 enum { MOST = 12 }; // rows of x at a time: 2 registers each, of 32
 
-static void put_tile(__m512i v[16], uint8_t *to, size_t n_dwords) {
+// Transpose and store the first n dwords of each row.
+MATMUL_INLINE void put_tile(__m512i v[16], uint8_t *to, size_t n) {
   matmul_avx512_transpose(v);
-  for (size_t i = 0; i < n_dwords && i < 16; i++) _mm512_storeu_si512(to + 64 * i, v[i]);
+  MATMUL_UNROLL
+  for (size_t i = 0; i < 16; i++) {
+    if (i < n) _mm512_storeu_si512(to + 64 * i, v[i]);
+  }
 }
 
 // Rows of plain bytes or plain nibbles.
@@ -75,7 +79,8 @@ MATMUL_INLINE __m512i four_codes(const int8_t *q) {
   return _mm512_set1_epi32(v);
 }
 
-// The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
+// The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined. Beside the last
+// panel the next unit is fetched in the order of the file: the strided walk over it would not keep memory busy.
 MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
                             const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
   const __m512i mask = _mm512_set1_epi8(15);
@@ -83,15 +88,20 @@ MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const m
   const size_t at = (size_t)k * x->s_stride;
   const float *dx = x->dx + at, *sum = x->sum + at, *tile_scale = s->tile_scale, *tile_bias = s->tile_bias;
   const int32_t *shift = x->shift + at;
-  const uint8_t *tile = s->tile;
+  const uint8_t *tile = s->tile, *next = k + t == x->n_rows ? s->next : NULL;
   __m512 acc[MOST];
   MATMUL_UNROLL
   for (int i = 0; i < t; i++) acc[i] = _mm512_setzero_ps();
   for (int b = 0; b < x->n_blocks; b++, dx += t, sum += t, shift += t, tile_scale += 16, tile_bias += 16) {
     __m512i d[MOST];
+    if (next) {
+      for (size_t i = 0; i < s->next_bytes; i += 64) _mm_prefetch((const char *)next + i, _MM_HINT_T0);
+      next += s->next_bytes;
+    }
     MATMUL_UNROLL
     for (int i = 0; i < t; i++) d[i] = biased ? _mm512_setzero_si512() : _mm512_set1_epi32(shift[i]);
     const int steps = nibbles ? block / 8 : block / 4;
+    MATMUL_UNROLL
     for (int j = 0; j < steps; j++, tile += 64) {
       const __m512i v = _mm512_load_si512(tile);
       const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
@@ -143,7 +153,10 @@ ALL_ROWS(bytes_32, false, 32, true)
 ALL_ROWS(bytes_32_signed, false, 32, false)
 
 void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
-                        const avx512_scratch *s, const uint8_t *stored) {
+                        const avx512_scratch *scratch, const uint8_t *stored) {
+  avx512_scratch fetching = *scratch, *s = &fetching;
+  s->next = stored + 16 * w->m.row_bytes;
+  s->next_bytes = 16 * w->m.row_bytes / (size_t)w->n_blocks;
   const __mmask16 lanes = matmul_avx512_first((size_t)n);
   transpose_scales(s->scale, w->n_blocks, s->tile_scale);
   if (matmul_has_bias(w)) transpose_scales(s->bias, w->n_blocks, s->tile_bias);
