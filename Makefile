@@ -1,6 +1,7 @@
 # A thin front for CMake and the tools. `make help` lists what it does.
 .DEFAULT_GOAL := build
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+BUILD := build/release
 
 .PHONY: help build setup run test bench fmt fmt-check check clean
 
@@ -12,14 +13,15 @@ setup: ## Install what is missing (compiler, libraries); does nothing when nothi
 
 build: ## Build the release binary build/pensieve
 	@tools/setup --build
-	@cmake --preset release >build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }; rm -f build.log
-	@cmake --build --preset release -j $(JOBS)
+	@tools/configure release
+	@cmake --build $(BUILD) --target pensieve -j $(JOBS)
 
 run: build ## Set up, build, fetch the default model and serve it on 127.0.0.1:8000
 	@tools/run
 
-test: build ## Everything: style, stairs, unit tests with sanitizers, golden logits, end to end
-	@tools/test
+test: ## Everything: style, stairs, unit tests with sanitizers, golden logits, end to end
+	@tools/setup
+	@JOBS=$(JOBS) tools/test
 
 bench: build ## Measure load, prefill, decode on the default model
 	@tools/bench
@@ -31,6 +33,7 @@ fmt-check: ## Check the format of the C sources
 	@tools/fmt --check
 
 check: ## Check the stairs: which room includes what
+	@python3 tools/stairs.py --self-test
 	@python3 tools/stairs.py
 
 clean: ## Remove what was built
