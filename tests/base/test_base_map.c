@@ -1,0 +1,118 @@
+// Mapping and reading files: what is there, what is not, what may not be.
+#include "../check.h"
+#include "base/map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static const char *path_of(const char *name) {
+  static char path[128];
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  return path;
+}
+
+static void write_file(const char *name, const char *bytes, size_t n) {
+  FILE *f = fopen(path_of(name), "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(bytes, 1, n, f), n);
+  assert_int_equal(fclose(f), 0);
+}
+
+static int make_dir(void **state) {
+  (void)state;
+  strcpy(dir, "/tmp/pn_test_map_XXXXXX");
+  return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+  (void)state;
+  const char *const names[] = {"some", "empty", "pipe"};
+  for (size_t i = 0; i < 3; i++) unlink(path_of(names[i]));
+  return rmdir(dir);
+}
+
+static void maps_bytes(void **state) {
+  (void)state;
+  write_file("some", "a\0bc", 4);
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_true(pn_map_open(&m, path_of("some"), &e));
+  assert_int_equal(m.n, 4);
+  assert_memory_equal(m.p, "a\0bc", 4);
+  pn_map_close(&m);
+  assert_null(m.p);
+  pn_map_close(&m); // closing twice does nothing
+}
+
+static void an_empty_file_is_empty(void **state) {
+  (void)state;
+  write_file("empty", "", 0);
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_true(pn_map_open(&m, path_of("empty"), &e));
+  assert_int_equal(m.n, 0);
+  assert_null(m.p);
+  pn_map_close(&m);
+  pn_buf b = {0};
+  assert_true(pn_file_read(path_of("empty"), 0, &b, &e));
+  assert_int_equal(b.n, 0);
+  pn_buf_fini(&b);
+}
+
+static void errors_name_the_path(void **state) {
+  (void)state;
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_false(pn_map_open(&m, path_of("gone"), &e));
+  assert_int_equal(e.code, PN_ERR_NOT_FOUND);
+  assert_non_null(strstr(e.msg, path_of("gone")));
+  write_file("some", "x", 1);
+  assert_false(pn_map_open(&m, path_of("some/below"), &e));
+  assert_int_equal(e.code, PN_ERR_NOT_FOUND);
+  assert_false(pn_map_open(&m, dir, &e));
+  assert_int_equal(e.code, PN_ERR_IO);
+  assert_non_null(strstr(e.msg, dir));
+  assert_int_equal(mkfifo(path_of("pipe"), 0600), 0); // must not wait for a writer
+  assert_false(pn_map_open(&m, path_of("pipe"), &e));
+  assert_int_equal(e.code, PN_ERR_IO);
+  if (geteuid() != 0) {
+    chmod(path_of("some"), 0);
+    assert_false(pn_map_open(&m, path_of("some"), &e));
+    assert_int_equal(e.code, PN_ERR_IO);
+    chmod(path_of("some"), 0600);
+  }
+}
+
+static void reading_is_bounded_and_appends(void **state) {
+  (void)state;
+  static char text[40000];
+  memset(text, 'y', sizeof text);
+  write_file("some", text, sizeof text);
+  pn_buf b = {0};
+  pn_error e = {0};
+  pn_buf_z(&b, "before");
+  assert_true(pn_file_read(path_of("some"), sizeof text, &b, &e));
+  assert_int_equal(b.n, 6 + sizeof text);
+  assert_memory_equal(b.p, "beforeyyy", 9);
+  pn_buf_clear(&b);
+  assert_false(pn_file_read(path_of("some"), sizeof text - 1, &b, &e));
+  assert_int_equal(e.code, PN_ERR_LIMIT);
+  assert_false(pn_file_read(path_of("gone"), 1, &b, &e));
+  assert_int_equal(e.code, PN_ERR_NOT_FOUND);
+  pn_buf_fini(&b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(maps_bytes),
+      cmocka_unit_test(an_empty_file_is_empty),
+      cmocka_unit_test(errors_name_the_path),
+      cmocka_unit_test(reading_is_bounded_and_appends),
+  };
+  return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
