@@ -1,0 +1,213 @@
+// pensieve inspect: what a model is, every problem found, and the memory it needs. Nothing is loaded.
+#include "cli/console.h"
+#include "cli/discover.h"
+#include "cli/open_model.h"
+#include "cli/verbs.h"
+#include "kv/kv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct report {
+  open_model m;
+  bool has_config, has_template;
+  pn_model_config config;
+  pn_json *problems; // strings
+  pn_error first;    // the first problem
+} report;
+
+static void add_problem(report *r, const pn_error *e) {
+  if (r->first.code == PN_OK) r->first = *e;
+  pn_json_push(r->problems, pn_json_new_str(pn_str_of(e->msg)));
+}
+
+static bool is_supported(pn_dtype t) {
+  return t == PN_F32 || t == PN_F16 || t == PN_BF16 || t == PN_U32 || t == PN_Q4_0 || t == PN_Q4_1 ||
+         t == PN_Q8_0;
+}
+
+// One problem for each type of tensor that can't be computed with.
+static void check_types(report *r) {
+  const pn_tensors *t = pn_files_tensors(r->m.files);
+  for (size_t i = 0; i < t->n; i++) {
+    const pn_tensor *x = &t->items[i];
+    if (is_supported(x->dtype)) continue;
+    size_t n = 0;
+    bool seen = false;
+    for (size_t k = 0; k < t->n; k++) {
+      if (strcmp(t->items[k].type_name, x->type_name) != 0) continue;
+      seen = seen || k < i;
+      n++;
+    }
+    if (seen) continue;
+    pn_error e;
+    pn_fail(&e, PN_ERR_UNSUPPORTED,
+            "%zu of %zu tensors are of type %s, which is not supported; the first is %.*s", n, t->n,
+            x->type_name, (int)(x->name.n < 80 ? x->name.n : 80), x->name.p);
+    add_problem(r, &e);
+  }
+}
+
+// Every tensor that the family needs, with its shape: the reference backend takes the weights as they lie in the file.
+static void check_weights(report *r) {
+  pn_error e = {0};
+  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, &e);
+  pn_model *model = b ? pn_model_open(r->m.files, b, &e) : NULL;
+  if (!model) add_problem(r, &e);
+  pn_model_close(model);
+  if (b) pn_backend_close(b);
+}
+
+static void examine(report *r, const char *path) {
+  open_model *m = &r->m;
+  pn_error e = {0};
+  snprintf(m->path, sizeof m->path, "%s", path);
+  m->files = pn_files_open(path, &e);
+  if (!m->files) {
+    add_problem(r, &e);
+    return;
+  }
+  check_types(r);
+  r->has_config = pn_model_read_config(m->files, &r->config, &e);
+  if (r->has_config)
+    check_weights(r);
+  else
+    add_problem(r, &e);
+  m->tokenizer = pn_tokenizer_open(m->files, &e);
+  if (!m->tokenizer) add_problem(r, &e);
+  pn_str source = {0};
+  if (!pn_template_source(m->files, &source, &e)) add_problem(r, &e);
+  r->has_template = source.p != NULL;
+  if (source.p && !(m->chat_template = pn_template_open(source, &e))) {
+    pn_fail_in(&e, "chat template");
+    add_problem(r, &e);
+  }
+}
+
+static uint64_t kv_bytes(const pn_model_config *c, int n_ctx) {
+  int n_pages = (n_ctx + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS;
+  return pn_kv_shape_bytes(
+      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, PN_F16});
+}
+
+// Contexts to show: 2048, 8192, 32768, ... below the model's own, and that one. Returns how many.
+static int contexts(const pn_model_config *c, int out[16]) {
+  int n = 0;
+  for (int64_t ctx = 2048; ctx < c->max_positions && n < 15; ctx *= 4) out[n++] = (int)ctx;
+  out[n++] = c->max_positions;
+  return n;
+}
+
+static pn_json *tensors_json(const pn_tensors *t) {
+  pn_json *list = pn_json_new_array();
+  for (size_t i = 0; i < t->n; i++) {
+    const pn_tensor *x = &t->items[i];
+    pn_json *v = pn_json_new_object(), *shape = pn_json_new_array();
+    for (int d = 0; d < x->n_dims; d++) pn_json_push(shape, pn_json_new_int((int64_t)x->shape[d]));
+    pn_json_set(v, "name", pn_json_new_str(x->name));
+    pn_json_set(v, "type", pn_json_new_str(pn_str_of(x->type_name)));
+    pn_json_set(v, "shape", shape);
+    pn_json_set(v, "bytes", pn_json_new_int((int64_t)x->n_bytes));
+    pn_json_push(list, v);
+  }
+  return list;
+}
+
+static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weights) {
+  pn_json_set(v, "family", pn_json_new_str(pn_str_of(c->family)));
+  pn_json_set(v, "quantization", pn_json_new_str(pn_str_of(c->quantization)));
+  pn_json_set(v, "context", pn_json_new_int(c->max_positions));
+  pn_json_set(v, "layers", pn_json_new_int(c->n_layers));
+  pn_json_set(v, "width", pn_json_new_int(c->d_model));
+  pn_json_set(v, "ffn_width", pn_json_new_int(c->d_ffn));
+  pn_json_set(v, "heads", pn_json_new_int(c->n_heads));
+  pn_json_set(v, "kv_heads", pn_json_new_int(c->n_kv_heads));
+  pn_json_set(v, "head_dim", pn_json_new_int(c->head_dim));
+  pn_json_set(v, "vocab", pn_json_new_int(c->n_vocab));
+  pn_json *memory = pn_json_new_array();
+  int ctx[16], n = contexts(c, ctx);
+  for (int i = 0; i < n; i++) {
+    pn_json *row = pn_json_new_object();
+    pn_json_set(row, "context", pn_json_new_int(ctx[i]));
+    pn_json_set(row, "kv_bytes", pn_json_new_int((int64_t)kv_bytes(c, ctx[i])));
+    pn_json_set(row, "total_bytes", pn_json_new_int((int64_t)(kv_bytes(c, ctx[i]) + weights)));
+    pn_json_push(memory, row);
+  }
+  pn_json_set(v, "memory", memory);
+}
+
+static bool print_json(const report *r, bool tensors, pn_error *e) {
+  const open_model *m = &r->m;
+  pn_json *v = pn_json_new_object();
+  pn_json_set(v, "path", pn_json_new_str(pn_str_of(m->path)));
+  pn_json_set(v, "supported", pn_json_new_bool(r->first.code == PN_OK));
+  pn_json_set(v, "problems", pn_json_share(r->problems));
+  if (m->files) {
+    pn_json_set(v, "format", pn_json_new_str(pn_str_of(pn_files_gguf(m->files) ? "gguf" : "safetensors")));
+    pn_json_set(v, "bytes", pn_json_new_int((int64_t)pn_files_bytes(m->files)));
+    pn_json_set(v, "n_tensors", pn_json_new_int((int64_t)pn_files_tensors(m->files)->n));
+    pn_json_set(v, "chat_template", pn_json_new_bool(r->has_template));
+    if (r->has_config) set_config_json(v, &r->config, pn_files_bytes(m->files));
+    if (tensors) pn_json_set(v, "tensors", tensors_json(pn_files_tensors(m->files)));
+  }
+  return console_json(v, e);
+}
+
+static void print_config(const pn_model_config *c, uint64_t weights) {
+  char a[32], b[32];
+  printf("family        %s, %s\n", c->family, c->quantization);
+  printf(
+      "shape         %d layers, width %d, ffn %d, %d heads of %d (%d for keys and values), vocabulary %d\n",
+      c->n_layers, c->d_model, c->d_ffn, c->n_heads, c->head_dim, c->n_kv_heads, c->n_vocab);
+  printf("context       %d tokens\n", c->max_positions);
+  int ctx[16], n = contexts(c, ctx);
+  for (int i = 0; i < n; i++)
+    printf("%s %8s with %d tokens (KV cache f16: %s)\n", i ? "             " : "memory       ",
+           console_bytes(kv_bytes(c, ctx[i]) + weights, a), ctx[i], console_bytes(kv_bytes(c, ctx[i]), b));
+}
+
+static void print_tensors(const pn_tensors *t) {
+  for (size_t i = 0; i < t->n; i++) {
+    const pn_tensor *x = &t->items[i];
+    printf("%-48.*s %-6s [", (int)x->name.n, x->name.p, x->type_name);
+    for (int d = 0; d < x->n_dims; d++) printf(d ? ", %llu" : "%llu", (unsigned long long)x->shape[d]);
+    puts("]");
+  }
+}
+
+static void print_text(const report *r, bool tensors) {
+  char size[32];
+  const open_model *m = &r->m;
+  printf("path          %s\n", m->path);
+  if (m->files) {
+    printf("format        %s, %s, %zu tensors\n", pn_files_gguf(m->files) ? "GGUF" : "safetensors",
+           console_bytes(pn_files_bytes(m->files), size), pn_files_tensors(m->files)->n);
+    if (r->has_config) print_config(&r->config, pn_files_bytes(m->files));
+    printf("chat template %s\n", r->has_template ? "yes" : "no");
+    if (tensors) print_tensors(pn_files_tensors(m->files));
+  }
+  if (r->first.code == PN_OK) puts("problems      none");
+  for (size_t i = 0; i < pn_json_len(r->problems); i++)
+    printf("problem       %s\n", pn_json_cstr(pn_json_at(r->problems, i)));
+}
+
+bool cli_inspect(const options *o, pn_error *e) {
+  report r = {.problems = pn_json_new_array()};
+  char path[sizeof r.m.path];
+  bool ok = discover_model(o, o->n_args ? o->args[0] : NULL, path, sizeof path, e);
+  if (ok) {
+    examine(&r, path);
+    bool tensors = options_on(o, "tensors");
+    if (options_on(o, "json"))
+      ok = print_json(&r, tensors, e);
+    else
+      print_text(&r, tensors);
+    if (ok && r.first.code != PN_OK) {
+      ok = false;
+      *e = r.first;
+    }
+  }
+  open_model_close(&r.m);
+  pn_json_free(r.problems);
+  return ok;
+}

@@ -1,0 +1,152 @@
+// pensieve serve: everything opened, the port bound, three lines said, requests served until a signal.
+#include "cli/console.h"
+#include "cli/interrupt.h"
+#include "cli/open_model.h"
+#include "cli/verbs.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_BODY_BYTES ((size_t)32 << 20)
+#define MAX_CONNECTIONS 512
+
+typedef struct server {
+  open_model m;
+  pn_engine *engine;
+  pn_api *api;
+  pn_http *http;
+  pn_buf key; // API key, empty: none
+} server;
+
+// Only this machine can reach the address.
+static bool is_loopback(const char *host) {
+  unsigned b, c, d;
+  int n = 0;
+  if (strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0) return true;
+  return sscanf(host, "127.%u.%u.%u%n", &b, &c, &d, &n) == 3 && host[n] == '\0' && (b | c | d) < 256;
+}
+
+static bool read_key(const options *o, pn_buf *key, pn_error *e) {
+  const char *file = options_text(o, "api-key-file"), *text = options_text(o, "api-key");
+  if (!file) {
+    if (text) pn_buf_z(key, text);
+    return true;
+  }
+  if (!console_read(file, 65536, key, e)) return pn_fail_in(e, "--api-key-file");
+  size_t n = 0;
+  while (n < key->n && key->p[n] != '\n') n++;
+  while (n > 0 && isspace((unsigned char)key->p[n - 1])) n--;
+  key->n = n;
+  if (n == 0) return pn_fail(e, PN_ERR_USAGE, "--api-key-file: the first line of %s is empty", file);
+  struct stat st;
+  if (stat(file, &st) == 0 && st.st_mode & 077)
+    console_note("pensieve: other users of this machine may read the API key in %s; chmod 600 it", file);
+  return true;
+}
+
+static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
+  const char *host = options_text(o, "host");
+  if (!options_text(o, "unix") && !is_loopback(host) && key->n == 0 && !options_on(o, "insecure-listen"))
+    return pn_fail(
+        e, PN_ERR_USAGE,
+        "--host %s lets other machines in without an API key: give --api-key-file FILE or PENSIEVE_API_KEY, "
+        "or allow it with --insecure-listen",
+        host);
+  if (!options_text(o, "tls-cert") != !options_text(o, "tls-key"))
+    return pn_fail(e, PN_ERR_USAGE, "https wants both --tls-cert and --tls-key");
+  return true;
+}
+
+static bool open_api(server *s, const options *o, pn_error *e) {
+  // The engine counts those that wait beside the one that runs.
+  int waiting = (int)(options_int(o, "max-requests") + options_int(o, "queue")) - 1;
+  s->engine = open_model_engine(&s->m, o, 0, waiting, e);
+  if (!s->engine) return false;
+  if (!s->m.chat_template)
+    console_note("pensieve: %s has no chat template: it can't answer messages", s->m.path);
+  const pn_api_options a = {.engine = s->engine,
+                            .tokenizer = s->m.tokenizer,
+                            .chat_template = s->m.chat_template,
+                            .template_consts = s->m.consts,
+                            .model_name = s->m.name,
+                            .backend_name = s->m.backend->ops->describe(s->m.backend)};
+  s->api = pn_api_new(&a, e);
+  return s->api != NULL;
+}
+
+static bool open_http(server *s, const options *o, pn_error *e) {
+  pn_http_options h = {.host = options_text(o, "host"),
+                       .port = (int)options_int(o, "port"),
+                       .unix_path = options_text(o, "unix"),
+                       .api_key = s->key.n ? pn_buf_cstr(&s->key) : NULL,
+                       .tls_cert_file = options_text(o, "tls-cert"),
+                       .tls_key_file = options_text(o, "tls-key"),
+                       .max_body_bytes = MAX_BODY_BYTES,
+                       .max_connections = MAX_CONNECTIONS,
+                       .drain_s = (int)options_int(o, "drain")};
+  s->http = pn_http_open(s->api, &h, e);
+  return s->http != NULL;
+}
+
+static void announce(const server *s, const options *o) {
+  const open_model *m = &s->m;
+  const pn_model_config *c = pn_model_config_of(m->model);
+  pn_engine_info info;
+  pn_engine_info_of(s->engine, &info);
+  const char *key = s->key.n ? "<your key>" : "local-development", *path = options_text(o, "unix");
+  const char *host = options_text(o, "host"), *scheme = options_text(o, "tls-cert") ? "https" : "http";
+  char url[512], weights[32], kv[32];
+  bool v6 = strchr(host, ':') != NULL;
+  snprintf(url, sizeof url, "%s://%s%s%s:%d", scheme, v6 ? "[" : "", host, v6 ? "]" : "",
+           pn_http_port(s->http));
+  if (path)
+    console_note("listening on unix:%s", path);
+  else
+    console_note("listening on %s", url);
+  console_note("model %s: %s, %s, %s of weights, %d tokens of context (%s), on %s", m->name, c->family,
+               c->quantization, console_bytes(pn_files_bytes(m->files), weights), info.n_ctx,
+               console_bytes(info.kv_bytes, kv), m->backend->ops->describe(m->backend));
+  if (path) {
+    console_note("try: curl --unix-socket %s http://localhost/health", path);
+    return;
+  }
+  console_note("for Claude Code: export ANTHROPIC_BASE_URL=%s ANTHROPIC_API_KEY=\"%s\"", url, key);
+  console_note(
+      "try: curl %s/v1/messages -H 'content-type: application/json' -H 'x-api-key: %s' -d '{\"model\":\"%s\","
+      "\"max_tokens\":100,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'",
+      url, key, m->name);
+}
+
+static bool print_config(const options *o, pn_error *e) {
+  pn_buf b = {0};
+  options_print(o, &b);
+  bool ok = console_write(&b, e);
+  pn_buf_fini(&b);
+  return ok;
+}
+
+static void close_all(server *s) {
+  pn_http_close(s->http);
+  pn_api_free(s->api);
+  pn_engine_close(s->engine);
+  open_model_close(&s->m);
+  pn_buf_fini(&s->key);
+}
+
+bool cli_serve(const options *o, pn_error *e) {
+  if (options_on(o, "print-config")) return print_config(o, e);
+  server s = {0};
+  bool ok = read_key(o, &s.key, e) && check_flags(o, &s.key, e) &&
+            open_model_read(&s.m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER | OPEN_TEMPLATE, e) &&
+            open_api(&s, o, e) && open_http(&s, o, e);
+  if (ok) {
+    interrupt_catch(s.http);
+    announce(&s, o);
+    ok = pn_http_run(s.http, e);
+    interrupt_release();
+  }
+  close_all(&s);
+  return ok;
+}

@@ -1,0 +1,103 @@
+#include "cli/open_model.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/console.h"
+#include "cli/discover.h"
+#include "cli/memory_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void set_name(open_model *m) {
+  pn_str path = pn_str_of(m->path);
+  while (path.n > 1 && path.p[path.n - 1] == '/') path.n--;
+  size_t at = path.n;
+  while (at > 0 && path.p[at - 1] != '/') at--;
+  pn_str name = {path.p + at, path.n - at};
+  if (name.n > 5 && pn_str_ends(name, PN_STR(".gguf"))) name.n -= 5;
+  snprintf(m->name, sizeof m->name, "%.*s", (int)name.n, name.p);
+}
+
+static bool open_template(open_model *m, pn_error *e) {
+  pn_str source;
+  if (!pn_template_source(m->files, &source, e)) return false;
+  if (source.p) m->chat_template = pn_template_open(source, e);
+  if (source.p && !m->chat_template) return pn_fail_in(e, "chat template of %s", m->path);
+  return true;
+}
+
+static bool open_weights(open_model *m, const options *o, pn_error *e) {
+  const pn_backend_options b = {.name = options_text(o, "backend"),
+                                .isa = options_text(o, "isa"),
+                                .n_threads = (int)options_int(o, "threads")};
+  m->backend = pn_backend_open(&b, e);
+  if (!m->backend) return false;
+  const char *kv = options_text(o, "kv");
+  if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
+  m->kv_dtype = strcmp(kv, "f32") == 0 ? PN_F32 : strcmp(kv, "f16") == 0 ? PN_F16 : PN_BF16;
+  if (!memory_plan_weights(o, m->files, e)) return false;
+  pn_files_prefetch(m->files);
+  m->model = pn_model_open(m->files, m->backend, e);
+  return m->model != NULL;
+}
+
+bool open_model_read(open_model *m, const options *o, const char *named, unsigned parts, pn_error *e) {
+  m->start_us = pn_now_us();
+  if (!discover_model(o, named, m->path, sizeof m->path, e)) return false;
+  set_name(m);
+  console_progress("opening %s", m->path);
+  bool ok = (m->files = pn_files_open(m->path, e)) != NULL;
+  if (ok && parts & OPEN_WEIGHTS) ok = open_weights(m, o, e);
+  if (ok && parts & OPEN_TOKENIZER) ok = (m->tokenizer = pn_tokenizer_open(m->files, e)) != NULL;
+  if (ok && parts & OPEN_TEMPLATE) ok = open_template(m, e);
+  if (ok && m->tokenizer) m->consts = open_model_consts(m->files, m->tokenizer);
+  console_progress("%s", "");
+  return ok;
+}
+
+void open_model_close(open_model *m) {
+  pn_model_close(m->model);
+  if (m->backend) pn_backend_close(m->backend);
+  pn_template_close(m->chat_template);
+  pn_tokenizer_close(m->tokenizer);
+  pn_files_close(m->files);
+  *m = (open_model){0};
+}
+
+// "unk_token": "<unk>" or {"content": "<unk>", ...} of tokenizer_config.json, or the token that a GGUF key numbers.
+static pn_str special(pn_files *files, const pn_tokenizer *t, const char *json_key, const char *gguf_key) {
+  const pn_gguf *g = pn_files_gguf(files);
+  if (g) {
+    const pn_gguf_value *v = pn_gguf_get(g, gguf_key);
+    int64_t id;
+    if (v && pn_gguf_int(v, 0, &id) && id >= 0 && id < pn_tokenizer_n_vocab(t))
+      return pn_tokenizer_spelling(t, (int32_t)id);
+    return (pn_str){0};
+  }
+  const pn_json *config = NULL;
+  if (!pn_files_json(files, "tokenizer_config.json", &config, NULL)) return (pn_str){0};
+  const pn_json *v = pn_json_get(config, json_key);
+  return pn_json_str(pn_json_is(v, PN_JSON_OBJECT) ? pn_json_get(v, "content") : v);
+}
+
+pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t) {
+  int32_t bos = pn_tokenizer_bos(t), eos = pn_tokenizer_eos(t);
+  return (pn_template_consts){
+      .bos_token = bos >= 0 ? pn_tokenizer_spelling(t, bos) : (pn_str){0},
+      .eos_token = eos >= 0 ? pn_tokenizer_spelling(t, eos) : (pn_str){0},
+      .unk_token = special(files, t, "unk_token", "tokenizer.ggml.unknown_token_id"),
+      .pad_token = special(files, t, "pad_token", "tokenizer.ggml.padding_token_id"),
+  };
+}
+
+pn_engine *open_model_engine(open_model *m, const options *o, int wanted, int max_queue, pn_error *e) {
+  pn_engine_options eo = {.max_queue = max_queue, .kv_dtype = m->kv_dtype};
+  const pn_kv_shape token = pn_model_kv_shape(m->model, m->kv_dtype, 32, 1);
+  const pn_model_config *c = pn_model_config_of(m->model);
+  if (!memory_plan_context(o, m->files, &token, c->max_positions, wanted, &eo.n_ctx, e)) return NULL;
+  console_progress("preparing %s for %d tokens", m->name, eo.n_ctx);
+  pn_engine *g = pn_engine_open(m->model, m->tokenizer, m->backend, &eo, e);
+  console_progress("%s", "");
+  return g;
+}

@@ -1,0 +1,47 @@
+#include "cli/stepper.h"
+
+#include <stdlib.h>
+
+bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *e) {
+  s->m = m;
+  s->chunk = chunk < n_tokens ? chunk : n_tokens;
+  int n_pages = (n_tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS;
+  const pn_kv_shape shape = pn_model_kv_shape(m->model, m->kv_dtype, PN_KV_PAGE_TOKENS, n_pages);
+  s->memory = calloc((size_t)s->chunk, 4 * sizeof *s->memory);
+  if (!s->memory) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %d tokens", s->chunk);
+  s->pool = pn_kv_pool_new(n_pages, e);
+  if (!s->pool || !pn_kv_table_reserve(s->pool, &s->table, n_tokens, e)) return false;
+  s->kv = m->backend->ops->kv_open(m->backend, &shape, e);
+  return s->kv && pn_model_reserve(m->model, s->chunk, s->chunk, e);
+}
+
+void stepper_close(stepper *s) {
+  if (s->kv) s->m->backend->ops->kv_close(s->m->backend, s->kv);
+  if (s->pool) pn_kv_table_fini(s->pool, &s->table);
+  pn_kv_pool_free(s->pool);
+  free(s->memory);
+  *s = (stepper){0};
+}
+
+bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e) {
+  int32_t *seq = s->memory, *at = seq + s->chunk, *slot = at + s->chunk, *rows = slot + s->chunk;
+  for (int i = 0; i < n; i++) {
+    seq[i] = 0;
+    at[i] = pos + i;
+    slot[i] = pn_kv_slot(&s->table, pos + i);
+    rows[i] = i;
+  }
+  const int32_t *pages = s->table.pages;
+  const pn_batch batch = {
+      .n_rows = n, .n_seqs = 1, .token = ids, .seq = seq, .pos = at, .slot = slot, .pages = &pages};
+  return pn_model_forward(s->m->model, s->kv, &batch, rows, n, logits, NULL, e);
+}
+
+bool stepper_check_ids(const open_model *m, const int32_t *ids, size_t n, pn_error *e) {
+  int n_vocab = pn_model_config_of(m->model)->n_vocab;
+  for (size_t i = 0; i < n; i++)
+    if (ids[i] < 0 || ids[i] >= n_vocab)
+      return pn_fail(e, PN_ERR_USAGE, "token %zu is %d; the model knows 0 to %d", i, (int)ids[i],
+                     n_vocab - 1);
+  return true;
+}
