@@ -49,12 +49,11 @@ static void show_numbers(const talk *t, const pn_event *done) {
 
 static pn_request request_of(const talk *t, const pn_ids *ids) {
   const options *o = t->o;
-  int64_t max = options_int(o, "max-tokens");
   return (pn_request){
       .id = "run",
       .tokens = ids->p,
       .n_tokens = ids->n,
-      .max_tokens = max ? (int)max : INT32_MAX,
+      .max_tokens = (int)options_int(o, "max-tokens"),
       .sampling = {.temperature = (float)options_number(o, "temperature"),
                    .top_p = (float)options_number(o, "top-p"),
                    .min_p = (float)options_number(o, "min-p"),

@@ -33,7 +33,7 @@ const option_spec option_table[] = {
      "how long running answers may go on after the first Ctrl-C"},
 
     {VERB_RUN, "system", NULL, OPTION_TEXT, "TEXT", NULL, 0, 0, NULL, "system prompt"},
-    {VERB_RUN, "max-tokens", NULL, OPTION_INT, "N", NULL, 1, INT_MAX, NULL, "longest answer (default: what the context holds)"},
+    {VERB_RUN, "max-tokens", NULL, OPTION_INT, "N", "1024", 1, INT_MAX, NULL, "longest answer"},
     {VERB_RUN, "temperature", NULL, OPTION_NUMBER, "T", "0.7", 0, 100, NULL, "0: always the likeliest token"},
     {VERB_RUN, "top-p", NULL, OPTION_NUMBER, "P", "0.95", 1e-6, 1, NULL, "sample from this share of the probability"},
     {VERB_RUN, "top-k", NULL, OPTION_INT, "K", "0", 0, INT_MAX, NULL, "sample from the K likeliest tokens; 0: from all"},
