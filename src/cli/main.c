@@ -91,12 +91,11 @@ static const verb *find_verb(const char *name) {
     if (strcmp(name, names[i]) == 0) return &verbs[i];
   }
   const char *near = nearest_word(name, names, N_VERBS);
-  if (near)
-    fprintf(stderr, "pensieve: there is no verb %s; did you mean %s?\n", name, near);
-  else
-    fprintf(stderr, "pensieve: there is no verb %s; the verbs are", name);
-  for (int i = 0; !near && i < N_VERBS; i++) fprintf(stderr, "%s %s", i ? "," : "", names[i]);
-  if (!near) fputc('\n', stderr);
+  fprintf(stderr, "pensieve: there is no verb %s", name);
+  if (near) fprintf(stderr, "; did you mean %s?", near);
+  fputs(near ? " The verbs are" : "; the verbs are", stderr);
+  for (int i = 0; i < N_VERBS; i++) fprintf(stderr, "%s %s", i ? "," : "", names[i]);
+  fputc('\n', stderr);
   return NULL;
 }
 

@@ -28,7 +28,7 @@ static int distance(const char *a, const char *b) {
 const char *nearest_word(const char *word, const char *const *candidates, int n) {
   const char *best = NULL;
   size_t len = strlen(word);
-  int least = len < 4 ? 2 : 4; // a distance below this is near
+  int least = len <= 4 ? 2 : len <= 7 ? 3 : 4; // a distance below this is near
   for (int i = 0; i < n; i++) {
     int d = distance(word, candidates[i]);
     // The beginning of a longer name is near too: --max-tok for --max-tokens.

@@ -1,0 +1,132 @@
+"""Finding models, and what is said about those that are missing or damaged."""
+
+import json
+import os
+
+
+import pytest
+
+
+@pytest.fixture
+def models(tmp_path, default_model):
+    """A folder ./models with the default model under two names."""
+    (tmp_path / "models" / "org").mkdir(parents=True)
+    for name in ("small.gguf", "org/other.gguf"):
+        os.symlink(default_model, tmp_path / "models" / name)
+    return tmp_path / "models"
+
+
+def test_no_model_says_how_to_get_one(run):
+    for verb in ("serve", "tokens", "run"):
+        r = run(verb)
+        assert r.returncode == 3 and b"make run" in r.stderr and b"--model" in r.stderr
+        assert r.stderr.count(b"\n") == 1
+
+
+def test_an_unknown_model_names_the_nearest(run, models):
+    r = run("tokens", "--model", "smal")
+    assert r.returncode == 3 and b"did you mean small?" in r.stderr
+    r = run("tokens", "--model", "/no/such/thing")
+    assert r.returncode == 3 and b"/no/such/thing" in r.stderr
+
+
+def test_several_models_must_be_told_apart(run, models):
+    r = run("tokens")
+    assert r.returncode == 3 and b"2 models" in r.stderr and b"org/other, small" in r.stderr
+
+
+def test_the_only_model_and_the_default_one(run, models):
+    os.unlink(models / "org" / "other.gguf")
+    assert json.loads(run("tokens", input=b"Hi").stdout)["ids"]
+    os.symlink(models / "small.gguf", models / "another.gguf")
+    assert run("tokens", input=b"Hi").returncode == 3
+    os.symlink(models / "small.gguf", models / "default.gguf")
+    assert run("tokens", input=b"Hi").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["small", "small.gguf", "org/other", "models/small.gguf"])
+def test_names_and_paths(run, models, name):
+    assert run("tokens", "--model", name, input=b"Hi").returncode == 0
+    assert run("tokens", input=b"Hi", env={"MODEL_PATH": name}).returncode == 0
+
+
+def test_models_dir(run, models, tmp_path):
+    os.rename(models, tmp_path / "elsewhere")
+    assert run("tokens", "--model", "small").returncode == 3
+    assert run("tokens", "--model", "small", "--models-dir", "elsewhere").returncode == 0
+    assert run("tokens", "--model", "small", env={"PENSIEVE_MODELS": tmp_path / "elsewhere"}).returncode == 0
+    (tmp_path / "data" / "pensieve").mkdir(parents=True)
+    os.rename(tmp_path / "elsewhere", tmp_path / "data" / "pensieve" / "models")
+    assert run("tokens", "--model", "small").returncode == 0
+
+
+def test_list(run, models):
+    (models / "broken.gguf").write_bytes(b"GGUF")
+    v = json.loads(run("list", "--json").stdout)
+    assert v["models_dir"] == "models"
+    assert [m["name"] for m in v["models"]] == ["broken", "org/other", "small"]
+    assert "problem" in v["models"][0]
+    assert v["models"][2]["family"] == "llama" and v["models"][2]["context"] == 8192
+    text = run("list").stdout.decode().splitlines()
+    assert len(text) == 4 and text[3].split()[:3] == ["small", "llama", "Q4_1"]
+
+
+def test_list_of_nothing(run):
+    r = run("list")
+    assert r.returncode == 0 and r.stdout == b"" and b"no model" in r.stderr
+
+
+DAMAGES = {
+    "empty": lambda b: b"",
+    "not a model": lambda b: b"hello" * 1000,
+    "cut in the header": lambda b: b[:5000],
+    "cut in the tensors": lambda b: b[: len(b) // 2],
+    "absurd counts": lambda b: b[:8] + b"\xff" * 16 + b[24:],
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damaged_files(run, default_model, tmp_path, how):
+    with open(default_model, "rb") as f:
+        (tmp_path / "bad.gguf").write_bytes(DAMAGES[how](f.read()))
+    for words in (("serve", "--port", "0"), ("tokens",), ("logits", "--ids", "1", "--out", "x.npy"), ("run", "Hi")):
+        r = run(*words, "--model", "bad.gguf")
+        assert r.returncode == 3, (words, r)
+        assert b"bad.gguf" in r.stderr and r.stdout == b"" and r.stderr.count(b"\n") == 1
+    assert not (tmp_path / "x.npy").exists()
+    r = run("inspect", "bad.gguf", "--json")
+    v = json.loads(r.stdout)
+    assert r.returncode == 3 and v["supported"] is False and v["problems"]
+
+
+def test_a_folder_without_weights(run, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    r = run("tokens", "--model", "m")
+    assert r.returncode == 3 and b"m" in r.stderr
+
+
+def test_inspect(run, default_model):
+    v = json.loads(run("inspect", default_model, "--json", "--tensors").stdout)
+    assert v["supported"] and v["problems"] == [] and v["family"] == "llama" and v["quantization"] == "Q4_1"
+    assert (v["layers"], v["width"], v["heads"], v["kv_heads"], v["vocab"]) == (30, 576, 9, 3, 49152)
+    assert v["memory"][-1] == {"context": 8192, "kv_bytes": 8192 * 30 * 3 * 64 * 2 * 2,
+                               "total_bytes": 8192 * 30 * 3 * 64 * 2 * 2 + v["bytes"]}
+    assert len(v["tensors"]) == v["n_tensors"] == 272
+    assert next(t for t in v["tensors"] if t["name"] == "token_embd.weight")["shape"] == [49152, 576]
+    text = run("inspect", "--model", default_model).stdout.decode()
+    assert "problems      none" in text and "8192 tokens" in text
+
+
+def test_inspect_lists_every_problem(run, default_model, tmp_path):
+    """An unknown tokenizer and an unknown family at once."""
+    with open(default_model, "rb") as f:
+        b = f.read()
+    key = b"tokenizer.ggml.model" + (8).to_bytes(4, "little") + (4).to_bytes(8, "little")
+    arch = b"general.architecture" + (8).to_bytes(4, "little") + (5).to_bytes(8, "little")
+    assert b.count(key + b"gpt2") == 1 and b.count(arch + b"llama") == 1
+    (tmp_path / "odd.gguf").write_bytes(b.replace(key + b"gpt2", key + b"odd!").replace(arch + b"llama", arch + b"mamba"))
+    r = run("inspect", "odd.gguf", "--json")
+    problems = json.loads(r.stdout)["problems"]
+    assert r.returncode == 3 and len(problems) >= 2
+    assert any("mamba" in p for p in problems) and any("odd!" in p for p in problems)

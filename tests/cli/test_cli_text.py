@@ -1,0 +1,129 @@
+"""tokens, template, run, logits, perplexity: input, output, limits. What the numbers are is tested elsewhere."""
+
+import json
+
+import numpy as np
+import pytest
+
+
+def test_tokens_and_back(run, default_model):
+    text = "Hello <|im_end|> w\u00f6rld \U0001f418\n".encode()
+    for flags in ((), ("--special",)):
+        r = run("tokens", "--model", default_model, *flags, input=text)
+        assert r.returncode == 0
+        assert run("tokens", "--decode", "--model", default_model, input=r.stdout).stdout == text
+    plain = json.loads(run("tokens", "--model", default_model, input=b"<|im_end|>").stdout)["ids"]
+    special = json.loads(run("tokens", "--special", "--model", default_model, input=b"<|im_end|>").stdout)["ids"]
+    assert len(plain) > 1 and special == [2]
+    assert json.loads(run("tokens", "--model", default_model).stdout) == {"ids": []}
+
+
+@pytest.mark.parametrize("flags,text", [((), b"\xff"), (("--decode",), b"{"), (("--decode",), b"[1]"),
+                                        (("--decode",), b'{"ids":["1"]}'), (("--decode",), b'{"ids":[-1]}'),
+                                        (("--decode",), b'{"ids":[49152]}'), (("--decode",), b'{"ids":[1.0]}')])
+def test_wrong_token_input(run, default_model, flags, text):
+    r = run("tokens", "--model", default_model, *flags, input=text)
+    assert r.returncode == 2 and r.stdout == b"" and r.stderr.count(b"\n") == 1
+
+
+def test_template(run, default_model):
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    r = run("template", "--model", default_model,
+            input=json.dumps({"messages": messages, "add_generation_prompt": True}).encode())
+    assert r.stdout == (b"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+                        b"<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'"x"'])
+def test_wrong_template_input(run, default_model, text):
+    r = run("template", "--model", default_model, input=text)
+    assert r.returncode == 2 and b"stdin" in r.stderr
+
+
+def test_run_answers_once(run, default_model):
+    words = ("run", "--model", default_model, "--temperature", "0", "--max-tokens", "12")
+    a = run(*words, "What is the capital of France?", timeout=300)
+    assert a.returncode == 0 and a.stdout.endswith(b"\n") and len(a.stdout) > 5
+    assert a.stderr == b""  # no terminal: no progress, no numbers
+    assert run(*words, input=b"What is the capital of France?", timeout=300).stdout == a.stdout
+
+
+def test_run_with_a_seed_repeats(run, default_model):
+    words = ("run", "--model", default_model, "--temperature", "1", "--max-tokens", "12", "Tell me a story.")
+    a, b, c = (run(*words, "--seed", s, timeout=300).stdout for s in ("7", "7", "8"))
+    assert a == b != c
+
+
+@pytest.mark.parametrize("words,text", [((), b""), (("\udcff",), b""), ((), b"\xff")])
+def test_run_refuses_what_is_no_text(run, default_model, words, text):
+    r = run("run", "--model", default_model, *words, input=text)
+    assert r.returncode == 2 and r.stdout == b""
+
+
+def test_a_prompt_that_does_not_fit(run, default_model):
+    r = run("run", "--model", default_model, "--ctx", "64", input=b"word " * 200)
+    assert r.returncode == 4 and b"too long" in r.stderr
+
+
+def test_logits_do_not_depend_on_the_steps(run, default_model, tmp_path):
+    ids = list(range(100, 170))
+    (tmp_path / "ids.json").write_text(json.dumps({"ids": ids}))
+    a = run("logits", "--model", default_model, "--ids-file", "ids.json", "--out", "a.npy")
+    b = run("logits", "--model", default_model, "--ids", ",".join(map(str, ids)), "--out", "b.npy", "--chunk", "7",
+            "--threads", "1")
+    assert a.returncode == b.returncode == 0
+    x, y = np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy")
+    assert x.shape == (70, 49152) and x.dtype == np.float32 and np.isfinite(x).all()
+    assert np.array_equal(x, y)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "b.npy", "ids.json"]
+
+
+def test_logits_refuse_what_the_model_can_not_do(run, default_model, tmp_path):
+    r = run("logits", "--model", default_model, "--ids", "1,49152", "--out", "x.npy")
+    assert r.returncode == 2 and b"token 1 is 49152" in r.stderr
+    (tmp_path / "ids.txt").write_text("1 " * 8193)
+    r = run("logits", "--model", default_model, "--ids-file", "ids.txt", "--out", "x.npy")
+    assert r.returncode == 2 and b"8192" in r.stderr
+    r = run("logits", "--model", default_model, "--ids", "1", "--out", "no/such/folder.npy")
+    assert r.returncode == 1 and b"no/such/folder.npy" in r.stderr
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_perplexity_counts_windows(run, default_model, tmp_path):
+    text = "The quick brown fox jumps over the lazy dog. " * 8
+    (tmp_path / "t.txt").write_text(text)
+    n = len(json.loads(run("tokens", "--model", default_model, input=text.encode()).stdout)["ids"])
+    whole = json.loads(run("perplexity", "--model", default_model, "t.txt").stdout)
+    assert whole["n_tokens"] == n - 1 and 1 < whole["perplexity"] < 100
+    parts = json.loads(run("perplexity", "--model", default_model, "-", "--window", "16", input=text.encode()).stdout)
+    assert parts["n_tokens"] == sum(min(16, n - at) - 1 for at in range(0, n, 16))
+    assert parts["perplexity"] > whole["perplexity"]
+
+
+@pytest.mark.parametrize("text,flags", [("", ()), ("x", ("--window", "10000"))])
+def test_perplexity_refuses(run, default_model, tmp_path, text, flags):
+    (tmp_path / "t.txt").write_text(text)
+    assert run("perplexity", "--model", default_model, "t.txt", *flags).returncode == 2
+    assert run("perplexity", "--model", default_model, "gone.txt").returncode == 2
+
+
+def test_bench_prints_one_object(run, default_model):
+    r = run("bench", "--model", default_model, "--json", "--prompt", "40", "--decode", "4", "--depth", "20", "--streams",
+            "1,3", "--repeat", "3", timeout=300)
+    assert r.returncode == 0, r.stderr
+    v = json.loads(r.stdout)
+    assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "streams", "memory"}
+    assert v["backend"] == "cpu" and v["threads"] >= 1 and v["load_s"] > 0
+    assert v["prefill"]["n_tokens"] == 40
+    assert (v["decode"]["n_tokens"], v["decode"]["depth"]) == (4, 20) and v["decode"]["gb_s"] > 0
+    assert [s["n"] for s in v["streams"]] == [1, 3]
+    for t in [v["prefill"]["tok_s"], v["decode"]["tok_s"], *(s["tok_s"] for s in v["streams"])]:
+        assert 0 < t["min"] <= t["median"] <= t["max"]
+    m = v["memory"]
+    assert set(m) == {"weights_bytes", "kv_bytes", "other_bytes", "peak_rss_bytes"}
+    assert m["weights_bytes"] == 98362432 and m["kv_bytes"] > 0 and m["other_bytes"] < m["peak_rss_bytes"]
+
+
+def test_backends_that_are_not_there(run, default_model):
+    for name in ("cuda", "mlx"):
+        assert run("run", "--model", default_model, "--backend", name, "Hi").returncode == 5
