@@ -22,7 +22,8 @@ FOREIGN = [
     (r"curl/.*", r"cli/[^/]*download[^/]*\.c"),
     (r"cuda.*|cublas.*|nvrtc.*|mma\.h|cooperative_groups.*", r"backend/cuda/.*"),
     (r"mlx/.*", r"backend/mlx/.*"),
-    (r".*intrin\.h|arm_.*\.h|cpuid\.h", r".*_(avx2|avx512|neon)\.c"),
+    (r".*intrin\.h|arm_.*\.h", r".*_(avx2|avx512|neon)\.[ch]"),
+    (r"cpuid\.h", r"backend/cpu/.*"),
     (r"cmocka\.h", NOWHERE),
 ]
 # A call, and the files that may make it.

@@ -1,13 +1,13 @@
 // pensieve bench: load, prefill, decode, streams and memory, through the engine as a server would.
 #include "base/clock.h"
 #include "base/rng.h"
-#include "cli/answer.h"
 #include "cli/bench_stats.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/open_model.h"
 #include "cli/verbs.h"
+#include "cli/wait_answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 // pensieve run: a chat in the terminal, or one answer.
 #include "base/rng.h"
-#include "cli/answer.h"
 #include "cli/chat_prompt.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
 #include "cli/verbs.h"
+#include "cli/wait_answer.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // Arena: alignment, zeroing, the limit, overflowing sizes.
-#include "../check.h"
+#include "../unit.h"
 #include "base/arena.h"
 
 #include <stdalign.h>

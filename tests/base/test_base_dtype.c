@@ -1,5 +1,5 @@
 // Element types: the 16-bit floats against formulas of their own, and sizes.
-#include "../check.h"
+#include "../unit.h"
 #include "base/dtype.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 // Errors: one line, cut at a character border, context in front.
-#include "../check.h"
+#include "../unit.h"
 #include "base/error.h"
 #include "base/utf8.h"
 

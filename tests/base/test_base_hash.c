@@ -1,5 +1,5 @@
 // Hashing and time.
-#include "../check.h"
+#include "../unit.h"
 #include "base/clock.h"
 #include "base/hash.h"
 

@@ -1,5 +1,5 @@
 // JSON: what is refused, reading with wrong types, building, writing.
-#include "../check.h"
+#include "../unit.h"
 #include "base/json.h"
 
 #include <math.h>

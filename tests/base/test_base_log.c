@@ -1,5 +1,5 @@
 // Log lines, read back through a pipe.
-#include "../check.h"
+#include "../unit.h"
 #include "base/json.h"
 #include "base/log.h"
 

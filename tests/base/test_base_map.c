@@ -1,5 +1,5 @@
 // Mapping and reading files: what is there, what is not, what may not be.
-#include "../check.h"
+#include "../unit.h"
 #include "base/map.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // Queues, alone and with threads. Run under the thread sanitizer.
-#include "../check.h"
+#include "../unit.h"
 #include "base/clock.h"
 #include "base/queue.h"
 

@@ -1,5 +1,5 @@
 // Random numbers: values from the published algorithms, ranges, bias.
-#include "../check.h"
+#include "../unit.h"
 #include "base/rng.h"
 
 // Seed 0: splitmix64's first four outputs are the state (0xE220A8397B1DCDAF is the well-known first one), and

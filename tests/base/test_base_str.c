@@ -1,5 +1,5 @@
 // Slices and growable buffers.
-#include "../check.h"
+#include "../unit.h"
 #include "base/str.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // UTF-8: every character, every class of wrong bytes.
-#include "../check.h"
+#include "../unit.h"
 #include "base/utf8.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 // One generation, waited for by the calling thread.
-#ifndef PN_CLI_ANSWER_H
-#define PN_CLI_ANSWER_H
+#ifndef PN_CLI_WAIT_ANSWER_H
+#define PN_CLI_WAIT_ANSWER_H
 
 #include "engine/engine.h"
 

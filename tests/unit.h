@@ -1,6 +1,6 @@
 // cmocka with the headers that it wants before it.
-#ifndef PN_TESTS_CHECK_H
-#define PN_TESTS_CHECK_H
+#ifndef PN_TESTS_UNIT_H
+#define PN_TESTS_UNIT_H
 
 // clang-format off
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "cli/answer.h"
+#include "cli/wait_answer.h"
 
 #include "cli/interrupt.h"
 
