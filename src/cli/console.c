@@ -31,14 +31,17 @@ void console_note(const char *fmt, ...) {
 }
 
 void console_progress(const char *fmt, ...) {
+  static bool shown; // only what stands there as progress may be wiped out: never a line of an answer
   if (!console_is_terminal(STDERR_FILENO)) return;
   char text[200];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
+  if (!shown && !*text) return;
   fprintf(stderr, "\r\033[K%s", text);
   fflush(stderr);
+  shown = *text != '\0';
 }
 
 bool console_read(const char *path, size_t max_bytes, pn_buf *out, pn_error *e) {

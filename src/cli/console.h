@@ -12,7 +12,7 @@ bool console_is_terminal(int fd);
 bool console_colour(int fd); // a terminal, and neither NO_COLOR nor TERM=dumb
 void console_error(const pn_error *e);
 void console_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-// A line that the next one replaces; nothing where stderr is no terminal. NULL or "" clears it.
+// A line that the next one replaces; nothing where stderr is no terminal. An empty text clears it. One thread.
 void console_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 // All of stdin, or of a file when `path` is neither NULL nor "-".
