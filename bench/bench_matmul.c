@@ -121,7 +121,8 @@ static double measure(cpu_matmul *s, const shape *sh, int n_rows, const float *x
   pn_matrix m;
   pn_error e;
   const size_t each = bytes_of(sh, &m);
-  const size_t most = n_rows >= 16 ? 3 : 1000, fit = used > each ? used / each : 1, n = fit < most ? fit : most;
+  const size_t most = n_rows >= 16 ? 3 : 1000, fit = used > each ? used / each : 1,
+               n = fit < most ? fit : most;
   pn_weight **w = calloc(n, sizeof *w);
   if (!w) return 0;
   for (size_t i = 0; i < n; i++) {

@@ -62,8 +62,8 @@ typedef struct cpu_backend {
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
 // pn_backend_ops.attention. Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages
 // ascending in it; a query's states are merged in ascending order, whoever computed them.
-void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride, float *out,
-                   int64_t out_stride);
+void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
+                   float *out, int64_t out_stride);
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
 void cpu_kv_close(pn_backend *b, pn_kv *kv);
