@@ -11,8 +11,8 @@ typedef struct pn_http_options {
   const char *host;      // address to listen on, "127.0.0.1" or "::1" or "localhost"
   int port;              // 0: any free one
   const char *unix_path; // listen there instead; NULL: no
-  const char
-      *api_key; // NULL: no key is asked for; else on every path x-api-key or Authorization: Bearer must match
+  const char *api_key;   // NULL: no key is asked for; else x-api-key or Authorization: Bearer must match on
+                         // every path but /health
   const char *tls_cert_file, *tls_key_file; // PEM; both or none
   size_t max_body_bytes;                    // 0: 32 MiB
   int max_connections;                      // 0: 512; more wait in the backlog. An idle one costs about 33 KB

@@ -12,7 +12,7 @@ import urllib.request
 import anthropic
 import pytest
 
-from conftest import Server, free_port
+from conftest import Server
 
 
 def test_ready_in_half_a_second_and_small(pensieve, default_model, tmp_path):
@@ -35,7 +35,7 @@ def test_sigterm_drains_a_running_stream(pensieve, default_model, tmp_path):
     started, result = threading.Event(), {}
 
     def stream():
-        with client.messages.stream(model="m", max_tokens=120, temperature=0,
+        with client.messages.stream(model="m", max_tokens=120, extra_body={"temperature": 0},
                                     messages=[{"role": "user", "content": "Write a story about a fox."}]) as st:
             for _ in st.text_stream:
                 started.set()

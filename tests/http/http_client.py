@@ -8,6 +8,7 @@ import struct
 import subprocess
 import threading
 import time
+import unittest
 
 PROBE = os.environ.get("HTTP_PROBE", "build/release/tests/http/http_probe")
 SLOW = float(os.environ.get("HTTP_SLOW", "1"))  # how much slower a sanitizer makes everything
@@ -174,3 +175,13 @@ def raw(server, data):
 def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+class HttpTest(unittest.TestCase):
+    def serve(self, **flags):
+        s = Server(**flags)
+        self.addCleanup(s.stop)
+        return s
+
+    def assertAlive(self, server):
+        self.assertEqual(get(server, "/health").status, 200)

@@ -5,23 +5,10 @@ import random
 import re
 import signal
 import socket
-import ssl
-import subprocess
-import tempfile
 import time
 import unittest
 
-from http_client import NOTICED_S, PROBE, SLOW, Reader, Server, get, raw, request, reset
-
-
-class HttpTest(unittest.TestCase):
-    def serve(self, **flags):
-        s = Server(**flags)
-        self.addCleanup(s.stop)
-        return s
-
-    def assertAlive(self, server):
-        self.assertEqual(get(server, "/health").status, 200)
+from http_client import NOTICED_S, SLOW, HttpTest, Reader, Server, get, raw, request, reset
 
 
 class Basics(HttpTest):
@@ -556,15 +543,17 @@ class Keys(HttpTest):
         s = self.serve(key="sk-secret")
         for good in ("x-api-key: sk-secret", "Authorization: Bearer sk-secret", "authorization: bearer   sk-secret",
                      "x-api-key: wrong\r\nAuthorization: Bearer sk-secret"):
-            self.assertEqual(get(s, "/health", headers=good + "\r\n").status, 200, good)
+            self.assertEqual(get(s, "/nowhere", headers=good + "\r\n").status, 404, good)
         for bad in ("", "x-api-key: sk-secre\r\n", "x-api-key: sk-secretx\r\n", "x-api-key: \r\n",
                     "x-api-key: sk-secretsk-secret\r\n", "Authorization: Basic sk-secret\r\n",
                     "Authorization: sk-secret\r\n", "X-Other: sk-secret\r\n"):
-            a = get(s, "/health", headers=bad)
+            a = get(s, "/nowhere", headers=bad)
             self.assertEqual(a.status, 401, bad)
             e = json.loads(a.body)
             self.assertEqual(e["error"]["type"], "authentication_error")
             self.assertEqual(e["request_id"], a.headers["request-id"])
+        self.assertEqual(get(s, "/health").status, 200)  # routers and supervisors ask without a key
+        self.assertEqual(get(s, "/healthy").status, 401)
 
     def test_refused_before_the_body(self):
         s = self.serve(key="k")
@@ -628,193 +617,6 @@ class Deadlines(HttpTest):
             self.assertGreater(time.monotonic() - start, 0.5)
         for c in socks:
             c.close()
-
-
-class Stopping(HttpTest):
-    def test_drain(self):
-        s = Server(drain=10)
-        idle = s.connect()
-        idle.sendall(request("/health"))
-        Reader(idle).answer()
-        fresh = s.connect()
-        stream, late = s.connect(), s.connect()
-        stream.sendall(request("/stream/10/60"))
-        late.sendall(request("/delay/400"))
-        r = Reader(stream)
-        r.head()
-        s.process.send_signal(signal.SIGTERM)
-        start = time.monotonic()
-        self.assertTrue(Reader(idle).ended())
-        self.assertTrue(Reader(fresh).ended())
-        self.assertLess(time.monotonic() - start, 0.2 * SLOW)
-        with self.assertRaises(ConnectionError):
-            s.connect().close()
-        self.assertEqual(sum(1 for _ in iter(r.chunk, b"")), 10)
-        a = Reader(late).answer()
-        self.assertEqual((a.body, a.headers["connection"]), (b'{"late":true}', "close"))
-        s.stop()
-        for c in (idle, fresh, stream, late):
-            c.close()
-        self.assertIn("draining", [line for _, line in s.lines])
-
-    def test_drain_ends_at_its_deadline(self):
-        s = Server(drain=1)
-        socks = []
-        for path in ("/silent", "/never", "/flood", "/stream/100000/10"):
-            socks.append(s.connect(rcvbuf=4096))
-            socks[-1].sendall(request(path))
-        time.sleep(0.3)
-        start = time.monotonic()
-        s.stop()
-        self.assertGreater(time.monotonic() - start, 0.9)
-        self.assertLess(time.monotonic() - start, 2 * SLOW)
-        for path in ("/silent", "/never", "/flood"):
-            s.freed_at(path, True, 1)
-        for c in socks:
-            c.close()
-
-    def test_second_stop_ends_at_once(self):
-        s = Server(drain=100)
-        c = s.connect()
-        c.sendall(request("/silent"))
-        Reader(c).head()
-        s.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        self.assertIsNone(s.process.poll())
-        start = time.monotonic()
-        s.stop()
-        self.assertLess(time.monotonic() - start, 0.5 * SLOW)
-        c.close()
-
-
-class Listening(HttpTest):
-    def fails(self, code, pattern, **flags):
-        flags.setdefault("port", 0)
-        args = [PROBE]
-        for key, value in flags.items():
-            args += ["--" + key.replace("_", "-"), str(value)]
-        p = subprocess.run(args, capture_output=True, text=True, timeout=20)
-        self.assertEqual(p.returncode, code, p.stderr)
-        self.assertRegex(p.stderr, pattern)
-
-    def test_taken_port(self):
-        s = self.serve()
-        self.fails(5, rf"^127\.0\.0\.1:{s.port} is in use by another program; ", port=s.port)
-        self.fails(5, "is no address of this machine", host="192.0.2.1")
-        self.fails(2, "expected an address and a port", port=70000)
-        self.fails(2, "can't listen on", host="no such host")
-
-    def test_port_is_free_again_at_once(self):
-        s = Server()
-        with s.connect() as c:
-            c.sendall(request("/health"))
-            Reader(c).answer()
-            s.stop()
-        again = self.serve(port=s.port)
-        self.assertAlive(again)
-
-    def test_ipv6(self):
-        try:
-            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-        except OSError:
-            self.skipTest("no IPv6")
-        s = self.serve(host="::1")
-        with socket.create_connection(("::1", s.port)) as c:
-            c.sendall(request("/health", host="[::1]"))
-            self.assertEqual(Reader(c).answer().status, 200)
-        self.fails(5, rf"^\[::1\]:{s.port} is in use", host="::1", port=s.port)
-
-    def test_unix_socket(self):
-        with tempfile.TemporaryDirectory() as d:
-            path = os.path.join(d, "s.sock")
-            s = Server(unix=path)
-            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
-            with socket.socket(socket.AF_UNIX) as c:
-                c.connect(path)
-                r = Reader(c)
-                c.sendall(request("/stream/3/10", host="anything"))
-                self.assertEqual(r.answer().body.count(b"event: tick"), 3)
-                c.sendall(request("/silent"))
-                r.head()
-                start = time.monotonic()
-                c.close()
-                self.assertLess(s.freed_at("/silent", True) - start, NOTICED_S)
-            self.fails(5, "is in use by another program", unix=path)
-            s.stop()
-            self.assertFalse(os.path.exists(path))
-            with socket.socket(socket.AF_UNIX) as stale:
-                stale.bind(path)
-            s = Server(unix=path)
-            s.stop()
-            with open(path, "w") as f:
-                f.write("mine")
-            self.fails(5, "is not a socket", unix=path)
-            with open(path) as f:
-                self.assertEqual(f.read(), "mine")
-            self.fails(2, "socket path has", unix="/tmp/" + "x" * 200)
-
-
-class Tls(HttpTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.dir = tempfile.TemporaryDirectory()
-        cls.cert, cls.key = os.path.join(cls.dir.name, "cert.pem"), os.path.join(cls.dir.name, "key.pem")
-        try:
-            for name, key in (("cert.pem", "key.pem"), ("other.pem", "other-key.pem")):
-                subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-                                "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out",
-                                os.path.join(cls.dir.name, name), "-keyout", os.path.join(cls.dir.name, key)],
-                               check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            raise unittest.SkipTest("no openssl program")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.dir.cleanup()
-
-    def test_tls(self):
-        s = self.serve(tls_cert=self.cert, tls_key=self.key, header_ms=1000)
-        ctx = ssl.create_default_context(cafile=self.cert)
-        with ctx.wrap_socket(s.connect(), server_hostname="localhost") as c:
-            r = Reader(c)
-            c.sendall(request("/health"))
-            self.assertEqual(r.answer().status, 200)
-            body = b"z" * 300000
-            c.sendall(request("/echo", "POST", body=body))
-            self.assertEqual(r.answer().body, body)
-            c.sendall(request("/stream/5/10"))
-            self.assertEqual(r.answer().body.count(b"event: tick"), 5)
-            c.sendall(request("/silent"))
-            r.head()
-            start = time.monotonic()
-            c.close()
-            self.assertLess(s.freed_at("/silent", True) - start, NOTICED_S)
-        for path in ("/flood", "/stream/1000/1"):  # the client goes while the server writes
-            c = ctx.wrap_socket(s.connect(rcvbuf=4096), server_hostname="localhost")
-            c.sendall(request(path))
-            Reader(c).head()
-            time.sleep(0.1)
-            reset(c)
-            s.freed_at(path, True)
-        with s.connect() as c:  # a handshake that never comes
-            start = time.monotonic()
-            self.assertTrue(Reader(c).ended())
-            self.assertLess(time.monotonic() - start, 2.5 * SLOW)
-        with s.connect() as c:  # plain HTTP
-            c.sendall(request("/health"))
-            self.assertTrue(Reader(c).ended())
-        with ctx.wrap_socket(s.connect(), server_hostname="localhost") as c:
-            c.sendall(request("/health"))
-            self.assertEqual(Reader(c).answer().status, 200)
-
-    def test_bad_files(self):
-        f = Listening.fails
-        other = os.path.join(self.dir.name, "other-key.pem")
-        f(self, 2, "TLS needs a certificate and a key", tls_cert=self.cert)
-        f(self, 1, "the TLS certificate: .*nowhere", tls_cert="/nowhere/x.pem", tls_key=self.key)
-        f(self, 1, "is not PEM", tls_cert=self.cert, tls_key=__file__)
-        f(self, 1, "can't be used: ", tls_cert=self.cert, tls_key=other)
-        f(self, 1, "can't be used: ", tls_cert=self.key, tls_key=self.key)
 
 
 if __name__ == "__main__":
