@@ -1,5 +1,5 @@
 """Reference forwards in float32, for tests: mlx-lm's models over a folder's weights or over a dequantised GGUF file,
-plainly or with activations rounded to int8 in blocks before every matrix product."""
+plainly or with activations rounded to int8 in blocks before every matrix product, and a plain numpy model."""
 
 import json
 import pathlib
@@ -75,8 +75,8 @@ def _half_split(w, n_heads):
     return w.reshape(n_heads, dim // 2, 2, w.shape[1]).swapaxes(1, 2).reshape(w.shape)
 
 
-def gguf_model(path):
-    """(model, config) of a llama-type GGUF file, dequantised by the package `gguf`."""
+def gguf_weights(path):
+    """(config, weights by their MLX names) of a llama-type GGUF file, dequantised by the package `gguf`."""
     import gguf
 
     r = gguf.GGUFReader(path)
@@ -95,10 +95,16 @@ def gguf_model(path):
             name = f"model.layers.{parts[1]}.{GGUF_NAMES[parts[2]]}.weight"
         else:
             name = GGUF_NAMES[parts[0]] + ".weight"
-        weights[name] = mx.array(w)
+        weights[name] = w
     cfg["vocab_size"] = weights["model.embed_tokens.weight"].shape[0]
     cfg["tie_word_embeddings"] = "lm_head.weight" not in weights
-    return _load(cfg, weights), cfg
+    return cfg, weights
+
+
+def gguf_model(path):
+    """(mlx-lm model, config) of a llama-type GGUF file."""
+    cfg, weights = gguf_weights(path)
+    return _load(cfg, {k: mx.array(w) for k, w in weights.items()}), cfg
 
 
 def round_activations(model, block):
@@ -114,26 +120,91 @@ def round_activations(model, block):
     return model
 
 
+class NumpyLlama:
+    """A llama-type model in plain numpy, float32: a second implementation beside mlx-lm's, and quick enough on a CPU
+    for whole texts. Weights by their MLX names; keys and values of the tokens seen so far are kept."""
+
+    def __init__(self, cfg, weights):
+        self.cfg, self.w = cfg, {k: np.array(v, dtype=np.float32) for k, v in weights.items()}
+        self.dim = cfg["hidden_size"] // cfg["num_attention_heads"]
+        self.inv_freq = cfg["rope_theta"] ** (-np.arange(0, self.dim, 2) / self.dim)
+        self.reset()
+
+    def reset(self):
+        self.cache = [(None, None)] * self.cfg["num_hidden_layers"]
+        self.n = 0
+
+    def norm(self, x, name):
+        mean = np.mean(x.astype(np.float64) ** 2, axis=-1, keepdims=True)
+        return (x / np.sqrt(mean + self.cfg["rms_norm_eps"])).astype(np.float32) * self.w[name + ".weight"]
+
+    def rope(self, x, pos):
+        angle = pos[:, None, None] * self.inv_freq
+        cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        a, b = np.split(x, 2, axis=-1)
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+    def attention(self, x, layer, pos):
+        path = f"model.layers.{layer}.self_attn."
+        heads, kv_heads = self.cfg["num_attention_heads"], self.cfg["num_key_value_heads"]
+        part = lambda name, n: (x @ self.w[path + name + ".weight"].T).reshape(len(x), n, self.dim)
+        q, k = self.rope(part("q_proj", heads), pos), self.rope(part("k_proj", kv_heads), pos)
+        v = part("v_proj", kv_heads)
+        if self.n:
+            k, v = (np.concatenate([old, new]) for old, new in zip(self.cache[layer], (k, v)))
+        self.cache[layer] = (k, v)
+        out = np.empty((len(x), heads, self.dim), np.float32)
+        hidden = np.arange(len(k))[None, :] > pos[:, None]
+        for h in range(heads):
+            kv = h // (heads // kv_heads)
+            scores = q[:, h] @ k[:, kv].T / np.float32(np.sqrt(self.dim))
+            scores[hidden] = -np.inf
+            p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            out[:, h] = p @ v[:, kv] / p.sum(axis=-1, keepdims=True)
+        return out.reshape(len(x), -1) @ self.w[path + "o_proj.weight"].T
+
+    def ffn(self, x, layer):
+        path = f"model.layers.{layer}.mlp."
+        gate, up = x @ self.w[path + "gate_proj.weight"].T, x @ self.w[path + "up_proj.weight"].T
+        return (gate / (1 + np.exp(-gate)) * up) @ self.w[path + "down_proj.weight"].T
+
+    def __call__(self, ids, last_only=False):
+        """Logits [len(ids), vocab] (or of the last token) after `ids`, which follow what was seen before."""
+        pos = np.arange(self.n, self.n + len(ids))
+        x = self.w["model.embed_tokens.weight"][ids]
+        for i in range(self.cfg["num_hidden_layers"]):
+            x = x + self.attention(self.norm(x, f"model.layers.{i}.input_layernorm"), i, pos)
+            x = x + self.ffn(self.norm(x, f"model.layers.{i}.post_attention_layernorm"), i)
+        self.n += len(ids)
+        x = self.norm(x[-1:] if last_only else x, "model.norm")
+        return x @ self.w.get("lm_head.weight", self.w["model.embed_tokens.weight"]).T
+
+
+def gguf_numpy(path):
+    """NumpyLlama of a llama-type GGUF file."""
+    cfg, weights = gguf_weights(path)
+    return NumpyLlama(cfg, weights)
+
+
 def logits(model, ids):
     """[len(ids), vocab] float32: the logits after each position."""
+    if isinstance(model, NumpyLlama):
+        model.reset()
+        return model(ids)
     return np.array(model(mx.array([ids]))[0].astype(mx.float32))
 
 
-def greedy(model, ids, n, stop_ids=()):
-    """Up to n tokens of greedy decoding and the gap between the best two logits at each."""
-    from mlx_lm.models.cache import make_prompt_cache
-
-    cache = make_prompt_cache(model)
-    x, out, gaps = mx.array([ids]), [], []
+def greedy(model, ids, n):
+    """n tokens of greedy decoding by a NumpyLlama and the gap between the best two logits at each, in standard
+    deviations of the logits."""
+    model.reset()
+    out, gaps, x = [], [], list(ids)
     for _ in range(n):
-        l = np.array(model(x, cache=cache)[0, -1].astype(mx.float32))
+        l = model(x, last_only=True)[0]
         best = int(l.argmax())
-        second = np.partition(l, -2)[-2]
         out.append(best)
-        gaps.append(float((l[best] - second) / l.std()))
-        if best in stop_ids:
-            break
-        x = mx.array([[best]])
+        gaps.append(float((l[best] - np.partition(l, -2)[-2]) / l.std()))
+        x = [best]
     return out, gaps
 
 
@@ -144,9 +215,9 @@ def perplexity(model, ids, window):
         part = ids[at:at + window]
         if len(part) < 2:
             continue
-        l = logits(model, part)[:-1].astype(np.float64)
-        m = l.max(axis=-1, keepdims=True)
-        logp = l - m - np.log(np.exp(l - m).sum(axis=-1, keepdims=True))
-        total -= logp[np.arange(len(part) - 1), part[1:]].sum()
+        l = logits(model, part)[:-1]
+        m = l.max(axis=-1)
+        norm = m + np.log(np.exp(l - m[:, None]).sum(axis=-1, dtype=np.float64))
+        total += (norm - l[np.arange(len(part) - 1), part[1:]]).sum()
         n += len(part) - 1
     return float(np.exp(total / n)), n
