@@ -18,6 +18,7 @@ NOWHERE = r"(?!)"
 FOREIGN = [
     (r"microhttpd\.h", r"http/.*"),
     (r"pcre2\.h", r"tokenizer/[^/]*split[^/]*\.c"),
+    (r"utf8proc\.h", r"tokenizer/normalize\.c"),
     (r"jansson\.h", r"base/json\.c"),
     (r"curl/.*", r"cli/[^/]*download[^/]*\.c"),
     (r"cuda.*|cublas.*|nvrtc.*|mma\.h|cooperative_groups.*", r"backend/cuda/.*"),
@@ -114,6 +115,7 @@ def self_test():
         ({"src/model/part.h": "", "src/engine/b.c": '#include "../model/part.h"\n'}, ["not the door"]),
         ({"src/api/b.c": "#include <microhttpd.h>\n"}, ["microhttpd.h"]),
         ({"src/http/b.c": "#include <microhttpd.h>\n"}, []),
+        ({"src/tokenizer/d.c": "#include <utf8proc.h>\n"}, ["tokenizer/d.c:1"]),
         ({"src/tokenizer/b.c": "#include <pcre2.h>\n", "src/tokenizer/split.c": "#include <pcre2.h>\n"}, ["tokenizer/b.c:1"]),
         ({"src/base/str.c": "#include <jansson.h>\n", "src/base/json.c": '#include <jansson.h>\n'}, ["base/str.c:1"]),
         ({"src/backend/cpu/k.c": "#include <immintrin.h>\n"}, ["immintrin.h"]),
