@@ -1,6 +1,6 @@
 // Speed of the matrix products of the cpu backend, as shares of what the machine does in the same run: plain reading of
 // memory (decode) and a loop of the int8 dot instruction (prefill). Best of several interleaved rounds.
-// Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in turn]
+// Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in turn] [int8]
 #include "backend/cpu/cpu_matmul.h"
 #include "base/clock.h"
 #include "base/rng.h"
@@ -152,11 +152,13 @@ static double seconds(cpu_pool *pool, cpu_pool_fn *fn, reading *r) {
 int main(int argc, char **argv) {
   const int threads = argc > 1 ? atoi(argv[1]) : cpu_pool_cores(), rounds = argc > 2 ? atoi(argv[2]) : 5;
   const char *filter = argc > 4 ? argv[4] : NULL;
+  const int planes = argc > 6 && strcmp(argv[6], "int8") == 0 ? 1 : 2;
   if (argc > 5) used = (size_t)atoi(argv[5]) << 20;
   pn_error e = {0};
   cpu_pool *pool = cpu_pool_new(threads, &e);
   cpu_matmul *s =
-      pool ? cpu_matmul_new(argc > 3 && strcmp(argv[3], "best") != 0 ? argv[3] : NULL, pool, &e) : NULL;
+      pool ? cpu_matmul_new(argc > 3 && strcmp(argv[3], "best") != 0 ? argv[3] : NULL, planes, pool, &e)
+           : NULL;
   memory = aligned_alloc(4096, POOL_BYTES + ((size_t)64 << 20));
   float *x = calloc((size_t)MAX_ROWS * 8192, sizeof *x), *y = calloc((size_t)MAX_ROWS * 49152, sizeof *y);
   reading *r = calloc(1, sizeof *r);

@@ -6,7 +6,11 @@
 #include <string.h>
 
 pn_backend *pn_backend_open(const pn_backend_options *o, pn_error *e) {
-  const char *name = o->name ? o->name : "auto";
+  const char *name = o->name ? o->name : "auto", *activations = o->activations;
+  if (activations && strcmp(activations, "int16") != 0 && strcmp(activations, "int8") != 0) {
+    pn_fail(e, PN_ERR_USAGE, "unknown precision of activations '%s': expected int16 or int8", activations);
+    return NULL;
+  }
   if (strcmp(name, "ref") == 0) return cpu_ref_open(o, e);
   if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0) return cpu_open(o, e);
   if (strcmp(name, "cuda") == 0 || strcmp(name, "mlx") == 0)

@@ -102,7 +102,8 @@ typedef struct pn_backend_ops {
   uint32_t version;
   const char *name;
   void (*close)(pn_backend *b);
-  // What the instance is, for people: "cpu avx512-vnni, 2 threads". Valid while open.
+  // What the instance is, for people: "cpu avx512-vnni, 2 threads, int16 activations".
+  // Valid while open.
   const char *(*describe)(pn_backend *b);
 
   // Zeroed memory aligned to 64 bytes; NULL when there is none. Reserved and committed as touched.
@@ -130,8 +131,9 @@ typedef struct pn_backend_ops {
   void (*rmsnorm)(pn_backend *b, const float *x, int64_t x_stride, const float *weight, float eps, int n_rows,
                   int width, float *out, int64_t out_stride);
   // For each part: out[r] = W x[r]. The input width is the weights' cols. On cpu, quantised weights meet x quantised
-  // to int8 in blocks of min(group, 64) columns with one f32 scale each; order: p_g = fma(bias_g, xsum_g, scale_g *
-  // (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x.
+  // to int16 (or int8: pn_backend_options.activations) in blocks of min(group, 64) columns with one f32 scale each;
+  // order: p_g = fma(bias_g, xsum_g, scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float
+  // weights meet f32 x.
   void (*matmul)(pn_backend *b, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
                  int n_parts);
   // Rotate in place the heads x[r][h * head_dim ..], h < n_heads, by the row's pos.
@@ -169,6 +171,9 @@ typedef struct pn_backend_options {
   const char *name; // "auto", "ref", "cpu" ("cuda" and "mlx" answer PN_ERR_DEVICE until they exist)
   const char *isa;  // NULL: the best the machine has; "scalar", "avx2", "avx512", "neon" to force one
   int n_threads;    // 0: the number of cores that this process may use
+  // What x is rounded to before it meets quantised weights: NULL or "int16", whose results agree with float32 to a few
+  // 1e-5, or "int8", faster and rougher (about 1e-2). `ref` computes in float32 whatever is asked.
+  const char *activations;
 } pn_backend_options;
 
 // NULL with PN_ERR_DEVICE or PN_ERR_USAGE when there is no such backend here.

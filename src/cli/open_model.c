@@ -30,7 +30,8 @@ static bool open_template(open_model *m, pn_error *e) {
 static bool open_weights(open_model *m, const options *o, pn_error *e) {
   const pn_backend_options b = {.name = options_text(o, "backend"),
                                 .isa = options_text(o, "isa"),
-                                .n_threads = (int)options_int(o, "threads")};
+                                .n_threads = (int)options_int(o, "threads"),
+                                .activations = options_text(o, "activations")};
   m->backend = pn_backend_open(&b, e);
   if (!m->backend) return false;
   const char *kv = options_text(o, "kv");

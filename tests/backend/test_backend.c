@@ -14,7 +14,7 @@
 
 static void refused(const char *name, const char *isa, int threads, pn_code code, const char *word) {
   pn_error e = {0};
-  assert_null(pn_backend_open(&(pn_backend_options){name, isa, threads}, &e));
+  assert_null(pn_backend_open(&(pn_backend_options){.name = name, .isa = isa, .n_threads = threads}, &e));
   assert_int_equal(e.code, code);
   assert_non_null(strstr(e.msg, word));
 }
@@ -40,13 +40,35 @@ static void opens_by_name(void **state) {
   refused("ref", NULL, -2, PN_ERR_USAGE, "-2");
 }
 
+static void precisions_of_activations(void **state) {
+  (void)state;
+  static const char *const names[][2] = {
+      {NULL, "int16 activations"}, {"int16", "int16 activations"}, {"int8", "int8 activations"}};
+  for (size_t i = 0; i < 3; i++) {
+    pn_backend *b = pn_backend_open(
+        &(pn_backend_options){.name = "cpu", .n_threads = 2, .activations = names[i][0]}, NULL);
+    assert_non_null(b);
+    assert_non_null(strstr(b->ops->describe(b), "2 threads, "));
+    assert_non_null(strstr(b->ops->describe(b), names[i][1]));
+    pn_backend_close(b);
+  }
+  static const char *const backends[] = {"cpu", "ref"}, *const unknown[] = {"int4", "", "INT8", "int16 "};
+  for (size_t i = 0; i < 8; i++) {
+    pn_error e = {0};
+    assert_null(
+        pn_backend_open(&(pn_backend_options){.name = backends[i % 2], .activations = unknown[i / 2]}, &e));
+    assert_int_equal(e.code, PN_ERR_USAGE);
+    assert_non_null(strstr(e.msg, "expected int16 or int8"));
+  }
+}
+
 static void isas_are_usable(void **state) {
   (void)state;
   const char *const *isas = pn_backend_isas();
   int n = 0;
   for (; isas[n]; n++) {
     pn_error e;
-    pn_backend *b = pn_backend_open(&(pn_backend_options){"cpu", isas[n], 1}, &e);
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "cpu", .isa = isas[n], .n_threads = 1}, &e);
     assert_non_null(b);
     assert_non_null(strstr(b->ops->describe(b), isas[n]));
     assert_non_null(strstr(b->ops->describe(b), "1 thread"));
@@ -214,15 +236,11 @@ static void composes_add_rmsnorm(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(opens_by_name),
-      cmocka_unit_test(isas_are_usable),
-      cmocka_unit_test(kv_sizes),
-      cmocka_unit_test(kv_refused),
-      cmocka_unit_test(memory),
-      cmocka_unit_test(ref_reads_affine),
-      cmocka_unit_test(ref_reads_blocks),
-      cmocka_unit_test(weights_refused),
-      cmocka_unit_test(composes_add_rmsnorm),
+      cmocka_unit_test(opens_by_name),    cmocka_unit_test(precisions_of_activations),
+      cmocka_unit_test(isas_are_usable),  cmocka_unit_test(kv_sizes),
+      cmocka_unit_test(kv_refused),       cmocka_unit_test(memory),
+      cmocka_unit_test(ref_reads_affine), cmocka_unit_test(ref_reads_blocks),
+      cmocka_unit_test(weights_refused),  cmocka_unit_test(composes_add_rmsnorm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

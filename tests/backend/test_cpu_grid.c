@@ -11,8 +11,18 @@
 
 enum { MAX_BACKENDS = 12 };
 
-static pn_backend *ref, *scalar, *best, *all[MAX_BACKENDS];
-static int n_all;
+// Of both precisions of activations; the ops without them run with the first.
+typedef struct family {
+  const char *activations;
+  double tolerance; // distance of products by quantised weights from ref's
+  pn_backend *scalar, *all[MAX_BACKENDS];
+} family;
+
+static family families[] = {{.activations = "int16", .tolerance = 1e-4},
+                            {.activations = "int8", .tolerance = 0.02}};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+static pn_backend *ref, *scalar, *best, **all = families[0].all;
+static int n_all;  // of each family
 static bool quick; // fewer shapes, for emulators and sanitizers
 static pn_rng rng;
 
@@ -41,27 +51,34 @@ static bool close_to(const float *a, const float *b, size_t n, double tolerance,
   return true;
 }
 
-static pn_backend *open_backend(const char *name, const char *isa, int n_threads) {
+static pn_backend *open_backend(const char *name, const char *isa, int n_threads, const char *activations) {
   pn_error e = {0};
-  pn_backend *b = pn_backend_open(&(pn_backend_options){name, isa, n_threads}, &e);
+  pn_backend *b = pn_backend_open(&(pn_backend_options){name, isa, n_threads, activations}, &e);
   CHECK(b, "%s %s: %s", name, isa ? isa : "", e.msg);
   if (!b) exit(1);
   return b;
 }
 
 static void open_all(void) {
-  ref = open_backend("ref", NULL, 2);
-  scalar = open_backend("cpu", "scalar", 1);
-  for (const char *const *isa = pn_backend_isas(); *isa; isa++)
-    for (int threads = 1; threads <= 3; threads++) all[n_all++] = open_backend("cpu", *isa, threads);
+  ref = open_backend("ref", NULL, 2, NULL);
+  for (family *f = families; f < families + N_FAMILIES; f++) {
+    n_all = 0;
+    f->scalar = open_backend("cpu", "scalar", 1, f->activations);
+    for (const char *const *isa = pn_backend_isas(); *isa; isa++)
+      for (int threads = 1; threads <= 3; threads++)
+        f->all[n_all++] = open_backend("cpu", *isa, threads, f->activations);
+    for (int i = 0; i < n_all; i++) printf("%s\n", f->all[i]->ops->describe(f->all[i]));
+  }
+  scalar = families[0].scalar;
   best = all[1];
-  for (int i = 0; i < n_all; i++) printf("%s\n", all[i]->ops->describe(all[i]));
 }
 
 static void close_all(void) {
   pn_backend_close(ref);
-  pn_backend_close(scalar);
-  for (int i = 0; i < n_all; i++) pn_backend_close(all[i]);
+  for (family *f = families; f < families + N_FAMILIES; f++) {
+    pn_backend_close(f->scalar);
+    for (int i = 0; i < n_all; i++) pn_backend_close(f->all[i]);
+  }
 }
 
 // The ops that need no batch, each on a copy of the same input: x, y [rows][stride], w [width].
@@ -442,12 +459,12 @@ static double distance(const float *a, const float *b, size_t n) {
   return sqrt(error / (norm + 1e-30));
 }
 
-static void check_matrix(pn_matrix m, int rows, double tolerance) {
+static void check_matrix(const family *f, pn_matrix m, int rows, double tolerance) {
   size_t n = (size_t)(rows * 2 * m.rows), n_embed = (size_t)(rows * m.cols), where;
   float *x = normals(n_embed), *want = malloc(n * 4), *base = malloc(n * 4), *got = malloc(n * 4);
   float *row = malloc(n_embed * 4), *base_row = malloc(n_embed * 4), *got_row = malloc(n_embed * 4);
   run_matrix(ref, &m, x, rows, want, row);
-  run_matrix(scalar, &m, x, rows, base, base_row);
+  run_matrix(f->scalar, &m, x, rows, base, base_row);
   double d = distance(base, want, n);
   if (n < 32) tolerance *= 10; // few outputs may cancel to almost nothing
   CHECK(d <= tolerance, "matmul kind %d bits %d group %d, %lldx%lld, rows %d: distance %g", (int)m.kind,
@@ -456,12 +473,11 @@ static void check_matrix(pn_matrix m, int rows, double tolerance) {
         "embed kind %d bits %d group %d at %zu: %.9g, ref %.9g", (int)m.kind, m.bits, m.group, where,
         (double)base_row[where], (double)row[where]);
   for (int i = 0; i < n_all; i++) {
-    run_matrix(all[i], &m, x, rows, got, got_row);
+    const char *which = f->all[i]->ops->describe(f->all[i]);
+    run_matrix(f->all[i], &m, x, rows, got, got_row);
     CHECK(memcmp(got, base, n * 4) == 0, "matmul kind %d bits %d group %d, %lldx%lld, rows %d: %s differs",
-          (int)m.kind, m.bits, m.group, (long long)m.rows, (long long)m.cols, rows,
-          all[i]->ops->describe(all[i]));
-    CHECK(memcmp(got_row, base_row, n_embed * 4) == 0, "embed kind %d: %s differs", (int)m.kind,
-          all[i]->ops->describe(all[i]));
+          (int)m.kind, m.bits, m.group, (long long)m.rows, (long long)m.cols, rows, which);
+    CHECK(memcmp(got_row, base_row, n_embed * 4) == 0, "embed kind %d: %s differs", (int)m.kind, which);
   }
   free_matrix(&m);
   free(x);
@@ -473,23 +489,25 @@ static void check_matrix(pn_matrix m, int rows, double tolerance) {
   free(got_row);
 }
 
-// int8 activations in blocks of 32 or 64 move a product by about 1 %; float weights only by rounding.
-static void check_matrices(void) {
+// int8 activations in blocks of 32 or 64 move a product by about 1 %, int16 by some 1e-5; float weights only by rounding.
+static void check_matrices(const family *f) {
   static const int bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128}, rows[] = {1, 2, 3, 7, 16, 40};
   static const pn_dtype scales[] = {PN_F16, PN_BF16, PN_F32};
   int k = 0;
   for (int b = 0; b < 6; b++)
     for (int g = 0; g < 3; g++, k++)
       for (int s = 0; s < (quick ? 1 : 3); s++)
-        check_matrix(make_matrix(PN_MATRIX_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g],
+        check_matrix(f,
+                     make_matrix(PN_MATRIX_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g],
                                  scales[s]),
-                     rows[(k + s) % 6], 0.02);
+                     rows[(k + s) % 6], f->tolerance);
   for (int kind = PN_MATRIX_Q4_0; kind <= PN_MATRIX_Q8_0; kind++)
     for (int r = 0; r < 6; r++)
-      check_matrix(make_matrix((pn_matrix_kind)kind, 19 + r * 8, 96 + 32 * r, 0, 0, PN_F16), rows[r], 0.02);
+      check_matrix(f, make_matrix((pn_matrix_kind)kind, 19 + r * 8, 96 + 32 * r, 0, 0, PN_F16), rows[r],
+                   f->tolerance);
   for (int kind = PN_MATRIX_F32; kind <= PN_MATRIX_BF16; kind++)
     for (int r = 0; r < 6; r++)
-      check_matrix(make_matrix((pn_matrix_kind)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r], 1e-6);
+      check_matrix(f, make_matrix((pn_matrix_kind)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r], 1e-6);
 }
 
 static const cpu_ops *const tables[] = {
@@ -570,7 +588,7 @@ int main(int argc, char **argv) {
   check_many_ropes();
   check_attentions();
   check_stale_pages();
-  check_matrices();
+  for (const family *f = families; f < families + N_FAMILIES; f++) check_matrices(f);
   close_all();
   return check_result("cpu grid");
 }

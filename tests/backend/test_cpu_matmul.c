@@ -1,5 +1,5 @@
 // Matrix products of the cpu backend: every kind and instruction set against a product in double precision, and bit for
-// bit against the scalar kernels, for any number of rows and threads.
+// bit against the scalar kernels, for any number of rows and threads and both precisions of activations.
 #include "backend/cpu/cpu_matmul.h"
 #include "base/rng.h"
 
@@ -14,6 +14,7 @@
 
 static const char *const isas[] = {"scalar", "avx2", "avx512", "neon"};
 enum { N_ISAS = 4 };
+static int planes; // of activations: 2 for int16, 1 for int8
 
 // A matrix with its own memory, placed at odd 2-byte addresses and ending where the heap block ends, so that the
 // sanitizer sees a read beyond the last row.
@@ -144,20 +145,20 @@ static int block_of(const pn_matrix *m) {
   return m->kind >= PN_MATRIX_Q4_0 ? 32 : 0;
 }
 
-// x as the int8 blocks mean it, in double; x itself for float weights.
+// x as the quantised blocks mean it, in double; x itself for float weights.
 static void simulate(const pn_matrix *m, const float *x, double *out) {
   const int block = block_of(m);
   for (int64_t i = 0; i < m->cols; i++) out[i] = (double)x[i];
   for (int64_t b = 0; block && b < m->cols; b += block) {
     float amax = 0;
     for (int i = 0; i < block; i++) amax = fmaxf(amax, fabsf(x[b + i]));
-    const float inverse = 127.0f / amax, dx = amax / 127.0f;
+    const float top = planes == 2 ? 32512.0f : 127.0f, inverse = top / amax, dx = amax / top;
     for (int i = 0; i < block; i++)
       out[b + i] = amax > 0 ? (double)dx * (double)nearbyintf(x[b + i] * inverse) : 0;
   }
 }
 
-// Products within a tight bound of the same with simulated int8, and a loose one of the exact.
+// Products within a tight bound of the same with simulated codes, and a loose one of the exact.
 static void check_close(const sample *s, const float *x, const float *y, int64_t y_stride, int n_rows) {
   const int64_t cols = s->m.cols;
   double *sim = calloc((size_t)cols, sizeof *sim);
@@ -177,8 +178,8 @@ static void check_close(const sample *s, const float *x, const float *y, int64_t
       if (!(fabs(got - want) <= 2e-6 * size * (block_of(&s->m) ? 2 : 1)))
         fail_msg("row %d output %lld: %.9g, expected %.9g (sum of sizes %.3g)", r, (long long)o, got, want,
                  size);
-      // Rounding moves x_i by at most half a step of 1/127 of the largest input (8), like noise.
-      if (!(fabs(got - exact) <= 6 * sqrt(norm) * 8 / 254 + 2e-6 * size))
+      // Rounding moves x_i by at most half a step of the largest input (8), like noise.
+      if (!(fabs(got - exact) <= 6 * sqrt(norm) * 8 / (planes == 2 ? 65024 : 254) + 2e-6 * size * 2))
         fail_msg("row %d output %lld: %.9g, far from exact %.9g", r, (long long)o, got, exact);
     }
   }
@@ -210,7 +211,7 @@ static float *run_one(const char *isa, int n_threads, const pn_matrix *m, const 
   must_open(&w, m);
   cpu_pool *pool = cpu_pool_new(n_threads, &e);
   assert_non_null(pool);
-  cpu_matmul *s = cpu_matmul_new(isa, pool, &e);
+  cpu_matmul *s = cpu_matmul_new(isa, planes, pool, &e);
   assert_non_null(s);
   assert_true(cpu_matmul_reserve(s, step, m->cols, &e));
   const int64_t stride = m->rows + 3;
@@ -228,6 +229,25 @@ static float *run_one(const char *isa, int n_threads, const pn_matrix *m, const 
   cpu_pool_free(pool);
   cpu_matmul_weight_close(w);
   return y;
+}
+
+// Inputs whose codes meet every edge of a plane: the largest of both signs, halves of 256 and their neighbours.
+static float *edge_rows(int n, int64_t cols) {
+  static const float codes[] = {32512, -32512, 32511, 32383, 32384, -32384, -32385,
+                                127,   128,    -128,  -129,  255,   384,    -384};
+  float *x = calloc((size_t)(n * cols), sizeof *x);
+  assert_non_null(x);
+  for (int64_t i = 0; i < n * cols; i++) {
+    const int64_t row = i / cols;
+    x[i] = row == 0   ? 32512.0f
+           : row == 1 ? -32512.0f
+           : row == 2 ? 32384.0f
+           : row == 3 ? -32384.0f
+                      : codes[(i + row) % 14];
+    if (i % 32 == 31) x[i] = i % 64 == 63 ? -32512.0f : 32512.0f; // a step of 1 in every block
+    x[i] *= 0x1p-12f;
+  }
+  return x;
 }
 
 static void check_same(const char *what, const pn_matrix *m, const float *a, const float *b, int n_rows) {
@@ -256,9 +276,9 @@ static void check_matrix(pn_matrix m, flavour f, uint64_t seed) {
     if (!cpu_matmul_has(isas[i])) continue;
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
       char what[160];
-      snprintf(what, sizeof what, "%s kind %d bits %d group %d %lldx%lld, %d threads, %d rows", isas[i],
-               (int)m.kind, m.bits, m.group, (long long)m.rows, (long long)m.cols, ways[k].n_threads,
-               ways[k].step);
+      snprintf(what, sizeof what, "%s, %d planes, kind %d bits %d group %d %lldx%lld, %d threads, %d rows",
+               isas[i], planes, (int)m.kind, m.bits, m.group, (long long)m.rows, (long long)m.cols,
+               ways[k].n_threads, ways[k].step);
       float *y = run_one(isas[i], ways[k].n_threads, &s.m, x, N_ROWS, ways[k].step);
       check_same(what, &m, oracle, y, N_ROWS);
       free(y);
@@ -367,7 +387,7 @@ static void parts_share_x(void **state) {
   cpu_pool *pool = cpu_pool_new(2, &e);
   for (int i = 0; i < N_ISAS; i++) {
     if (!cpu_matmul_has(isas[i])) continue;
-    cpu_matmul *state_of = cpu_matmul_new(isas[i], pool, &e);
+    cpu_matmul *state_of = cpu_matmul_new(isas[i], planes, pool, &e);
     assert_non_null(state_of);
     assert_true(cpu_matmul_reserve(state_of, 7, 64, &e));
     assert_true(cpu_matmul_reserve(state_of, 70, COLS, &e));
@@ -473,20 +493,63 @@ static void refusals(void **state) {
   m = (pn_matrix){.kind = PN_MATRIX_Q8_0, .rows = 2, .cols = 48, .data = bytes, .row_bytes = 51};
   refuse(m, PN_ERR_CORRUPT, "multiple of 32");
   pn_error e = {0};
-  assert_null(cpu_matmul_new("sparc", NULL, &e));
+  assert_null(cpu_matmul_new("sparc", 2, NULL, &e));
   assert_int_equal(e.code, PN_ERR_DEVICE);
   assert_true(cpu_matmul_has("scalar"));
 }
 
+// The largest codes of weights with the largest codes of x: nothing overflows on the way.
+static void edges_of_planes(void **state) {
+  (void)state;
+  enum { ROWS = 16, COLS = 256 };
+  static const int widths[] = {0, 4, 6, 8};
+  float *x = edge_rows(ROWS, COLS);
+  for (int kind = PN_MATRIX_AFFINE; kind <= PN_MATRIX_Q8_0; kind++) {
+    for (int b = 1; b < 4; b++) {
+      sample s;
+      const pn_matrix m = {.kind = (pn_matrix_kind)kind,
+                           .rows = 17,
+                           .cols = COLS,
+                           .bits = widths[b],
+                           .group = 64,
+                           .scale_dtype = PN_F32};
+      sample_init(&s, m, EXTREME, 800 + (uint64_t)b);
+      float *oracle = run_one("scalar", 1, &s.m, x, ROWS, 1);
+      if (planes == 2) check_close(&s, x, oracle, m.rows + 3, ROWS); // int8 errs alike all over a row
+      for (int i = 0; i < N_ISAS; i++) {
+        if (!cpu_matmul_has(isas[i])) continue;
+        for (int step = 1; step <= ROWS; step += ROWS - 1) {
+          float *y = run_one(isas[i], 1, &s.m, x, ROWS, step);
+          check_same(isas[i], &s.m, oracle, y, ROWS);
+          free(y);
+        }
+      }
+      free(oracle);
+      sample_fini(&s);
+    }
+  }
+  free(x);
+}
+
+static int with_int16(void **state) {
+  (void)state;
+  planes = 2;
+  return 0;
+}
+
+static int with_int8(void **state) {
+  (void)state;
+  planes = 1;
+  return 0;
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(affine_of_every_width),
-      cmocka_unit_test(affine_extremes),
-      cmocka_unit_test(gguf_blocks),
-      cmocka_unit_test(float_weights),
-      cmocka_unit_test(parts_share_x),
-      cmocka_unit_test(strange_inputs),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(affine_of_every_width), cmocka_unit_test(affine_extremes),
+      cmocka_unit_test(gguf_blocks),           cmocka_unit_test(float_weights),
+      cmocka_unit_test(parts_share_x),         cmocka_unit_test(strange_inputs),
+      cmocka_unit_test(edges_of_planes),       cmocka_unit_test(refusals),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  const int failed = cmocka_run_group_tests_name("int16 activations", tests, with_int16, NULL);
+  return failed + cmocka_run_group_tests_name("int8 activations", tests, with_int8, NULL);
 }

@@ -82,6 +82,7 @@ def test_sizes(run, size):
     (("serve", "--port", "-1"), "whole number"),
     (("serve", "--backend", "gpu"), "auto|cpu|cuda|mlx|ref"),
     (("serve", "--kv", "f1"), "f16"),
+    (("logits", "--activations", "int4"), "int16"),
     (("serve", "--memory-limit", "lots"), "8G"),
     (("serve", "--memory-limit", "0"), "8G"),
     (("serve", "--memory-limit", "101%"), "8G"),

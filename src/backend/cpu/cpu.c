@@ -291,14 +291,16 @@ pn_backend *cpu_open(const pn_backend_options *o, pn_error *e) {
   }
   s->head.ops = &table;
   s->ops = ops_of(isa);
+  const int planes = o->activations && strcmp(o->activations, "int8") == 0 ? 1 : 2;
   s->pool = cpu_pool_new(o->n_threads ? o->n_threads : cpu_pool_cores(), e);
-  s->matmul = s->pool ? cpu_matmul_new(cpu_isa_name(isa), s->pool, e) : NULL;
+  s->matmul = s->pool ? cpu_matmul_new(cpu_isa_name(isa), planes, s->pool, e) : NULL;
   if (!s->matmul) {
     close_backend(&s->head);
     return NULL;
   }
   int n_threads = cpu_pool_threads(s->pool);
-  snprintf(s->description, sizeof s->description, "cpu %s, %d thread%s",
-           isa == CPU_AVX512 ? "avx512-vnni" : cpu_isa_name(isa), n_threads, n_threads == 1 ? "" : "s");
+  snprintf(s->description, sizeof s->description, "cpu %s, %d thread%s, %s activations",
+           isa == CPU_AVX512 ? "avx512-vnni" : cpu_isa_name(isa), n_threads, n_threads == 1 ? "" : "s",
+           planes == 2 ? "int16" : "int8");
   return &s->head;
 }

@@ -12,6 +12,7 @@ enum {
 
 struct cpu_matmul {
   const matmul_kernels *k;
+  int planes;
   int n_threads;
   cpu_pool *pool; // borrowed; NULL with one thread
 
@@ -48,7 +49,7 @@ static const matmul_kernels *find_kernels(const char *isa) {
 
 bool cpu_matmul_has(const char *isa) { return find_kernels(isa) != NULL; }
 
-cpu_matmul *cpu_matmul_new(const char *isa, cpu_pool *pool, pn_error *e) {
+cpu_matmul *cpu_matmul_new(const char *isa, int planes, cpu_pool *pool, pn_error *e) {
   const matmul_kernels *k = find_kernels(isa);
   if (!k) {
     pn_fail(e, PN_ERR_DEVICE, "instruction set '%s' is not available on this machine or in this build", isa);
@@ -60,6 +61,7 @@ cpu_matmul *cpu_matmul_new(const char *isa, cpu_pool *pool, pn_error *e) {
     return NULL;
   }
   s->k = k;
+  s->planes = planes;
   s->n_threads = pool ? cpu_pool_threads(pool) : 1;
   s->pool = s->n_threads > 1 ? pool : NULL;
   return s;
@@ -81,18 +83,19 @@ static void set_strides(matmul_x *x) {
   const size_t blocks = (size_t)x->n_blocks + (x->packing == MATMUL_LINE ? MATMUL_UNIT : 0);
   x->s_stride = blocks;
   if (x->packing == MATMUL_PANELS) {
-    x->high = 0;
-    x->q_stride = (size_t)x->cols;
+    x->high = x->plane = 0;
+    x->q_stride = (size_t)x->planes * (size_t)x->cols;
     return;
   }
   x->high = x->layout == MATMUL_PLAIN ? 0 : round_up(blocks * (size_t)x->block / 2, 64);
-  const size_t bytes = x->layout == MATMUL_PLAIN ? round_up(blocks * (size_t)x->block, 64) : 2 * x->high;
-  x->q_stride = (bytes / 64 | 1) * 64;
+  x->plane = x->layout == MATMUL_PLAIN ? round_up(blocks * (size_t)x->block, 64) : 2 * x->high;
+  x->q_stride = ((size_t)x->planes * x->plane / 64 | 1) * 64;
 }
 
 // The most bytes that `rows` rows of x take in any form: blocks of 32 have the most numbers, of 64 the longest lines.
-static size_t x_bytes(int64_t cols, int rows) {
-  const size_t row = (size_t)cols + 256 + (size_t)cols / 32 * 12, line = MATMUL_UNIT * (64 + 12);
+static size_t x_bytes(int planes, int64_t cols, int rows) {
+  const size_t row = (size_t)planes * ((size_t)cols + 256) + (size_t)cols / 32 * 12;
+  const size_t line = MATMUL_UNIT * ((size_t)planes * 64 + 12);
   return round_up(
       (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 768, 64);
 }
@@ -115,8 +118,8 @@ bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error 
   if (max_rows < s->max_rows) max_rows = s->max_rows;
   if (max_cols < s->max_cols) max_cols = s->max_cols;
   if (max_rows == s->max_rows && max_cols == s->max_cols) return true;
-  const size_t per_thread = round_up(matmul_scratch_bytes(max_cols) + x_bytes(max_cols, 1), 4096);
-  unsigned char *x = aligned_alloc(64, x_bytes(max_cols, max_rows));
+  const size_t per_thread = round_up(matmul_scratch_bytes(max_cols) + x_bytes(s->planes, max_cols, 1), 4096);
+  unsigned char *x = aligned_alloc(64, x_bytes(s->planes, max_cols, max_rows));
   unsigned char *t = aligned_alloc(64, per_thread * (size_t)s->n_threads);
   if (!x || !t) {
     free(x);
@@ -141,10 +144,14 @@ static bool same_form(const cpu_matmul *s, const pn_weight *a, const pn_weight *
 static void repeat_row(const matmul_x *x, int r) {
   const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
   const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2); // a block's bytes in a stream
-  int8_t *q = x->q + (size_t)r * x->q_stride;
+  for (int plane = 0; plane < x->planes; plane++) {
+    int8_t *q = x->q + (size_t)r * x->q_stride + (size_t)plane * x->plane;
+    for (size_t b = n; b < n + MATMUL_UNIT; b++) {
+      memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
+      if (x->high) memcpy(q + x->high + b * bytes, q + x->high + (b - n) * bytes, bytes);
+    }
+  }
   for (size_t b = n; b < n + MATMUL_UNIT; b++) {
-    memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
-    if (x->high) memcpy(q + x->high + b * bytes, q + x->high + (b - n) * bytes, bytes);
     x->dx[at + b] = x->dx[at + b - n];
     x->sum[at + b] = x->sum[at + b - n];
     x->shift[at + b] = x->shift[at + b - n];
@@ -203,6 +210,7 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   for (int i = 0; i < s->n_parts; i++) {
     if (same_form(s, s->parts[i].w, lead)) s->n_units += units_of(s->parts[i].w);
   }
+  x->planes = s->planes;
   x->cols = (int)lead->m.cols;
   x->block = lead->block;
   x->n_blocks = lead->n_blocks;

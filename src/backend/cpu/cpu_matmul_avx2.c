@@ -1,5 +1,5 @@
 // AVX2 with FMA and F16C. Codes of up to 7 bits meet x in maddubs (two products of at most 127 * 127 fit in 16 bits);
-// the eighth bit of wide codes goes through a second maddubs and counts 128.
+// (127 * 128 in a second plane, too); the eighth bit of wide codes goes through a second maddubs and counts 128.
 #include "backend/cpu/cpu_matmul_kernels.h"
 
 #include <cpuid.h>
@@ -24,15 +24,30 @@ static int sum_lanes(__m256i v) {
   return _mm_cvtsi128_si32(_mm_add_epi32(b, _mm_shuffle_epi32(b, 0xB1)));
 }
 
-// 32 floats times `inverse`, rounded, to q; returns the lanes' sums.
-static __m256i round_32(const float *f, __m256 inverse, int8_t *q) {
+static void put_32(__m256i a, __m256i b, __m256i c, __m256i d, int8_t *q) {
+  const __m256i v = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  _mm256_storeu_si256((__m256i *)q,
+                      _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+
+static __m256i first_plane(__m256i q) {
+  return _mm256_srai_epi32(_mm256_add_epi32(q, _mm256_set1_epi32(128)), 8);
+}
+
+static __m256i second_plane(__m256i q) { return _mm256_srai_epi32(_mm256_slli_epi32(q, 24), 24); }
+
+// 32 floats times `inverse`, rounded, to q (a second plane `plane` bytes further); returns the lanes' sums.
+static __m256i round_32(const float *f, __m256 inverse, int planes, size_t plane, int8_t *q) {
   const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f), inverse));
   const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 8), inverse));
   const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 16), inverse));
   const __m256i d = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 24), inverse));
-  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-  _mm256_storeu_si256((__m256i *)q,
-                      _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+  if (planes == 2) {
+    put_32(first_plane(a), first_plane(b), first_plane(c), first_plane(d), q);
+    put_32(second_plane(a), second_plane(b), second_plane(c), second_plane(d), q + plane);
+  } else {
+    put_32(a, b, c, d, q);
+  }
   return _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
 }
 
@@ -50,11 +65,12 @@ static void quantise(const matmul_x *x, int r) {
     memcpy(&amax, &bits, 4);
     if (bits >= 0x7F800000u || !(amax >= 0x1p-100f)) {
       if (bits >= 0x7F800000u) dx = NAN;
-      memset(q, 0, (size_t)x->block);
+      for (int k = 0; k < x->planes; k++) memset(q + (size_t)k * x->plane, 0, (size_t)x->block);
     } else {
-      dx = amax / 127.0f;
+      dx = amax / matmul_top(x);
+      const __m256 inverse = _mm256_set1_ps(matmul_top(x) / amax);
       for (int i = 0; i < x->block; i += 32)
-        sums = _mm256_add_epi32(sums, round_32(f + i, _mm256_set1_ps(127.0f / amax), q + i));
+        sums = _mm256_add_epi32(sums, round_32(f + i, inverse, x->planes, x->plane, q + i));
     }
     const int sum = sum_lanes(sums);
     x->dx[at] = dx;
@@ -73,23 +89,31 @@ static inline __m256i dot_32(const uint8_t *codes, const int8_t *q, bool wide) {
                           _mm256_madd_epi16(_mm256_maddubs_epi16(bit, v), _mm256_set1_epi16(128)));
 }
 
+// 8 partial dots of a block with all planes of x.
+static inline __m256i dot_block(const uint8_t *codes, const int8_t *q, int block, bool wide, int planes,
+                                size_t plane) {
+  __m256i d = dot_32(codes, q, wide);
+  if (block == 64) d = _mm256_add_epi32(d, dot_32(codes + 32, q + 32, wide));
+  if (planes == 1) return d;
+  d = _mm256_add_epi32(_mm256_slli_epi32(d, 8), dot_32(codes, q + plane, wide));
+  return block == 64 ? _mm256_add_epi32(d, dot_32(codes + 32, q + plane + 32, wide)) : d;
+}
+
 static inline __m256i reduce_8(const __m256i d[8]) {
   const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(d[0], d[1]), _mm256_hadd_epi32(d[2], d[3]));
   const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(d[4], d[5]), _mm256_hadd_epi32(d[6], d[7]));
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-static inline void products_of(const matmul_line *l, int block, bool wide, const uint8_t *codes,
+static inline void products_of(const matmul_line *l, int block, bool wide, int planes, const uint8_t *codes,
                                const float *scale, const float *bias, int k, float *p) {
   const matmul_x *x = l->x;
   const int8_t *q = x->q + (size_t)k * x->q_stride;
   const size_t at = (size_t)k * x->s_stride;
   for (int b = 0; b < l->n_padded; b += 8) {
     __m256i d[8];
-    for (int i = 0; i < 8; i++, codes += block, q += block) {
-      d[i] = dot_32(codes, q, wide);
-      if (block == 64) d[i] = _mm256_add_epi32(d[i], dot_32(codes + 32, q + 32, wide));
-    }
+    for (int i = 0; i < 8; i++, codes += block, q += block)
+      d[i] = dot_block(codes, q, block, wide, planes, x->plane);
     const size_t s = at + (size_t)b;
     const __m256i shift = _mm256_loadu_si256((const __m256i *)(x->shift + s));
     const __m256 dot = _mm256_cvtepi32_ps(_mm256_add_epi32(reduce_8(d), shift));
@@ -99,19 +123,27 @@ static inline void products_of(const matmul_line *l, int block, bool wide, const
   }
 }
 
-static void products(const matmul_line *l, const uint8_t *codes, const float *scale, const float *bias, int k,
-                     float *p) {
+static inline void products_any(const matmul_line *l, int planes, const uint8_t *codes, const float *scale,
+                                const float *bias, int k, float *p) {
   if (l->w->block == 64) {
     if (l->wide)
-      products_of(l, 64, true, codes, scale, bias, k, p);
+      products_of(l, 64, true, planes, codes, scale, bias, k, p);
     else
-      products_of(l, 64, false, codes, scale, bias, k, p);
+      products_of(l, 64, false, planes, codes, scale, bias, k, p);
   } else {
     if (l->wide)
-      products_of(l, 32, true, codes, scale, bias, k, p);
+      products_of(l, 32, true, planes, codes, scale, bias, k, p);
     else
-      products_of(l, 32, false, codes, scale, bias, k, p);
+      products_of(l, 32, false, planes, codes, scale, bias, k, p);
   }
+}
+
+static void products(const matmul_line *l, const uint8_t *codes, const float *scale, const float *bias, int k,
+                     float *p) {
+  if (l->x->planes == 2)
+    products_any(l, 2, codes, scale, bias, k, p);
+  else
+    products_any(l, 1, codes, scale, bias, k, p);
 }
 
 static inline __m256 load_8(pn_matrix_kind kind, const uint8_t *p) {

@@ -47,26 +47,36 @@ static void split(const matmul_x *x, __m512i q, __m512i *low, __m512i *high) {
   *high = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(_mm512_srli_epi16(q, 8)));
 }
 
-static void put_block(const matmul_x *x, const place *to, int b, __m512i q) {
+static void put_block(const matmul_x *x, const place *to, int b, int plane, __m512i q) {
   __m512i low, high;
   split(x, q, &low, &high);
   const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2);
   if (x->packing != MATMUL_PANELS) {
     const __mmask16 m = matmul_avx512_first(bytes / 4);
-    _mm512_mask_storeu_epi32(to->q + (size_t)b * bytes, m, low);
-    if (x->layout != MATMUL_PLAIN) _mm512_mask_storeu_epi32(to->q + x->high + (size_t)b * bytes, m, high);
+    int8_t *at = to->q + (size_t)plane * x->plane + (size_t)b * bytes;
+    _mm512_mask_storeu_epi32(at, m, low);
+    if (x->layout != MATMUL_PLAIN) _mm512_mask_storeu_epi32(at + x->high, m, high);
     return;
   }
   int32_t fours[2][16];
   _mm512_storeu_si512(fours[0], low);
   _mm512_storeu_si512(fours[1], high);
-  int8_t *at = to->q + (size_t)b * (size_t)(x->block / 4) * to->q_step;
+  int8_t *at = to->q + (size_t)(b * x->planes + plane) * (size_t)(x->block / 4) * to->q_step;
   for (size_t i = 0; i < bytes / 4; i++, at += to->q_step) {
     memcpy(at, fours[0] + i, 4);
     if (x->layout == MATMUL_PLAIN) continue;
     at += to->q_step;
     memcpy(at, fours[1] + i, 4);
   }
+}
+
+// The lowest bytes of 64 codes, in order.
+static __m512i bytes_of(const __m512i q[4]) {
+  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtepi32_epi8(q[0])),
+                                              _mm512_cvtepi32_epi8(q[1]), 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtepi32_epi8(q[2])),
+                                               _mm512_cvtepi32_epi8(q[3]), 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 static void quantise(const matmul_x *x, int r) {
@@ -85,21 +95,22 @@ static void quantise(const matmul_x *x, int r) {
     const int bits = _mm512_reduce_max_epi32(top);
     float amax, dx = 0;
     memcpy(&amax, &bits, 4);
-    __m128i part[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    __m512i q[4] = {sums, sums, sums, sums};
     if (bits >= 0x7F800000) {
       dx = NAN;
     } else if (amax >= 0x1p-100f) {
-      const __m512 inverse = _mm512_set1_ps(127.0f / amax);
-      dx = amax / 127.0f;
+      const __m512 inverse = _mm512_set1_ps(matmul_top(x) / amax);
+      dx = amax / matmul_top(x);
       for (int i = 0; i < n; i++) {
-        const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
-        sums = _mm512_add_epi32(sums, q);
-        part[i] = _mm512_cvtepi32_epi8(q);
+        q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
+        sums = _mm512_add_epi32(sums, q[i]);
       }
     }
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part[0]), part[1], 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part[2]), part[3], 1);
-    put_block(x, &to, b, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+    put_block(x, &to, b, x->planes - 1, bytes_of(q));
+    if (x->planes == 2) {
+      for (int i = 0; i < n; i++) q[i] = _mm512_srai_epi32(_mm512_add_epi32(q[i], _mm512_set1_epi32(128)), 8);
+      put_block(x, &to, b, 0, bytes_of(q));
+    }
     const int sum = _mm512_reduce_add_epi32(sums);
     x->dx[at] = dx;
     x->sum[at] = dx * (float)sum;

@@ -37,11 +37,28 @@ MATMUL_INLINE __m512i reduce_16(__m512i d[16]) {
   return d[0];
 }
 
-MATMUL_INLINE __m512i nibbles(__m512i v, const int8_t *low, const int8_t *high) {
+// One row of x, as far as dots need it. planes is a constant where the functions below are inlined.
+typedef struct row_x {
+  int planes;
+  const int8_t *q;
+  size_t high, plane;
+} row_x;
+
+// Dots of 64 bytes of codes with the codes of x from q on, in 16 sums.
+MATMUL_INLINE __m512i bytes(const row_x *x, __m512i v, const int8_t *q) {
+  const __m512i d = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v, _mm512_loadu_si512(q));
+  if (x->planes == 1) return d;
+  return _mm512_dpbusd_epi32(_mm512_slli_epi32(d, 8), v, _mm512_loadu_si512(q + x->plane));
+}
+
+MATMUL_INLINE __m512i nibbles(const row_x *x, __m512i v, const int8_t *q) {
   const __m512i mask = _mm512_set1_epi8(15);
-  const __m512i d =
-      _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(v, mask), _mm512_loadu_si512(low));
-  return _mm512_dpbusd_epi32(d, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), _mm512_loadu_si512(high));
+  const __m512i low = _mm512_and_si512(v, mask), up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+  __m512i d = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low, _mm512_loadu_si512(q));
+  d = _mm512_dpbusd_epi32(d, up, _mm512_loadu_si512(q + x->high));
+  if (x->planes == 1) return d;
+  d = _mm512_dpbusd_epi32(_mm512_slli_epi32(d, 8), low, _mm512_loadu_si512(q + x->plane));
+  return _mm512_dpbusd_epi32(d, up, _mm512_loadu_si512(q + x->plane + x->high));
 }
 
 #ifndef AHEAD
@@ -71,33 +88,28 @@ MATMUL_INLINE size_t step_bytes(coding c) {
 }
 
 // Dots of 16 stored blocks with x from its block b on; for Q* also the heads.
-MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const int8_t *q, size_t high, size_t b, __m512 *scale,
+MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const row_x *x, size_t b, __m512 *scale,
                            __m512 *bias) {
+  const int8_t *q = x->q;
   __m512i d[16];
   if (c == NIBBLES_64) {
     MATMUL_UNROLL
-    for (int j = 0; j < 8; j++)
-      d[j] = nibbles(_mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j, q + high + 32 * b + 64 * j);
+    for (int j = 0; j < 8; j++) d[j] = nibbles(x, _mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j);
     return reduce_8(d);
   }
   if (c == NIBBLES_32) {
     MATMUL_UNROLL
-    for (int j = 0; j < 4; j++)
-      d[j] = nibbles(_mm512_loadu_si512(p + 64 * j), q + 16 * b + 64 * j, q + high + 16 * b + 64 * j);
+    for (int j = 0; j < 4; j++) d[j] = nibbles(x, _mm512_loadu_si512(p + 64 * j), q + 16 * b + 64 * j);
     return reduce_4(d);
   }
   if (c == BYTES_64) {
     MATMUL_UNROLL
-    for (int j = 0; j < 16; j++)
-      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(p + 64 * j),
-                                 _mm512_loadu_si512(q + 64 * b + 64 * j));
+    for (int j = 0; j < 16; j++) d[j] = bytes(x, _mm512_loadu_si512(p + 64 * j), q + 64 * b + 64 * j);
     return reduce_16(d);
   }
   if (c == BYTES_32) {
     MATMUL_UNROLL
-    for (int j = 0; j < 8; j++)
-      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(p + 64 * j),
-                                 _mm512_loadu_si512(q + 32 * b + 64 * j));
+    for (int j = 0; j < 8; j++) d[j] = bytes(x, _mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j);
     return reduce_8(d);
   }
   if (c == BLOCKS_Q8_0) {
@@ -107,8 +119,7 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const int8_t *q, size_t h
       const __m256i even = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 2));
       const __m256i odd = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 36));
       const __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(even), odd, 1);
-      d[j] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(v, _mm512_set1_epi8(-128)),
-                                 _mm512_loadu_si512(q + 32 * b + 64 * j));
+      d[j] = bytes(x, _mm512_xor_si512(v, _mm512_set1_epi8(-128)), q + 32 * b + 64 * j);
     }
     return reduce_8(d);
   }
@@ -119,18 +130,18 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const int8_t *q, size_t h
   for (size_t j = 0; j < 4; j++) {
     first[j] = _mm512_loadu_si512(p + four * j);
     const __m512i v = matmul_avx512_q4_codes(q4_1, first[j], _mm512_loadu_si512(p + four * (j + 1) - 64));
-    d[j] = nibbles(v, q + 16 * b + 64 * j, q + high + 16 * b + 64 * j);
+    d[j] = nibbles(x, v, q + 16 * b + 64 * j);
   }
   matmul_avx512_q4_heads(q4_1, first, scale, bias);
   return reduce_4(d);
 }
 
 // s->p of the unit.
-MATMUL_INLINE void walk(coding c, const pn_weight *w, int n, const matmul_x *x, int k,
+MATMUL_INLINE void walk(coding c, int planes, const pn_weight *w, int n, const matmul_x *x, int k,
                         const avx512_scratch *s, const uint8_t *p) {
   const bool staged = c < BLOCKS_Q4_0, biased = staged || c == BLOCKS_Q4_1;
   const bool offset = c == BLOCKS_Q4_0 || c == BLOCKS_Q8_0;
-  const int8_t *q = x->q + (size_t)k * x->q_stride;
+  const row_x one = {planes, x->q + (size_t)k * x->q_stride, x->high, x->plane};
   const size_t row = (size_t)k * x->s_stride, n_blocks = (size_t)w->n_blocks, total = (size_t)n * n_blocks;
   const size_t advance = 16 % n_blocks;
   size_t b = 0; // the block of x that meets the first of the step
@@ -138,7 +149,7 @@ MATMUL_INLINE void walk(coding c, const pn_weight *w, int n, const matmul_x *x, 
     __m512 scale = _mm512_setzero_ps(), bias = _mm512_setzero_ps();
     for (size_t line = 0; line < step_bytes(c); line += 64)
       _mm_prefetch((const char *)p + AHEAD + line, _MM_HINT_T0);
-    __m512i d = dots(c, p, q, x->high, b, &scale, &bias);
+    __m512i d = dots(c, p, &one, b, &scale, &bias);
     if (staged) {
       scale = _mm512_loadu_ps(s->scale + i);
       bias = _mm512_loadu_ps(s->bias + i);
@@ -208,18 +219,26 @@ static coding coding_of(const pn_weight *w) {
   return w->block == 64 ? BYTES_64 : BYTES_32;
 }
 
+MATMUL_INLINE void walk_any(coding c, int planes, const pn_weight *w, int n, const matmul_x *x, int k,
+                            const avx512_scratch *s, const uint8_t *p) {
+  switch (c) {
+  case NIBBLES_64: walk(NIBBLES_64, planes, w, n, x, k, s, p); break;
+  case NIBBLES_32: walk(NIBBLES_32, planes, w, n, x, k, s, p); break;
+  case BYTES_64: walk(BYTES_64, planes, w, n, x, k, s, p); break;
+  case BYTES_32: walk(BYTES_32, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q4_0: walk(BLOCKS_Q4_0, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, planes, w, n, x, k, s, p); break;
+  }
+}
+
 void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,
                        const avx512_scratch *s, const uint8_t *stored) {
   const coding c = coding_of(w);
-  switch (c) {
-  case NIBBLES_64: walk(NIBBLES_64, w, n, x, k, s, stored); break;
-  case NIBBLES_32: walk(NIBBLES_32, w, n, x, k, s, stored); break;
-  case BYTES_64: walk(BYTES_64, w, n, x, k, s, stored); break;
-  case BYTES_32: walk(BYTES_32, w, n, x, k, s, stored); break;
-  case BLOCKS_Q4_0: walk(BLOCKS_Q4_0, w, n, x, k, s, stored); break;
-  case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, w, n, x, k, s, stored); break;
-  case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, w, n, x, k, s, stored); break;
-  }
+  if (x->planes == 2)
+    walk_any(c, 2, w, n, x, k, s, stored);
+  else
+    walk_any(c, 1, w, n, x, k, s, stored);
   const uint8_t *ahead = stored + step_bytes(c) * (size_t)w->n_blocks + AHEAD;
   _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks, ahead));
 }

@@ -81,7 +81,7 @@ MATMUL_INLINE __m512i four_codes(const int8_t *q) {
 
 // The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined. Beside the last
 // panel the next unit is fetched in the order of the file: the strided walk over it would not keep memory busy.
-MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
+MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
                             const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
   const __m512i mask = _mm512_set1_epi8(15);
   const int8_t *q = x->q + (size_t)k * x->q_stride;
@@ -99,21 +99,29 @@ MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const m
       next += s->next_bytes;
     }
     MATMUL_UNROLL
-    for (int i = 0; i < t; i++) d[i] = biased ? _mm512_setzero_si512() : _mm512_set1_epi32(shift[i]);
+    for (int i = 0; i < t; i++) d[i] = _mm512_setzero_si512();
     const int steps = nibbles ? block / 8 : block / 4;
-    MATMUL_UNROLL
-    for (int j = 0; j < steps; j++, tile += 64) {
-      const __m512i v = _mm512_load_si512(tile);
-      const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
+    for (int plane = 1; plane <= planes; plane++) {
       MATMUL_UNROLL
-      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
-      q += 4 * t;
-      if (!nibbles) continue;
-      const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+      for (int i = 0; i < t; i++) {
+        if (plane == 2) d[i] = _mm512_slli_epi32(d[i], 8);
+        if (plane == planes && !biased) d[i] = _mm512_add_epi32(d[i], _mm512_set1_epi32(shift[i]));
+      }
       MATMUL_UNROLL
-      for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
-      q += 4 * t;
+      for (int j = 0; j < steps; j++) {
+        const __m512i v = _mm512_load_si512(tile + 64 * j);
+        const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
+        MATMUL_UNROLL
+        for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
+        q += 4 * t;
+        if (!nibbles) continue;
+        const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+        MATMUL_UNROLL
+        for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
+        q += 4 * t;
+      }
     }
+    tile += 64 * steps;
     const __m512 scale = _mm512_load_ps(tile_scale);
     const __m512 bias = biased ? _mm512_load_ps(tile_bias) : scale;
     MATMUL_UNROLL
@@ -127,22 +135,30 @@ MATMUL_INLINE void multiply(int t, bool nibbles, int block, bool biased, const m
   for (int i = 0; i < t; i++) _mm512_mask_storeu_ps(out + (k + i) * out_stride, lanes, acc[i]);
 }
 
+MATMUL_INLINE void all_rows(int planes, bool nibbles, int block, bool biased, const matmul_x *x,
+                            const avx512_scratch *s, __mmask16 lanes, float *out, int64_t stride) {
+  for (int k = 0, n; k < x->n_rows; k += n) {
+    n = matmul_avx512_panel(x->n_rows - k);
+    switch (n) {
+    case 1: multiply(planes, 1, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 2: multiply(planes, 2, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 3: multiply(planes, 3, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 4: multiply(planes, 4, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 5: multiply(planes, 5, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 6: multiply(planes, 6, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 8: multiply(planes, 8, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    default: multiply(planes, 12, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    }
+  }
+}
+
 #define ALL_ROWS(name, nibbles, block, biased)                                                               \
   static void name(const matmul_x *x, const avx512_scratch *s, __mmask16 lanes, float *out,                  \
                    int64_t stride) {                                                                         \
-    for (int k = 0, n; k < x->n_rows; k += n) {                                                              \
-      n = matmul_avx512_panel(x->n_rows - k);                                                                \
-      switch (n) {                                                                                           \
-      case 1: multiply(1, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 2: multiply(2, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 3: multiply(3, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 4: multiply(4, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 5: multiply(5, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 6: multiply(6, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      case 8: multiply(8, nibbles, block, biased, x, k, s, lanes, out, stride); break;                       \
-      default: multiply(12, nibbles, block, biased, x, k, s, lanes, out, stride); break;                     \
-      }                                                                                                      \
-    }                                                                                                        \
+    if (x->planes == 2)                                                                                      \
+      all_rows(2, nibbles, block, biased, x, s, lanes, out, stride);                                         \
+    else                                                                                                     \
+      all_rows(1, nibbles, block, biased, x, s, lanes, out, stride);                                         \
   }
 
 ALL_ROWS(nibbles_64, true, 64, true)

@@ -9,7 +9,7 @@ enum {
   MATMUL_LINE_ROWS = 8, // rows of x that may lie as lines
 };
 
-// Where the int8 of a block lie. Two streams of half a block each let the low and the high nibbles of packed weights
+// Where the int8 of a block (of a plane) lie. Two streams of half a block each let the low and the high nibbles of packed weights
 // meet their x without a shuffle.
 typedef enum matmul_layout {
   MATMUL_PLAIN,    // one stream, ascending
@@ -19,12 +19,12 @@ typedef enum matmul_layout {
 
 // How the rows of x lie.
 typedef enum matmul_packing {
-  MATMUL_ROWS, // row r has its codes at q + r * q_stride (the high stream `high` bytes further) and its blocks' numbers
-               // at [r * s_stride]
+  MATMUL_ROWS, // row r has its codes at q + r * q_stride (the high stream `high` bytes further, the second plane
+               // `plane` bytes further) and its blocks' numbers at [r * s_stride]
   MATMUL_LINE, // as rows, but a row goes on after its last block with its first ones, MATMUL_UNIT of them, so that a walk
                // over a unit's rows as one line of blocks can read 16 blocks from anywhere
-  MATMUL_PANELS, // rows k .. k + t lie together from q + k * cols on: 4 codes of each, then the next 4 (of the low stream
-  // and the high stream in turn); their blocks' numbers from [k * n_blocks] on: t of a block, then the next
+  MATMUL_PANELS, // rows k .. k + t lie together from q + k * q_stride on: 4 codes of each, then the next 4 (of the low stream
+  // and the high stream in turn), a block's first plane before its second; their blocks' numbers from [k * n_blocks] on: t of a block, then the next
 } matmul_packing;
 
 // The activations of a call, quantised for the weights that it serves.
@@ -32,13 +32,17 @@ typedef struct matmul_x {
   const float *f; // the f32 input
   int64_t f_stride;
   int n_rows, cols, block, n_blocks, offset;
+  int planes; // 1: the codes are int8; 2: they are 256 times the first plane plus the second
   matmul_layout layout;
   matmul_packing packing;
   int8_t *q;
-  size_t q_stride, high, s_stride;
+  size_t q_stride, high, plane, s_stride;
   float *dx, *sum; // dx; dx * (float)sum(q)
   int32_t *shift;  // -offset * sum(q): add to a dot of stored codes
 } matmul_x;
+
+// The largest code.
+static inline float matmul_top(const matmul_x *x) { return x->planes == 2 ? 32512.0f : 127.0f; }
 
 typedef struct matmul_kernels {
   const char *name;

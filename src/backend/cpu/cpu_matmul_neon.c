@@ -32,15 +32,17 @@ static void quantise(const matmul_x *x, int r) {
     memcpy(&amax, &bits, 4);
     if (bits >= 0x7F800000u || !(amax >= 0x1p-100f)) {
       if (bits >= 0x7F800000u) dx = NAN;
-      memset(q, 0, (size_t)x->block);
+      for (int k = 0; k < x->planes; k++) memset(q + (size_t)k * x->plane, 0, (size_t)x->block);
     } else {
-      const float32x4_t inverse = vdupq_n_f32(127.0f / amax);
-      dx = amax / 127.0f;
+      const float32x4_t inverse = vdupq_n_f32(matmul_top(x) / amax);
+      dx = amax / matmul_top(x);
       for (int i = 0; i < x->block; i += 8) {
         const int32x4_t lo = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(f + i), inverse));
         const int32x4_t hi = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(f + i + 4), inverse));
         sums = vaddq_s32(sums, vaddq_s32(lo, hi));
-        vst1_s8(q + i, vmovn_s16(vcombine_s16(vmovn_s32(lo), vmovn_s32(hi))));
+        const int16x8_t v = vcombine_s16(vmovn_s32(lo), vmovn_s32(hi));
+        vst1_s8(q + i + (x->planes == 2 ? x->plane : 0), vmovn_s16(v));
+        if (x->planes == 2) vst1_s8(q + i, vmovn_s16(vshrq_n_s16(vaddq_s16(v, vdupq_n_s16(128)), 8)));
       }
     }
     const int sum = vaddvq_s32(sums);
@@ -50,8 +52,8 @@ static void quantise(const matmul_x *x, int r) {
   }
 }
 
-// 4 partial dots of a block.
-static inline int32x4_t dot_block(const uint8_t *codes, const int8_t *q, int block, bool wide) {
+// 4 partial dots of a block with one plane of x.
+static inline int32x4_t dot_plane(const uint8_t *codes, const int8_t *q, int block, bool wide) {
   int32x4_t low = vdupq_n_s32(0), high = low;
   for (int i = 0; i < block; i += 16) {
     const uint8x16_t c = vld1q_u8(codes + i);
@@ -62,14 +64,22 @@ static inline int32x4_t dot_block(const uint8_t *codes, const int8_t *q, int blo
   return wide ? vaddq_s32(low, vshlq_n_s32(high, 7)) : low;
 }
 
-static inline void products_of(const matmul_line *l, int block, bool wide, const uint8_t *codes,
+static inline int32x4_t dot_block(const uint8_t *codes, const int8_t *q, int block, bool wide, int planes,
+                                  size_t plane) {
+  const int32x4_t d = dot_plane(codes, q, block, wide);
+  if (planes == 1) return d;
+  return vaddq_s32(vshlq_n_s32(d, 8), dot_plane(codes, q + plane, block, wide));
+}
+
+static inline void products_of(const matmul_line *l, int block, bool wide, int planes, const uint8_t *codes,
                                const float *scale, const float *bias, int k, float *p) {
   const matmul_x *x = l->x;
   const int8_t *q = x->q + (size_t)k * x->q_stride;
   const size_t at = (size_t)k * x->s_stride;
   for (int b = 0; b < l->n_padded; b += 4) {
     int32x4_t d[4];
-    for (int i = 0; i < 4; i++, codes += block, q += block) d[i] = dot_block(codes, q, block, wide);
+    for (int i = 0; i < 4; i++, codes += block, q += block)
+      d[i] = dot_block(codes, q, block, wide, planes, x->plane);
     const size_t s = at + (size_t)b;
     const int32x4_t dots = vpaddq_s32(vpaddq_s32(d[0], d[1]), vpaddq_s32(d[2], d[3]));
     const float32x4_t dot = vcvtq_f32_s32(vaddq_s32(dots, vld1q_s32(x->shift + s)));
@@ -79,19 +89,27 @@ static inline void products_of(const matmul_line *l, int block, bool wide, const
   }
 }
 
-static void products(const matmul_line *l, const uint8_t *codes, const float *scale, const float *bias, int k,
-                     float *p) {
+static inline void products_any(const matmul_line *l, int planes, const uint8_t *codes, const float *scale,
+                                const float *bias, int k, float *p) {
   if (l->w->block == 64) {
     if (l->wide)
-      products_of(l, 64, true, codes, scale, bias, k, p);
+      products_of(l, 64, true, planes, codes, scale, bias, k, p);
     else
-      products_of(l, 64, false, codes, scale, bias, k, p);
+      products_of(l, 64, false, planes, codes, scale, bias, k, p);
   } else {
     if (l->wide)
-      products_of(l, 32, true, codes, scale, bias, k, p);
+      products_of(l, 32, true, planes, codes, scale, bias, k, p);
     else
-      products_of(l, 32, false, codes, scale, bias, k, p);
+      products_of(l, 32, false, planes, codes, scale, bias, k, p);
   }
+}
+
+static void products(const matmul_line *l, const uint8_t *codes, const float *scale, const float *bias, int k,
+                     float *p) {
+  if (l->x->planes == 2)
+    products_any(l, 2, codes, scale, bias, k, p);
+  else
+    products_any(l, 1, codes, scale, bias, k, p);
 }
 
 static inline float32x4_t load_4(pn_matrix_kind kind, const uint8_t *p) {

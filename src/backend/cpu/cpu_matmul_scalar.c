@@ -27,20 +27,23 @@ void matmul_quantise_scalar(const matmul_x *x, int r) {
     }
     float amax;
     memcpy(&amax, &top, 4);
-    int8_t q[64] = {0};
+    int8_t planes[2][64] = {0};
     int sum = 0;
     float dx = 0;
     if (top >= 0x7F800000u) {
       dx = NAN;
     } else if (amax >= 0x1p-100f) {
-      const float inverse = 127.0f / amax;
-      dx = amax / 127.0f;
+      const float inverse = matmul_top(x) / amax;
+      dx = amax / matmul_top(x);
       for (int i = 0; i < x->block; i++) {
-        q[i] = (int8_t)lrintf(f[i] * inverse);
-        sum += q[i];
+        const int q = (int)lrintf(f[i] * inverse), hi = (q + (127 * 256 + 128)) / 256 - 127;
+        sum += q;
+        planes[0][i] = (int8_t)(x->planes == 2 ? hi : q);
+        planes[1][i] = (int8_t)(q - 256 * hi);
       }
     }
-    memcpy(x->q + (size_t)r * x->q_stride + (size_t)b * (size_t)x->block, q, (size_t)x->block);
+    int8_t *to = x->q + (size_t)r * x->q_stride + (size_t)b * (size_t)x->block;
+    for (int k = 0; k < x->planes; k++) memcpy(to + (size_t)k * x->plane, planes[k], (size_t)x->block);
     x->dx[at] = dx;
     x->sum[at] = dx * (float)sum;
     x->shift[at] = -x->offset * sum;
@@ -73,8 +76,13 @@ static float code_row(const pn_weight *w, const uint8_t *codes, const float *sca
   const size_t at = (size_t)k * x->s_stride;
   float acc = 0;
   for (int b = 0; b < w->n_blocks; b++, q += w->block, codes += w->block) {
-    int dot = x->shift[at + (size_t)b];
+    int dot = 0;
     for (int i = 0; i < w->block; i++) dot += codes[i] * q[i];
+    if (x->planes == 2) {
+      dot *= 256;
+      for (int i = 0; i < w->block; i++) dot += codes[i] * q[x->plane + (size_t)i];
+    }
+    dot += x->shift[at + (size_t)b];
     float p = scale[b] * (x->dx[at + (size_t)b] * (float)dot);
     if (bias) p = fmaf(bias[b], x->sum[at + (size_t)b], p);
     acc += p;
