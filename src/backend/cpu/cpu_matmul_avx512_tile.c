@@ -79,11 +79,35 @@ MATMUL_INLINE __m512i four_codes(const int8_t *q) {
   return _mm512_set1_epi32(v);
 }
 
+// Add to d a block's dots of t rows of x, whose codes (of one plane) lie from q on.
+MATMUL_INLINE void plane_dots(int t, bool nibbles, int steps, const uint8_t *tile, const int8_t *q,
+                              __m512i d[MOST]) {
+  const __m512i mask = _mm512_set1_epi8(15);
+  MATMUL_UNROLL
+  for (int j = 0; j < steps; j++) {
+    const __m512i v = _mm512_load_si512(tile + 64 * j);
+    const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
+    MATMUL_UNROLL
+    for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
+    q += 4 * t;
+    if (!nibbles) continue;
+    const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+    MATMUL_UNROLL
+    for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
+    q += 4 * t;
+  }
+}
+
+MATMUL_INLINE void next_plane(int t, __m512i d[MOST]) {
+  MATMUL_UNROLL
+  for (int i = 0; i < t; i++) d[i] = _mm512_slli_epi32(d[i], 8);
+}
+
 // The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined. Beside the last
 // panel the next unit is fetched in the order of the file: the strided walk over it would not keep memory busy.
 MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
                             const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
-  const __m512i mask = _mm512_set1_epi8(15);
+  const int steps = nibbles ? block / 8 : block / 4, plane_bytes = t * block;
   const int8_t *q = x->q + (size_t)k * x->q_stride;
   const size_t at = (size_t)k * x->s_stride;
   const float *dx = x->dx + at, *sum = x->sum + at, *tile_scale = s->tile_scale, *tile_bias = s->tile_bias;
@@ -100,25 +124,20 @@ MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool bia
     }
     MATMUL_UNROLL
     for (int i = 0; i < t; i++) d[i] = _mm512_setzero_si512();
-    const int steps = nibbles ? block / 8 : block / 4;
-    for (int plane = 1; plane <= planes; plane++) {
+    if (biased) { // gcc makes the better code of each this way
       MATMUL_UNROLL
-      for (int i = 0; i < t; i++) {
-        if (plane == 2) d[i] = _mm512_slli_epi32(d[i], 8);
-        if (plane == planes && !biased) d[i] = _mm512_add_epi32(d[i], _mm512_set1_epi32(shift[i]));
+      for (int plane = 1; plane <= planes; plane++, q += plane_bytes) {
+        if (plane == 2) next_plane(t, d);
+        plane_dots(t, nibbles, steps, tile, q, d);
       }
-      MATMUL_UNROLL
-      for (int j = 0; j < steps; j++) {
-        const __m512i v = _mm512_load_si512(tile + 64 * j);
-        const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
-        MATMUL_UNROLL
-        for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
-        q += 4 * t;
-        if (!nibbles) continue;
-        const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
-        MATMUL_UNROLL
-        for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
-        q += 4 * t;
+    } else {
+      for (int plane = 1; plane <= planes; plane++, q += plane_bytes) {
+        if (plane == 2) next_plane(t, d);
+        if (plane == planes) {
+          MATMUL_UNROLL
+          for (int i = 0; i < t; i++) d[i] = _mm512_add_epi32(d[i], _mm512_set1_epi32(shift[i]));
+        }
+        plane_dots(t, nibbles, steps, tile, q, d);
       }
     }
     tile += 64 * steps;
