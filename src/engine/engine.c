@@ -99,12 +99,12 @@ static void advance(pn_engine *g, pn_gen *gen, const float *logits) {
 }
 
 static void fail_parts(pn_engine *g, const step_part *parts, int n_parts, const pn_error *e) {
+  if (e->code == PN_ERR_DEVICE) atomic_store(&g->failed, true); // before anyone hears of it
   for (int i = 0; i < n_parts; i++) {
     pn_log(PN_LOG_ERROR, parts[i].gen->id, "step failed",
            PN_FIELDS(PN_S("code", pn_code_name(e->code)), PN_S("error", e->msg)));
     finish(g, parts[i].gen, PN_STOP_END_TURN, -1, e);
   }
-  if (e->code == PN_ERR_DEVICE) atomic_store(&g->failed, true);
 }
 
 // One step; false when there was nothing to do.
