@@ -24,8 +24,10 @@ typedef struct talk {
 static void show(void *ctx, const pn_event *ev) {
   talk *t = ctx;
   if (ev->kind == PN_EVENT_PREFILL) {
-    console_progress(ev->n_prompt_done < t->n_prompt ? "reading: %d of %d tokens" : "", ev->n_prompt_done,
-                     t->n_prompt);
+    if (ev->n_prompt_done < t->n_prompt)
+      console_progress("reading: %d of %d tokens", ev->n_prompt_done, t->n_prompt);
+    else
+      console_progress("%s", ""); // takes the line away
   } else if (ev->kind == PN_EVENT_TEXT) {
     fwrite(ev->text, 1, ev->n_text, stdout);
     fflush(stdout);
