@@ -143,8 +143,8 @@ def test_unknown_routes_and_methods(server):
 
 
 def test_a_client_that_leaves_stops_its_generation(server):
-    body = json.dumps({"model": "m", "max_tokens": 4000, "stream": True,
-                       "messages": [{"role": "user", "content": "Write the longest story that you can."}]}).encode()
+    body = json.dumps({"model": "m", "max_tokens": 4000, "stream": True, "temperature": 0, "messages": [
+        {"role": "user", "content": "Write a long story about a dragon."}]}).encode()
     s = socket.create_connection(("127.0.0.1", server.port))
     s.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
               b"Content-Length: %d\r\n\r\n" % len(body) + body)

@@ -55,7 +55,8 @@ def test_sigterm_drains_a_running_stream(pensieve, default_model, tmp_path):
 
 def test_a_second_signal_ends_at_once(pensieve, default_model, tmp_path):
     s = Server(pensieve, default_model, tmp_path / "log")
-    body = json.dumps({"model": "m", "max_tokens": 4000, "stream": True, "messages": [{"role": "user", "content": "Go on for ever."}]}).encode()
+    body = json.dumps({"model": "m", "max_tokens": 500, "stream": True, "messages": [
+        {"role": "user", "content": "the cat sat on the mat. " * 1000}]}).encode()  # seconds of prefill
     c = socket.create_connection(("127.0.0.1", s.port))
     c.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     c.recv(1000)
