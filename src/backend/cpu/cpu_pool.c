@@ -15,6 +15,9 @@ enum {
   SPIN_NS = 60 * 1000,       // an idle worker's wait before it sleeps
   SPINS_BEFORE_YIELD = 1024, // pauses at a join or barrier before the core is offered to others
   LINE = 128,                // two cache lines: the prefetcher fetches pairs
+  STALL_NS = 500 * 1000,     // a join that waits so long, and longer than the caller worked, has lost a core
+  ALONE_MIN_NS = 4 * 1000 * 1000, // how long the caller then works alone; doubled while it happens again
+  ALONE_MAX_NS = 64 * 1000 * 1000,
 };
 
 // Guard: `epoch` publishes fn and ctx to the workers, `done` and `phase` publish their results. `lock` protects only
@@ -32,6 +35,8 @@ struct cpu_pool {
   alignas(LINE) pthread_mutex_t lock;
   pthread_cond_t wake;
   int n_threads, n_started;
+  int n_active;                      // of the run under way: n_threads, or 1 while the caller works alone
+  uint64_t alone_until_ns, alone_ns; // the owner's; 0: never yet
   struct worker {
     struct cpu_pool *pool;
     pthread_t thread;
@@ -137,27 +142,48 @@ void cpu_pool_free(cpu_pool *p) {
 
 int cpu_pool_threads(const cpu_pool *p) { return p->n_threads; }
 
-void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx) {
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-  if (p->n_threads == 1) {
-    fn(ctx, 0, 1);
-    return;
-  }
-  p->fn = fn;
-  p->ctx = ctx;
-  atomic_store_explicit(&p->done, 0, memory_order_relaxed);
-  publish(p);
-  fn(ctx, 0, p->n_threads);
+// A worker that the system has taken off its core holds up every run for a whole time slice, when the caller alone would
+// have been done long before: leave the workers out for a while.
+static void work_alone(cpu_pool *p, uint64_t now) {
+  bool again = p->alone_ns && now - p->alone_until_ns < 2 * (uint64_t)ALONE_MAX_NS;
+  p->alone_ns = again ? p->alone_ns * 2 : ALONE_MIN_NS;
+  if (p->alone_ns > ALONE_MAX_NS) p->alone_ns = ALONE_MAX_NS;
+  p->alone_until_ns = now + p->alone_ns;
+}
+
+static void join(cpu_pool *p, uint64_t start) {
+  uint64_t late = 0;
   for (unsigned i = 0; atomic_load_explicit(&p->done, memory_order_acquire) != p->n_threads - 1; i++) {
+    if (i == SPINS_BEFORE_YIELD) late = pn_now_ns();
     if (i < SPINS_BEFORE_YIELD)
       pause_core();
     else
       sched_yield();
   }
+  if (!late) return;
+  uint64_t now = pn_now_ns();
+  if (now - late > STALL_NS && now - late > late - start) work_alone(p, now);
+}
+
+void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx) {
+  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  uint64_t start = p->n_threads > 1 ? pn_now_ns() : 0;
+  if (p->n_threads == 1 || start < p->alone_until_ns) {
+    p->n_active = 1;
+    fn(ctx, 0, 1);
+    return;
+  }
+  p->fn = fn;
+  p->ctx = ctx;
+  p->n_active = p->n_threads;
+  atomic_store_explicit(&p->done, 0, memory_order_relaxed);
+  publish(p);
+  fn(ctx, 0, p->n_threads);
+  join(p, start);
 }
 
 void cpu_pool_barrier(cpu_pool *p) {
-  if (p->n_threads == 1) return;
+  if (p->n_active == 1) return;
   uint32_t phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
   if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == p->n_threads - 1) {
     atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);

@@ -22,7 +22,8 @@ cpu_pool *cpu_pool_new(int n_threads, pn_error *e);
 void cpu_pool_free(cpu_pool *p);
 int cpu_pool_threads(const cpu_pool *p);
 
-// Call fn on every thread and return when all are done. Not from inside fn. What the caller wrote before is visible
+// Call fn on every thread and return when all are done. When another program has taken a worker's core, the caller works
+// alone for some milliseconds (fn is called once, with n_threads 1): so what fn gives must not depend on n_threads. Not from inside fn. What the caller wrote before is visible
 // to fn, and what fn wrote is visible to the caller afterwards.
 void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx);
 
