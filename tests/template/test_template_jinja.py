@@ -162,9 +162,9 @@ def test_model_templates(probe, path, name):
 
 def test_smollm2_of_the_gguf(probe):
     gguf = pytest.importorskip("gguf")
-    path = pathlib.Path(os.environ.get("PENSIEVE_TEST_MODEL", ""))
+    path = pathlib.Path(os.environ.get("PN_TEST_MODEL", ""))
     if path.suffix != ".gguf" or not path.exists():
-        pytest.skip("PENSIEVE_TEST_MODEL names no GGUF file")
+        pytest.skip("PN_TEST_MODEL names no GGUF file")
     field = gguf.GGUFReader(path).fields["tokenizer.chat_template"]
     template = bytes(field.parts[field.data[0]]).decode()
     for conversation in CONVERSATIONS.values():
