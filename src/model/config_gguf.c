@@ -158,9 +158,10 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
   const pn_gguf_value *v = pn_gguf_get(g, "general.architecture");
   pn_str name = v ? pn_gguf_str(v, 0) : (pn_str){0};
   s->arch = registry_by_gguf_arch(name);
+  char known[96];
   if (!s->arch)
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: general.architecture: expected llama or phi3, found \"%.*s\"",
-                   path, (int)(name.n < 64 ? name.n : 64), name.n ? name.p : "");
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: general.architecture: expected one of %s, found \"%.*s\"",
+                   path, registry_known(true, known), (int)(name.n < 64 ? name.n : 64), name.n ? name.p : "");
   snprintf(r.arch, sizeof r.arch, "%.*s", (int)name.n, name.p);
   snprintf(s->c.family, sizeof s->c.family, "%s", r.arch);
   s->c.rope_order = s->arch->gguf_rope_order;

@@ -149,9 +149,10 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
                    pn_json_type_name(pn_json_type_of(cfg)));
   pn_str type = pn_json_str(pn_json_get(cfg, "model_type"));
   s->arch = registry_by_json_type(type);
+  char known[96];
   if (!s->arch)
     return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%.*s\"", where,
-                   registry_known(), (int)type.n, type.n ? type.p : "");
+                   registry_known(false, known), (int)type.n, type.n ? type.p : "");
   pn_model_config *c = &s->c;
   snprintf(c->family, sizeof c->family, "%.*s", (int)type.n, type.p);
   if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||

@@ -26,7 +26,6 @@ void pn_model_close(pn_model *m) {
 
 const pn_model_config *pn_model_config_of(const pn_model *m) { return &m->spec.c; }
 uint64_t pn_model_weight_bytes(const pn_model *m) { return m->weight_bytes; }
-uint64_t pn_model_scratch_bytes(const pn_model *m) { return m->s.bytes; }
 
 pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_dtype dtype, int page_tokens, int n_pages) {
   const pn_model_config *c = &m->spec.c;

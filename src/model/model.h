@@ -45,7 +45,6 @@ typedef struct pn_forward_trace {
 
 // Make room for steps of up to max_rows rows with up to max_logits rows of logits; forward allocates nothing.
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
-uint64_t pn_model_scratch_bytes(const pn_model *m);
 
 // One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host, [n_logits]
 // [n_vocab]) are those after row logit_rows[k]. `trace` may be NULL.

@@ -48,8 +48,8 @@ extern const model_arch model_arch_llama, model_arch_phi3;
 // By model_type or general.architecture; NULL when there is none.
 const model_arch *registry_by_json_type(pn_str type);
 const model_arch *registry_by_gguf_arch(pn_str name);
-// "llama, mistral, phi3" for messages.
-const char *registry_known(void);
+// The model_type values (or the general.architecture ones) of all families, for messages: "llama, mistral, phi3".
+const char *registry_known(bool gguf, char out[96]);
 
 #define MODEL_MAX_ROT 1024
 
