@@ -56,6 +56,7 @@ const char *pn_code_name(pn_code code) {
   case PN_ERR_BUSY: return "busy";
   case PN_ERR_DEVICE: return "device";
   case PN_ERR_CANCELLED: return "cancelled";
+  case PN_ERR_TIMEOUT: return "timeout";
   case PN_ERR_INTERNAL: return "internal";
   }
   return "unknown";

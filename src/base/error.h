@@ -18,6 +18,7 @@ typedef enum pn_code {
   PN_ERR_BUSY,        // a queue is full; later may work
   PN_ERR_DEVICE,      // a port or compute device is not available or failed
   PN_ERR_CANCELLED,   // the one who asked has gone
+  PN_ERR_TIMEOUT,     // a time limit of the request was over
   PN_ERR_INTERNAL,    // our own mistake
 } pn_code;
 
