@@ -61,7 +61,7 @@ static double time_rows(context *c, int n) {
 static void measure(pn_backend *b, const shape *s, int depth) {
   int n_pages = depth / PAGE + 1;
   size_t floats = (size_t)CHUNK * (size_t)(s->heads * s->dim);
-  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, PN_F16};
+  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, PN_KV_F16};
   int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
   pn_error e;
   context c = {.b = b, .kv = b->ops->kv_open(b, &kv_shape, &e), .s = s, .depth = depth, .pages = pages};

@@ -38,6 +38,7 @@ static const struct {
     {PN_ERR_IO, 500, 500},          //
     {PN_ERR_BUSY, 529, 529},        // the queue is full
     {PN_ERR_DEVICE, 500, 500},      //
+    {PN_ERR_TIMEOUT, 504, 504},     // the time that the server gives a request
     {PN_ERR_CANCELLED, 499, 499},   // nobody is left to read it, unless the server ends
     {PN_ERR_INTERNAL, 500, 500},    //
 };

@@ -231,6 +231,7 @@ static void pump(void *self, pn_reply *r) {
   pn_event ev;
   while (!w->ended && pn_gen_next(w->gen, &ev)) {
     switch (ev.kind) {
+    case PN_EVENT_QUEUED:
     case PN_EVENT_PREFILL: break;
     case PN_EVENT_TEXT:
       pn_buf_add(&w->text, ev.text, ev.n_text);

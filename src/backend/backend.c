@@ -42,10 +42,23 @@ static uint64_t times(uint64_t a, uint64_t b) {
   return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
 }
 
+static const char *const kv_names[PN_KV_N_TYPES] = {"f32", "f16", "bf16", "int8", "int4"};
+
+const char *pn_kv_type_name(pn_kv_type t) { return (unsigned)t < PN_KV_N_TYPES ? kv_names[t] : "unknown"; }
+
+bool pn_kv_type_of(const char *name, pn_kv_type *out) {
+  for (int t = 0; t < PN_KV_N_TYPES; t++) {
+    if (strcmp(name, kv_names[t]) != 0) continue;
+    *out = (pn_kv_type)t;
+    return true;
+  }
+  return false;
+}
+
 uint64_t pn_kv_token_bytes(const pn_kv_shape *s) {
   if (s->n_layers < 0 || s->n_kv_heads < 0 || s->head_dim < 0) return 0;
   uint64_t n = times(times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads), (uint64_t)s->head_dim);
-  return times(n, 2 * pn_dtype_block_bytes(s->dtype));
+  return times(n, s->type == PN_KV_F32 ? 8 : 4);
 }
 
 uint64_t pn_kv_shape_bytes(const pn_kv_shape *s) {

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PN_BACKEND_VERSION 1
+#define PN_BACKEND_VERSION 2
 
 typedef struct pn_backend pn_backend; // an instance: device, threads, scratch
 typedef struct pn_weight pn_weight;   // a matrix as the backend holds it
@@ -70,11 +70,23 @@ typedef struct pn_batch {
   const int32_t *const *pages;
 } pn_batch;
 
+// How K and V are stored. INT8 and INT4 keep a scale beside each head's vector of each token.
+typedef enum pn_kv_type {
+  PN_KV_F32,
+  PN_KV_F16,
+  PN_KV_BF16,
+  PN_KV_INT8,
+  PN_KV_INT4,
+  PN_KV_N_TYPES
+} pn_kv_type;
+const char *pn_kv_type_name(pn_kv_type t); // "f16", "int8", ...
+bool pn_kv_type_of(const char *name, pn_kv_type *out);
+
 typedef struct pn_kv_shape {
   int n_layers, n_kv_heads, head_dim;
   int page_tokens; // 32
   int n_pages;
-  pn_dtype dtype; // F32, F16, BF16
+  pn_kv_type type;
 } pn_kv_shape;
 
 typedef enum pn_rope_order {
@@ -117,9 +129,12 @@ typedef struct pn_backend_ops {
   pn_weight *(*weight_open)(pn_backend *b, const pn_matrix *m, pn_error *e);
   void (*weight_close)(pn_backend *b, pn_weight *w);
 
-  // K and V of a (layer, page, kv head, offset): head_dim values of `dtype`.
+  // K and V of a (layer, page, kv head, offset): head_dim values stored as the shape's type. Address space for all pages
+  // is reserved; memory is committed as pages are written.
   pn_kv *(*kv_open)(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
   void (*kv_close)(pn_backend *b, pn_kv *kv);
+  // Page `to` becomes a copy of page `from` in all layers.
+  bool (*kv_copy)(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
 
   // The batch that embed, rope, kv_write and attention refer to until the next begin. Room for max rows is made here:
   // nothing allocates inside a step once the largest batch was seen.
@@ -138,7 +153,7 @@ typedef struct pn_backend_ops {
                  int n_parts);
   // Rotate in place the heads x[r][h * head_dim ..], h < n_heads, by the row's pos.
   void (*rope)(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads, int head_dim);
-  // Store k[r], v[r] ([n_kv_heads][head_dim]) at the row's slot of `layer`, rounded to the KV's dtype.
+  // Store k[r], v[r] ([n_kv_heads][head_dim]) at the row's slot of `layer`, rounded to the KV's type.
   void (*kv_write)(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
                    int64_t v_stride);
   // out[r][h] = sum_p softmax_p(scale * q[r][h] . K_p) V_p, query head h reading kv head h / (n_heads / n_kv_heads).
@@ -155,6 +170,10 @@ typedef struct pn_backend_ops {
   // out[k] = x[rows[k]], rows in host memory.
   void (*gather)(pn_backend *b, const float *x, int64_t x_stride, const int32_t *rows, int n_rows, int width,
                  float *out, int64_t out_stride);
+
+  // Optional, NULL when missing.
+  // What pages [first, first + n) hold is not wanted any more: their memory may go back to the system.
+  void (*kv_discard)(pn_backend *b, pn_kv *kv, int32_t first, int n);
 
   // Optional, NULL when missing; pn_backend_* below composes it from the ops above.
   // x += y, then out = rmsnorm(x).

@@ -137,7 +137,7 @@ static bool measure_streams(bench *b, pn_error *e) {
 
 // Bytes that computing one token of the decode measurement reads: the weights, and the KV cache at half of the way.
 static double token_bytes(const bench *b) {
-  const pn_kv_shape token = pn_model_kv_shape(b->m.model, b->m.kv_dtype, 32, 1);
+  const pn_kv_shape token = pn_model_kv_shape(b->m.model, b->m.kv_type, 32, 1);
   return (double)pn_model_weight_bytes(b->m.model) +
          (double)pn_kv_token_bytes(&token) * ((b->depth ? b->depth : 1) + b->n_decode / 2.0);
 }

@@ -87,7 +87,7 @@ static void examine(report *r, const char *path) {
 static uint64_t kv_bytes(const pn_model_config *c, int n_ctx) {
   int n_pages = (n_ctx + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS;
   return pn_kv_shape_bytes(
-      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, PN_F16});
+      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, PN_KV_F16});
 }
 
 // Contexts to show: 2048, 8192, 32768, ... below the model's own, and that one. Returns how many.

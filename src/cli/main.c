@@ -76,6 +76,7 @@ static int exit_status(pn_code code) {
   case PN_ERR_NOMEM:
   case PN_ERR_LIMIT: return 4;
   case PN_ERR_DEVICE: return 5;
+  case PN_ERR_TIMEOUT: return 1;
   case PN_ERR_CANCELLED: return 130; // as a shell reports a program that Ctrl-C ended
   case PN_ERR_IO:
   case PN_ERR_BUSY:

@@ -36,7 +36,7 @@ static bool open_weights(open_model *m, const options *o, pn_error *e) {
   if (!m->backend) return false;
   const char *kv = options_text(o, "kv");
   if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
-  m->kv_dtype = strcmp(kv, "f32") == 0 ? PN_F32 : strcmp(kv, "f16") == 0 ? PN_F16 : PN_BF16;
+  if (!pn_kv_type_of(kv, &m->kv_type)) return pn_fail(e, PN_ERR_USAGE, "--kv: unknown type %s", kv);
   if (!memory_plan_weights(o, m->files, e)) return false;
   pn_files_prefetch(m->files);
   m->model = pn_model_open(m->files, m->backend, e);
@@ -93,8 +93,8 @@ pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t) {
 }
 
 pn_engine *open_model_engine(open_model *m, const options *o, int wanted, int max_queue, pn_error *e) {
-  pn_engine_options eo = {.max_queue = max_queue, .kv_dtype = m->kv_dtype};
-  const pn_kv_shape token = pn_model_kv_shape(m->model, m->kv_dtype, 32, 1);
+  pn_engine_options eo = {.max_queue = max_queue, .kv_type = m->kv_type};
+  const pn_kv_shape token = pn_model_kv_shape(m->model, m->kv_type, 32, 1);
   const pn_model_config *c = pn_model_config_of(m->model);
   if (!memory_plan_context(o, m->files, &token, c->max_positions, wanted, &eo.n_ctx, e)) return NULL;
   console_progress("preparing %s for %d tokens", m->name, eo.n_ctx);

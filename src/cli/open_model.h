@@ -19,7 +19,7 @@ typedef struct open_model {
   pn_template_consts consts;
   pn_backend *backend;
   pn_model *model;
-  pn_dtype kv_dtype;
+  pn_kv_type kv_type;
   uint64_t start_us; // when opening began
 } open_model;
 

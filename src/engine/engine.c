@@ -181,7 +181,7 @@ static bool open_memory(pn_engine *g, pn_error *e) {
   g->seq = g->token + rows;
   g->pos = g->seq + rows;
   g->slot = g->pos + rows;
-  const pn_kv_shape shape = pn_model_kv_shape(g->model, o->kv_dtype, PN_KV_PAGE_TOKENS, n_pages);
+  const pn_kv_shape shape = pn_model_kv_shape(g->model, o->kv_type, PN_KV_PAGE_TOKENS, n_pages);
   g->kv_bytes = pn_kv_shape_bytes(&shape);
   g->page_bytes = pn_kv_token_bytes(&shape) * PN_KV_PAGE_TOKENS;
   g->pool = pn_kv_pool_new(n_pages, e);

@@ -4,6 +4,7 @@
 #define PN_ENGINE_H
 
 #include "base/error.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
@@ -14,10 +15,15 @@ typedef struct pn_engine pn_engine;
 typedef struct pn_gen pn_gen; // one generation, shared by its submitter and the engine
 
 typedef struct pn_engine_options {
-  int n_ctx;         // tokens a sequence may have, prompt and answer; <= the model's max_positions
-  int max_queue;     // waiting requests; one more is PN_ERR_BUSY
-  int chunk_tokens;  // prompt tokens a step at most; 0: default
-  pn_dtype kv_dtype; // F32, F16, BF16
+  int n_ctx; // tokens a sequence may have, prompt and answer; <= the model's max_positions
+  int64_t
+      kv_tokens;    // tokens that the KV pool holds, of running sequences and cached prefixes; at least n_ctx
+  int max_running;  // sequences computed at the same time; 0: 1
+  int max_queue;    // requests that may wait behind them; one more is PN_ERR_BUSY
+  int chunk_tokens; // prompt tokens a step at most; 0: default
+  float prefill_share; // of a step's time that prompts may take while others decode, in (0, 1); 0: default
+  pn_kv_type kv_type;
+  pn_metrics *metrics; // where to count; NULL: nowhere. Must outlive the engine
 } pn_engine_options;
 
 // How to choose the next token. temperature 0 is greedy: the largest logit, the lowest id among equals.
@@ -37,7 +43,9 @@ typedef struct pn_request {
   pn_sampling sampling;
   const pn_str *stops; // stop strings, not empty; copied
   size_t n_stops;
-  bool ignore_end; // go on after end-of-turn tokens (bench)
+  bool ignore_end;     // go on after end-of-turn tokens (bench)
+  uint64_t client;     // who asks: waiting requests are taken from the clients in turn
+  uint64_t timeout_us; // from submit to the last token; over: the request fails with PN_ERR_TIMEOUT; 0: none
   // Called on the engine's thread when the outbox has something new; must not block and must not call the engine.
   void (*notify)(void *ctx);
   void *notify_ctx;
@@ -51,6 +59,7 @@ typedef enum pn_stop_reason {
 } pn_stop_reason;
 
 typedef enum pn_event_kind {
+  PN_EVENT_QUEUED,  // first: the engine knows of the request; n_cached is what it would reuse if it began now
   PN_EVENT_PREFILL, // n_prompt_done of the prompt's tokens have been computed
   PN_EVENT_TEXT,    // text[0..n_text): whole UTF-8 characters, decided (no stop string can still begin in it)
   PN_EVENT_DONE,    // the last event: stop, n_output, times
@@ -60,6 +69,7 @@ typedef enum pn_event_kind {
 #define PN_EVENT_TEXT_MAX 512
 typedef struct pn_event {
   pn_event_kind kind;
+  int n_cached; // prompt tokens taken from the prefix cache when the request began
   int n_prompt_done;
   int n_output; // tokens generated so far, end-of-turn token included
   pn_stop_reason stop;
@@ -79,13 +89,17 @@ void pn_engine_close(pn_engine *g);
 typedef struct pn_engine_info {
   int n_ctx;
   int n_running, n_waiting;
-  uint64_t kv_bytes; // reserved for the KV cache
-  uint64_t kv_used_bytes;
-  bool failed; // the device failed; see the log
+  uint64_t kv_bytes;        // reserved for the KV cache
+  uint64_t kv_used_bytes;   // of pages that running sequences hold
+  uint64_t kv_cached_bytes; // of pages that only the prefix cache holds
+  int retry_after_s;        // when a refused request may find room
+  bool failed;              // the device failed; see the log
 } pn_engine_info;
 void pn_engine_info_of(pn_engine *g, pn_engine_info *out); // any thread
 
 // Any thread. NULL with PN_ERR_BUSY (queue full), PN_ERR_USAGE, or PN_ERR_LIMIT when the prompt does not fit the context.
+// A prefix that the cache holds is not computed again. When the KV pool is full, the youngest running request gives way:
+// its stream pauses and goes on later with the same bytes.
 pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e);
 // The next event; false when there is none yet. Only the submitter's thread. After DONE or FAILED none follows.
 bool pn_gen_next(pn_gen *gen, pn_event *out);

@@ -34,7 +34,7 @@ void pn_model_close(pn_model *m);
 const pn_model_config *pn_model_config_of(const pn_model *m);
 uint64_t pn_model_weight_bytes(
     const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
-pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_dtype dtype, int page_tokens, int n_pages);
+pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages);
 
 // Called after each op of a forward with its result ([n_rows][stride], width values a row, backend memory): `op` is
 // "embed", "attn_norm", "q", "attention", ... and layer -1 outside layers. Return false to stop the forward there.

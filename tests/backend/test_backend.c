@@ -81,22 +81,22 @@ static void isas_are_usable(void **state) {
 
 static void kv_sizes(void **state) {
   (void)state;
-  pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_F16};
+  pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_KV_F16};
   assert_true(pn_kv_token_bytes(&phi3) == 393216);
   assert_true(pn_kv_shape_bytes(&phi3) == 393216ull * 3200);
-  pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_F32};
+  pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_KV_F32};
   assert_true(pn_kv_shape_bytes(&huge) == UINT64_MAX);
-  assert_true(pn_kv_shape_bytes(&(pn_kv_shape){1, 1, -1, 32, 1, PN_F16}) == 0);
+  assert_true(pn_kv_shape_bytes(&(pn_kv_shape){1, 1, -1, 32, 1, PN_KV_F16}) == 0);
 }
 
 static void kv_refused(void **state) {
   (void)state;
   static const pn_kv_shape bad[] = {
-      {0, 1, 64, 32, 1, PN_F16},  {1, 0, 64, 32, 1, PN_F16},  {1, 1, 0, 32, 1, PN_F16},
-      {1, 1, 64, 0, 1, PN_F16},   {1, 1, 64, 32, 0, PN_F16},  {1, 1, 64, 32, 1, PN_I8},
-      {-1, 1, 64, 32, 1, PN_F16}, {1, 1, 64, 32, -5, PN_F16},
+      {0, 1, 64, 32, 1, PN_KV_F16},  {1, 0, 64, 32, 1, PN_KV_F16},  {1, 1, 0, 32, 1, PN_KV_F16},
+      {1, 1, 64, 0, 1, PN_KV_F16},   {1, 1, 64, 32, 0, PN_KV_F16},  {1, 1, 64, 32, 1, PN_KV_N_TYPES},
+      {-1, 1, 64, 32, 1, PN_KV_F16}, {1, 1, 64, 32, -5, PN_KV_F16},
   };
-  static const pn_kv_shape huge = {INT32_MAX, INT32_MAX, 65536, 256, INT32_MAX, PN_F32};
+  static const pn_kv_shape huge = {INT32_MAX, INT32_MAX, 65536, 256, INT32_MAX, PN_KV_F32};
   static const char *const names[] = {"ref", "cpu"};
   for (int k = 0; k < 2; k++) {
     pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);

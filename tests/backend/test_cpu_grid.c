@@ -236,7 +236,7 @@ static void check_many_ropes(void) {
 // Sequences that are written and attended to in steps of up to `chunk` rows a sequence.
 typedef struct attention_case {
   int heads, kv_heads, dim, window, page_tokens, n_seqs, length[3];
-  pn_dtype dtype;
+  pn_kv_type type;
   double tolerance;
 } attention_case;
 
@@ -296,7 +296,7 @@ static void run_attention(pn_backend *b, const attention_case *c, const attentio
   static int32_t token[MAX_TOKENS], seq[MAX_TOKENS], pos[MAX_TOKENS], slot[MAX_TOKENS];
   pn_error e = {0};
   int width = c->heads * c->dim, kv_width = c->kv_heads * c->dim;
-  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->dtype};
+  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->type};
   pn_kv *kv = b->ops->kv_open(b, &shape, &e);
   CHECK(kv, "%s", e.msg);
   if (!kv) return;
@@ -349,13 +349,13 @@ static void check_attention(const attention_case *c) {
 
 static void check_attentions(void) {
   static const attention_case cases[] = {
-      {4, 4, 64, 0, 32, 1, {1}, PN_F16, 2e-5},         {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_F16, 2e-5},
-      {9, 3, 64, 0, 32, 2, {700, 5}, PN_F16, 2e-5},    {4, 4, 96, 0, 32, 2, {300, 257}, PN_F16, 2e-5},
-      {8, 2, 80, 7, 32, 2, {90, 40}, PN_F16, 2e-5},    {8, 2, 128, 40, 32, 2, {150, 33}, PN_BF16, 2e-5},
-      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_F32, 2e-5}, {20, 1, 16, 0, 16, 2, {200, 40}, PN_F16, 2e-5},
-      {40, 2, 8, 5, 16, 1, {60}, PN_BF16, 2e-5},       {2, 2, 1, 0, 5, 2, {64, 17}, PN_F32, 2e-5},
-      {3, 3, 17, 11, 5, 2, {64, 17}, PN_F16, 2e-5},    {4, 1, 64, 300, 48, 2, {900, 410}, PN_F16, 2e-5},
-      {2, 1, 64, 1, 32, 1, {70}, PN_F32, 2e-5},        {2, 1, 256, 0, 256, 1, {600}, PN_BF16, 2e-5},
+      {4, 4, 64, 0, 32, 1, {1}, PN_KV_F16, 2e-5},         {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_F16, 2e-5},
+      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_F16, 2e-5},    {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_F16, 2e-5},
+      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_F16, 2e-5},    {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_BF16, 2e-5},
+      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_F32, 2e-5}, {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_F16, 2e-5},
+      {40, 2, 8, 5, 16, 1, {60}, PN_KV_BF16, 2e-5},       {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_F32, 2e-5},
+      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_F16, 2e-5},    {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_F16, 2e-5},
+      {2, 1, 64, 1, 32, 1, {70}, PN_KV_F32, 2e-5},        {2, 1, 256, 0, 256, 1, {600}, PN_KV_BF16, 2e-5},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)) check_attention(&cases[i]);
@@ -367,7 +367,7 @@ static void check_stale_pages(void) {
   for (int i = 0; i < n_all; i++) {
     pn_backend *b = all[i];
     pn_error e;
-    pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 1, PN_F16}, &e);
+    pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 1, PN_KV_F16}, &e);
     int32_t zeros[OLD] = {0}, pos[OLD], page = 0;
     const int32_t *pages = &page;
     float bad[OLD * DIM], good[NEW * DIM], out[NEW * DIM];

@@ -42,9 +42,9 @@ bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   (void)m, (void)max_rows, (void)max_logits, (void)e;
   return true;
 }
-pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_dtype dtype, int page_tokens, int n_pages) {
+pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages) {
   (void)m;
-  return (pn_kv_shape){1, 1, 8, page_tokens, n_pages, dtype};
+  return (pn_kv_shape){1, 1, 8, page_tokens, n_pages, type};
 }
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, const int32_t *logit_rows, int n_logits,
                       float *logits, const pn_forward_trace *trace, pn_error *e) {
@@ -91,8 +91,10 @@ static pn_engine *open_engine(int max_queue, int chunk) {
       atomic_store(&fail_after, 0);
   end_after_pos = 1000;
   atomic_store(&text_bytes, 1);
-  pn_engine *g =
-      pn_engine_open(NULL, NULL, &backend, &(pn_engine_options){CTX, max_queue, chunk, PN_F16}, &e);
+  pn_engine *g = pn_engine_open(
+      NULL, NULL, &backend,
+      &(pn_engine_options){.n_ctx = CTX, .max_queue = max_queue, .chunk_tokens = chunk, .kv_type = PN_KV_F16},
+      &e);
   assert_non_null(g);
   return g;
 }
@@ -241,7 +243,9 @@ static void refuses_what_can_not_be(void **state) {
   REFUSED((r.stops = &empty, r.n_stops = 1), PN_ERR_USAGE);
   pn_engine_close(g);
   e = (pn_error){0};
-  assert_null(pn_engine_open(NULL, NULL, &backend, &(pn_engine_options){CTX + 1, 1, 0, PN_F16}, &e));
+  assert_null(pn_engine_open(NULL, NULL, &backend,
+                             &(pn_engine_options){.n_ctx = CTX + 1, .max_queue = 1, .kv_type = PN_KV_F16},
+                             &e));
   assert_int_equal(e.code, PN_ERR_USAGE);
 }
 

@@ -33,7 +33,7 @@ static rig open_rig(const char *backend, int threads) {
   r.m = r.files && r.b ? pn_model_open(r.files, r.b, &e) : NULL;
   if (!r.m) fail_msg("%s", e.msg);
   assert_true(pn_model_reserve(r.m, MAX_ROWS, 2, &e));
-  pn_kv_shape shape = pn_model_kv_shape(r.m, PN_F32, PAGE, N_PAGES);
+  pn_kv_shape shape = pn_model_kv_shape(r.m, PN_KV_F32, PAGE, N_PAGES);
   r.kv = r.b->ops->kv_open(r.b, &shape, &e);
   assert_non_null(r.kv);
   return r;

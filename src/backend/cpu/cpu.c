@@ -237,6 +237,7 @@ static const pn_backend_ops table = {
     .weight_close = weight_close,
     .kv_open = cpu_kv_open,
     .kv_close = cpu_kv_close,
+    .kv_copy = cpu_kv_copy,
     .begin = begin,
     .embed = embed,
     .rmsnorm = rmsnorm,

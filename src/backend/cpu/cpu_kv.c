@@ -4,15 +4,15 @@
 #include <string.h>
 
 static bool check(const pn_kv_shape *s, pn_error *e) {
-  bool dtype = s->dtype == PN_F32 || s->dtype == PN_F16 || s->dtype == PN_BF16;
-  if (dtype && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 && s->head_dim <= 1 << 16 &&
+  bool type = s->type == PN_KV_F32 || s->type == PN_KV_F16 || s->type == PN_KV_BF16;
+  if (type && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 && s->head_dim <= 1 << 16 &&
       s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS && s->n_pages >= 1)
     return true;
   return pn_fail(
       e, PN_ERR_UNSUPPORTED,
       "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s: expected at least one of each, at most "
-      "%d tokens a page, and F32, F16 or BF16",
-      s->n_layers, s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_dtype_name(s->dtype),
+      "%d tokens a page, and f32, f16 or bf16",
+      s->n_layers, s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type),
       CPU_MAX_PAGE_TOKENS);
 }
 
@@ -22,8 +22,8 @@ static int pad(int n) { return (n + CPU_LANES - 1) / CPU_LANES * CPU_LANES; }
 static size_t lay_out(pn_kv *kv) {
   const pn_kv_shape *s = &kv->shape;
   cpu_kv_head *h = &kv->head;
-  size_t element = pn_dtype_block_bytes(s->dtype);
-  h->dtype = s->dtype;
+  h->dtype = s->type == PN_KV_F32 ? PN_F32 : s->type == PN_KV_F16 ? PN_F16 : PN_BF16;
+  size_t element = pn_dtype_block_bytes(h->dtype);
   h->head_dim = s->head_dim;
   h->dim_pad = pad(s->head_dim);
   h->page_tokens = s->page_tokens;
@@ -66,6 +66,16 @@ void cpu_kv_close(pn_backend *b, pn_kv *kv) {
   if (!kv) return;
   cpu_memory_free(kv->data);
   free(kv);
+}
+
+bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
+  (void)b, (void)e;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++) {
+    char *pages = kv->data + (size_t)layer * kv->layer_bytes;
+    memcpy(pages + (size_t)to * kv->head.page_bytes, pages + (size_t)from * kv->head.page_bytes,
+           kv->head.page_bytes);
+  }
+  return true;
 }
 
 typedef struct write_job {

@@ -20,6 +20,7 @@ struct pn_weight {
 // [layer][page][kv head][offset][K, V][head_dim]
 struct pn_kv {
   pn_kv_shape shape;
+  pn_dtype dtype;
   char *data;
 };
 
@@ -85,9 +86,9 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
   (void)b;
   const pn_kv_shape *s = shape;
   if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1 ||
-      (s->dtype != PN_F32 && s->dtype != PN_F16 && s->dtype != PN_BF16)) {
+      (s->type != PN_KV_F32 && s->type != PN_KV_F16 && s->type != PN_KV_BF16)) {
     pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
-            s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_dtype_name(s->dtype));
+            s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
     return NULL;
   }
   uint64_t bytes = pn_kv_shape_bytes(shape);
@@ -99,7 +100,8 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
     free(kv);
     return NULL;
   }
-  *kv = (pn_kv){*shape, data};
+  pn_dtype dtype = s->type == PN_KV_F32 ? PN_F32 : s->type == PN_KV_F16 ? PN_F16 : PN_BF16;
+  *kv = (pn_kv){*shape, dtype, data};
   return kv;
 }
 
@@ -108,6 +110,18 @@ static void ref_kv_close(pn_backend *b, pn_kv *kv) {
   if (!kv) return;
   cpu_memory_free(kv->data);
   free(kv);
+}
+
+static bool ref_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
+  (void)b, (void)e;
+  const pn_kv_shape *s = &kv->shape;
+  size_t bytes =
+      (size_t)(s->n_kv_heads * s->page_tokens) * 2 * (size_t)s->head_dim * pn_dtype_block_bytes(kv->dtype);
+  for (int layer = 0; layer < s->n_layers; layer++) {
+    char *pages = kv->data + (size_t)layer * (size_t)s->n_pages * bytes;
+    memcpy(pages + (size_t)to * bytes, pages + (size_t)from * bytes, bytes);
+  }
+  return true;
 }
 
 static bool ref_begin(pn_backend *b, const pn_batch *batch, pn_error *e) {
@@ -205,7 +219,7 @@ static char *kv_at(const pn_kv *kv, int layer, int64_t slot, int head, int which
   const pn_kv_shape *s = &kv->shape;
   int64_t page = slot / s->page_tokens, offset = slot % s->page_tokens;
   int64_t index = ((layer * (int64_t)s->n_pages + page) * s->n_kv_heads + head) * s->page_tokens + offset;
-  return kv->data + (size_t)((index * 2 + which) * s->head_dim) * pn_dtype_block_bytes(s->dtype);
+  return kv->data + (size_t)((index * 2 + which) * s->head_dim) * pn_dtype_block_bytes(kv->dtype);
 }
 
 static void store(pn_dtype t, char *dst, const float *src, int n) {
@@ -226,8 +240,8 @@ static void ref_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, in
   for (int r = 0; r < s->batch.n_rows; r++)
     for (int h = 0; h < kv->shape.n_kv_heads; h++) {
       int64_t slot = s->batch.slot[r];
-      store(kv->shape.dtype, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
-      store(kv->shape.dtype, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
+      store(kv->dtype, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
+      store(kv->dtype, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
     }
 }
 
@@ -260,7 +274,7 @@ static void attend(const attend_job *j, int r, int h, double *score) {
     int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
     const char *k = kv_at(j->kv, j->a->layer, slot, kv_head, 0);
     double dot = 0;
-    for (int i = 0; i < d; i++) dot += (double)q[i] * (double)element(shape->dtype, k, i);
+    for (int i = 0; i < d; i++) dot += (double)q[i] * (double)element(j->kv->dtype, k, i);
     score[p] = dot * (double)j->a->scale;
     if (score[p] > max) max = score[p];
   }
@@ -272,7 +286,7 @@ static void attend(const attend_job *j, int r, int h, double *score) {
     double acc = 0;
     for (int p = first; p <= last; p++) {
       int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
-      acc += score[p] * (double)element(shape->dtype, kv_at(j->kv, j->a->layer, slot, kv_head, 1), i);
+      acc += score[p] * (double)element(j->kv->dtype, kv_at(j->kv, j->a->layer, slot, kv_head, 1), i);
     }
     j->out[r * j->out_stride + (int64_t)h * d + i] = (float)(acc / sum);
   }
@@ -331,6 +345,7 @@ static const pn_backend_ops ref_ops = {
     .weight_close = ref_weight_close,
     .kv_open = ref_kv_open,
     .kv_close = ref_kv_close,
+    .kv_copy = ref_kv_copy,
     .begin = ref_begin,
     .embed = ref_embed,
     .rmsnorm = ref_rmsnorm,

@@ -67,6 +67,7 @@ void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float 
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
 void cpu_kv_close(pn_backend *b, pn_kv *kv);
+bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
 void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
                   int64_t v_stride);
 
