@@ -35,8 +35,8 @@ struct pn_engine {
 
 static void finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error) {
   scheduler_remove(&g->scheduler, gen);
-  pn_kv_table_fini(g->pool, &gen->table);
-  atomic_store(&g->used_pages, pn_kv_pool_pages(g->pool) - pn_kv_pool_free_pages(g->pool));
+  pn_kv_release(g->pool, &gen->table, gen->tokens, 0);
+  atomic_store(&g->used_pages, pn_kv_pool_stats(g->pool).n_used);
   atomic_store(&g->n_running, g->scheduler.running != NULL);
   atomic_fetch_sub(&g->n_requests, 1);
   generation_end(gen, why, stop_index, error);
@@ -56,7 +56,7 @@ static void drop_cancelled(pn_engine *g) {
 // The rows of one part into the step's arrays, from row n on. Pages for them are reserved here.
 static bool add_rows(pn_engine *g, const step_part *part, int seq, int n, pn_error *e) {
   pn_gen *gen = part->gen;
-  if (!pn_kv_table_reserve(g->pool, &gen->table, gen->n_computed + part->n_rows, e)) return false;
+  if (!pn_kv_reserve(g->pool, &gen->table, gen->n_computed + part->n_rows, e)) return false;
   for (int i = 0; i < part->n_rows; i++) {
     int at = gen->n_computed + i;
     g->token[n + i] = gen->tokens[at];
@@ -124,7 +124,7 @@ static bool step(pn_engine *g) {
     n_rows += parts[i].n_rows;
     if (gen->n_computed + parts[i].n_rows == gen->n_tokens) logit_rows[n_logits++] = n_rows - 1;
   }
-  atomic_store(&g->used_pages, pn_kv_pool_pages(g->pool) - pn_kv_pool_free_pages(g->pool));
+  atomic_store(&g->used_pages, pn_kv_pool_stats(g->pool).n_used);
   const pn_batch batch = {n_rows, n_parts, g->token, g->seq, g->pos, g->slot, pages};
   if (!pn_model_forward(g->model, g->kv, &batch, logit_rows, n_logits, g->logits, NULL, &e))
     return fail_parts(g, parts, n_parts, &e), true;

@@ -39,7 +39,8 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, pn
   gen->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
   gen->tokens = malloc((size_t)gen->cap_tokens * sizeof *gen->tokens);
   gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
-  if (!gen->tokens || !gen->outbox || !copy_stops(gen, r)) {
+  if (!gen->tokens || !gen->outbox || !copy_stops(gen, r) ||
+      !pn_kv_table_init(&gen->table, gen->cap_tokens, e)) {
     pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
     atomic_store(&gen->refs, 1);
     generation_unref(gen);
@@ -66,6 +67,7 @@ void generation_unref(pn_gen *gen) {
   stop_fini(&gen->stop);
   pn_buf_fini(&gen->piece);
   pn_buf_fini(&gen->text);
+  pn_kv_table_fini(&gen->table);
   free(gen->stop_text);
   free(gen->stops);
   free(gen->tokens);

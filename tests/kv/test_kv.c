@@ -1,85 +1,418 @@
-#include "base/rng.h"
 #include "kv/kv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
-static void pages_are_counted(void **state) {
-  (void)state;
+#define PAGE PN_KV_PAGE_TOKENS
+enum { MAX = 8 * PAGE };
+
+static void fill(int32_t *tokens, int n, int32_t first) {
+  for (int i = 0; i < n; i++) tokens[i] = first + i;
+}
+
+static void check(const pn_kv_pool *p, const pn_kv_table *a, const pn_kv_table *b) {
+  const pn_kv_table *tables[2] = {a, b};
   pn_error e = {0};
-  assert_null(pn_kv_pool_new(0, &e));
-  assert_int_equal(e.code, PN_ERR_INTERNAL);
-  pn_kv_pool *p = pn_kv_pool_new(3, &e);
+  if (!pn_kv_pool_check(p, tables, !a ? 0 : !b ? 1 : 2, &e)) fail_msg("%s", e.msg);
+}
+
+static void counts(const pn_kv_pool *p, int n_free, int n_used, int n_cached) {
+  pn_kv_stats s = pn_kv_pool_stats(p);
+  assert_int_equal(s.n_free, n_free);
+  assert_int_equal(s.n_used, n_used);
+  assert_int_equal(s.n_cached, n_cached);
+}
+
+static pn_kv_pool *pool(int n_pages) {
+  pn_error e = {0};
+  pn_kv_pool *p = pn_kv_pool_new(n_pages, &e);
   assert_non_null(p);
-  int32_t a = pn_kv_page_take(p), b = pn_kv_page_take(p), c = pn_kv_page_take(p);
-  assert_true(a != b && b != c && a != c);
-  assert_int_equal(pn_kv_page_take(p), -1);
-  pn_kv_page_ref(p, b);
-  pn_kv_page_unref(p, b);
-  assert_int_equal(pn_kv_pool_free_pages(p), 0);
-  assert_int_equal(pn_kv_page_refs(p, b), 1);
-  pn_kv_page_unref(p, b);
-  assert_int_equal(pn_kv_pool_free_pages(p), 1);
-  assert_int_equal(pn_kv_page_take(p), b);
-  pn_kv_page_unref(p, a), pn_kv_page_unref(p, b), pn_kv_page_unref(p, c);
-  pn_kv_pool_free(p);
+  return p;
+}
+
+static pn_kv_table table(void) {
+  pn_error e = {0};
+  pn_kv_table t;
+  assert_true(pn_kv_table_init(&t, MAX, &e));
+  return t;
+}
+
+// A sequence that computed tokens[0, n) and ended.
+static void remember(pn_kv_pool *p, const int32_t *tokens, int n) {
+  pn_error e = {0};
+  pn_kv_table t = table();
+  assert_true(pn_kv_reserve(p, &t, n, &e));
+  pn_kv_release(p, &t, tokens, n);
+  assert_int_equal(t.n_pages, 0);
+  pn_kv_table_fini(&t);
+  check(p, NULL, NULL);
 }
 
 static void a_table_maps_positions(void **state) {
   (void)state;
   pn_error e = {0};
-  pn_kv_pool *p = pn_kv_pool_new(4, &e);
-  pn_kv_table t = {0}, other = {0};
-  assert_true(pn_kv_table_reserve(p, &t, 1, &e));
-  assert_true(pn_kv_table_reserve(p, &other, PN_KV_PAGE_TOKENS, &e));
-  assert_true(pn_kv_table_reserve(p, &t, PN_KV_PAGE_TOKENS + 1, &e));
+  assert_null(pn_kv_pool_new(0, &e));
+  assert_int_equal(e.code, PN_ERR_INTERNAL);
+  pn_kv_pool *p = pool(4);
+  pn_kv_table t = table(), other = table();
+  assert_true(pn_kv_reserve(p, &t, 1, &e));
+  assert_true(pn_kv_reserve(p, &other, PAGE, &e));
+  assert_true(pn_kv_reserve(p, &t, PAGE + 1, &e));
   assert_int_equal(t.n_pages, 2);
-  assert_int_equal(t.n_tokens, PN_KV_PAGE_TOKENS + 1);
-  assert_int_equal(pn_kv_slot(&t, 5), t.pages[0] * PN_KV_PAGE_TOKENS + 5);
-  assert_int_equal(pn_kv_slot(&t, PN_KV_PAGE_TOKENS), t.pages[1] * PN_KV_PAGE_TOKENS);
-  assert_false(pn_kv_table_reserve(p, &t, 4 * PN_KV_PAGE_TOKENS, &e));
+  assert_int_equal(pn_kv_slot(&t, 5), t.pages[0] * PAGE + 5);
+  assert_int_equal(pn_kv_slot(&t, PAGE), t.pages[1] * PAGE);
+  assert_false(pn_kv_reserve(p, &t, 4 * PAGE, &e)); // all or nothing
   assert_int_equal(e.code, PN_ERR_LIMIT);
   assert_int_equal(t.n_pages, 2);
-  assert_true(pn_kv_table_reserve(p, &t, 3, &e)); // never shrinks
-  assert_int_equal(t.n_tokens, PN_KV_PAGE_TOKENS + 1);
-  pn_kv_table_fini(p, &t);
-  pn_kv_table_fini(p, &other);
-  assert_int_equal(pn_kv_pool_free_pages(p), 4);
+  counts(p, 1, 3, 0);
+  assert_true(pn_kv_reserve(p, &t, 3, &e)); // never shrinks
+  assert_int_equal(t.n_pages, 2);
+  assert_false(pn_kv_reserve(p, &t, MAX + 1, &e)); // beyond its capacity
+  assert_int_equal(e.code, PN_ERR_INTERNAL);
+  check(p, &t, &other);
+  pn_kv_release(p, &t, NULL, 0);
+  pn_kv_release(p, &other, NULL, 0);
+  counts(p, 4, 0, 0);
+  pn_kv_table_fini(&t), pn_kv_table_fini(&other);
   pn_kv_pool_free(p);
 }
 
-// Random growing and ending of tables: no page is ever in two of them, and none is lost.
-static void no_page_twice(void **state) {
+static void whole_pages_are_shared(void **state) {
   (void)state;
-  enum { N_PAGES = 40, N_TABLES = 6 };
-  pn_error e = {0};
-  pn_rng rng;
-  pn_rng_seed(&rng, 4);
-  pn_kv_pool *p = pn_kv_pool_new(N_PAGES, &e);
-  pn_kv_table t[N_TABLES] = {0};
-  for (int step = 0; step < 20000; step++) {
-    pn_kv_table *at = &t[pn_rng_below(&rng, N_TABLES)];
-    if (pn_rng_below(&rng, 5) == 0)
-      pn_kv_table_fini(p, at);
-    else
-      pn_kv_table_reserve(p, at, at->n_tokens + (int)pn_rng_below(&rng, 70), &e);
-    int owners[N_PAGES] = {0}, used = 0;
-    for (int i = 0; i < N_TABLES; i++)
-      for (int k = 0; k < t[i].n_pages; k++, used++) assert_int_equal(owners[t[i].pages[k]]++, 0);
-    assert_int_equal(used + pn_kv_pool_free_pages(p), N_PAGES);
-  }
-  for (int i = 0; i < N_TABLES; i++) pn_kv_table_fini(p, &t[i]);
-  assert_int_equal(pn_kv_pool_free_pages(p), N_PAGES);
+  int32_t tokens[MAX];
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(8);
+  remember(p, tokens, 2 * PAGE);
+  counts(p, 6, 0, 2);
+  pn_kv_table a = table(), b = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &a, tokens, 0, MAX, &found);
+  assert_int_equal(found.n_tokens, 2 * PAGE);
+  assert_int_equal(found.copy_from, -1);
+  assert_int_equal(a.n_known, 2);
+  pn_kv_attach(p, &b, tokens, 0, PAGE, &found);
+  assert_int_equal(found.n_tokens, PAGE);
+  assert_int_equal(b.pages[0], a.pages[0]);
+  counts(p, 6, 2, 0);
+  check(p, &a, &b);
+  pn_kv_release(p, &a, tokens, 0); // what was published stays
+  counts(p, 6, 1, 1);
+  check(p, &b, NULL);
+  pn_kv_release(p, &b, tokens, PAGE);
+  counts(p, 6, 0, 2);
+  pn_kv_table_fini(&a), pn_kv_table_fini(&b);
   pn_kv_pool_free(p);
+}
+
+static void of_a_page_that_differs_a_copy_is_wanted(void **state) {
+  (void)state;
+  int32_t tokens[MAX];
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(3);
+  remember(p, tokens, 2 * PAGE);
+  tokens[PAGE + 5] = 1000;
+  int32_t differs;
+  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE, &differs), PAGE + 5);
+  assert_int_equal(differs, PAGE + 5);
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &t, tokens, 0, 2 * PAGE, &found);
+  assert_int_equal(found.n_tokens, PAGE + 5);
+  assert_int_equal(found.copy_to, t.pages[1]);
+  assert_true(found.copy_from != found.copy_to && found.copy_from >= 0);
+  counts(p, 0, 3, 0); // what is copied is held
+  check(p, &t, NULL);
+  pn_kv_attached(p, &found);
+  counts(p, 0, 2, 1);
+  check(p, &t, NULL);
+  pn_kv_release(p, &t, tokens, 2 * PAGE);
+  counts(p, 0, 0, 3);
+  check(p, NULL, NULL);
+  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE, &differs), 2 * PAGE);
+  assert_int_equal(differs, -1);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void no_page_for_the_copy(void **state) {
+  (void)state;
+  int32_t tokens[MAX];
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(2);
+  remember(p, tokens, 2 * PAGE);
+  tokens[PAGE + 5] = 1000;
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &t, tokens, 0, 2 * PAGE, &found); // the only page that could give way is the one to copy
+  assert_int_equal(found.n_tokens, PAGE);
+  assert_int_equal(found.copy_from, -1);
+  counts(p, 0, 1, 1);
+  check(p, &t, NULL);
+  pn_kv_attached(p, &found); // harmless
+  pn_kv_release(p, &t, tokens, PAGE);
+  check(p, NULL, NULL);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+// The sequence ends before the copy was made; what the copy reads must stay, and so must all before it.
+static void a_copy_outlives_its_table(void **state) {
+  (void)state;
+  int32_t tokens[MAX], others[MAX];
+  pn_error e = {0};
+  fill(tokens, MAX, 0), fill(others, MAX, 5000);
+  pn_kv_pool *p = pool(4);
+  remember(p, tokens, 3 * PAGE);
+  tokens[2 * PAGE + 1] = 1000;
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &t, tokens, 0, 3 * PAGE, &found);
+  assert_int_equal(found.n_tokens, 2 * PAGE + 1);
+  pn_kv_release(p, &t, tokens, 0);
+  counts(p, 1, 3, 0);
+  check(p, NULL, NULL);
+  assert_true(pn_kv_reserve(p, &t, PAGE, &e));
+  assert_false(pn_kv_reserve(p, &t, 2 * PAGE, &e));
+  pn_kv_release(p, &t, others, PAGE);
+  pn_kv_attached(p, &found);
+  counts(p, 0, 0, 4);
+  check(p, NULL, NULL);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void leaves_give_way_first(void **state) {
+  (void)state;
+  int32_t a[MAX], b[MAX], differs;
+  pn_error e = {0};
+  fill(a, MAX, 0), fill(b, MAX, 5000);
+  pn_kv_pool *p = pool(6);
+  remember(p, a, 3 * PAGE);
+  remember(p, b, 3 * PAGE);
+  pn_kv_table t = table();
+  assert_true(pn_kv_reserve(p, &t, PAGE, &e));
+  assert_int_equal(pn_kv_lookup(p, a, MAX, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, b, MAX, &differs), 3 * PAGE);
+  assert_true(pn_kv_reserve(p, &t, 4 * PAGE, &e));
+  assert_int_equal(pn_kv_lookup(p, a, MAX, &differs), 0);
+  assert_int_equal(pn_kv_lookup(p, b, MAX, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_pool_stats(p).n_evicted, 4);
+  assert_false(pn_kv_reserve(p, &t, 7 * PAGE, &e)); // and then nothing gives way
+  assert_int_equal(pn_kv_pool_stats(p).n_cached, 2);
+  check(p, &t, NULL);
+  pn_kv_release(p, &t, a, 0);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void equal_pages_become_one(void **state) {
+  (void)state;
+  int32_t tokens[MAX];
+  pn_error e = {0};
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(8);
+  pn_kv_table a = table(), b = table();
+  assert_true(pn_kv_reserve(p, &a, 2 * PAGE + 3, &e) && pn_kv_reserve(p, &b, 2 * PAGE + 9, &e));
+  pn_kv_publish(p, &a, tokens, 2 * PAGE + 3);
+  assert_int_equal(a.n_known, 2);
+  check(p, &a, &b);
+  pn_kv_publish(p, &b, tokens, PAGE + 9);
+  assert_int_equal(b.n_known, 1);
+  assert_int_equal(b.pages[0], a.pages[0]);
+  pn_kv_publish(p, &b, tokens, 2 * PAGE + 9);
+  assert_int_equal(b.pages[1], a.pages[1]);
+  counts(p, 4, 4, 0);
+  check(p, &a, &b);
+  pn_kv_release(p, &b, tokens, 2 * PAGE + 9);
+  counts(p, 4, 3, 1);
+  pn_kv_release(p, &a, tokens, 2 * PAGE + 3); // its partial page is the beginning of the other one
+  counts(p, 5, 0, 3);
+  check(p, NULL, NULL);
+  remember(p, tokens, 2 * PAGE + 12); // and this one says more than that
+  counts(p, 5, 0, 3);
+  int32_t differs;
+  assert_int_equal(pn_kv_lookup(p, tokens, MAX, &differs), 2 * PAGE + 12);
+  assert_int_equal(differs, -1);
+  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE + 4, &differs), 2 * PAGE + 4);
+  assert_int_equal(differs, 2 * PAGE + 4);
+  pn_kv_table_fini(&a), pn_kv_table_fini(&b);
+  pn_kv_pool_free(p);
+}
+
+// A partial page that a copy reads stays when a longer one comes, and goes after the copy.
+static void a_partial_page_in_use_stays(void **state) {
+  (void)state;
+  int32_t tokens[MAX];
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(8);
+  remember(p, tokens, 7);
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &t, tokens, 0, 20, &found);
+  assert_int_equal(found.n_tokens, 7);
+  pn_kv_table other = table();
+  pn_error e = {0};
+  assert_true(pn_kv_reserve(p, &other, PAGE, &e));
+  pn_kv_release(p, &other, tokens, PAGE);
+  pn_kv_table_fini(&other);
+  counts(p, 5, 2, 1);
+  check(p, &t, NULL);
+  pn_kv_attached(p, &found);
+  counts(p, 6, 1, 1);
+  check(p, &t, NULL);
+  pn_kv_release(p, &t, tokens, 20);
+  counts(p, 7, 0, 1);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void a_sequence_attaches_again_as_it_goes(void **state) {
+  (void)state;
+  int32_t tokens[MAX];
+  pn_error e = {0};
+  fill(tokens, MAX, 0);
+  pn_kv_pool *p = pool(16);
+  pn_kv_table a = table(), b = table();
+  pn_kv_prefix found;
+  assert_true(pn_kv_reserve(p, &a, 5 * PAGE, &e) && pn_kv_reserve(p, &b, 3 * PAGE, &e));
+  pn_kv_publish(p, &a, tokens, 3 * PAGE);
+  pn_kv_attach(p, &b, tokens, PAGE + 4, 5 * PAGE, &found); // b's page that ends inside is exchanged
+  assert_int_equal(found.n_tokens, 3 * PAGE);
+  assert_int_equal(b.n_pages, 3);
+  assert_int_equal(b.n_known, 3);
+  counts(p, 11, 5, 0);
+  check(p, &a, &b);
+  assert_true(pn_kv_reserve(p, &b, 4 * PAGE, &e));
+  int32_t own = b.pages[3];
+  pn_kv_attach(p, &b, tokens, 3 * PAGE + 2, 5 * PAGE, &found); // nothing more is known
+  assert_int_equal(found.n_tokens, 3 * PAGE + 2);
+  assert_int_equal(b.pages[3], own);
+  pn_kv_publish(p, &a, tokens, 4 * PAGE);
+  pn_kv_attach(p, &b, tokens, 3 * PAGE + 2, 3 * PAGE + 20, &found); // copied into its own page
+  assert_int_equal(found.n_tokens, 3 * PAGE + 20);
+  assert_int_equal(found.copy_to, own);
+  assert_int_equal(found.copy_from, a.pages[3]);
+  pn_kv_attached(p, &found);
+  check(p, &a, &b);
+  pn_kv_release(p, &a, tokens, 5 * PAGE);
+  pn_kv_release(p, &b, tokens, 3 * PAGE + 20);
+  counts(p, 11, 0, 5);
+  check(p, NULL, NULL);
+  pn_kv_table_fini(&a), pn_kv_table_fini(&b);
+  pn_kv_pool_free(p);
+}
+
+static void the_latest_of_equals(void **state) {
+  (void)state;
+  int32_t a[MAX], b[MAX], c[MAX], differs;
+  fill(a, MAX, 0), fill(b, MAX, 0), fill(c, MAX, 0);
+  a[4] = 1000, b[4] = 1001;
+  pn_kv_pool *p = pool(8);
+  remember(p, a, PAGE);
+  remember(p, b, 10);
+  assert_int_equal(pn_kv_lookup(p, c, PAGE, &differs), 4);
+  assert_int_equal(differs, 1001);
+  assert_int_equal(pn_kv_lookup(p, c, 0, &differs), 0);
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &t, a, 0, PAGE, &found);
+  assert_int_equal(pn_kv_lookup(p, c, PAGE, &differs), 4);
+  assert_int_equal(differs, 1000);
+  int32_t page = t.pages[0];
+  pn_kv_release(p, &t, a, PAGE);
+  pn_kv_attach(p, &t, c, 0, PAGE, &found);
+  assert_int_equal(found.copy_from, page);
+  pn_kv_attached(p, &found);
+  pn_kv_release(p, &t, c, 5);
+  assert_int_equal(pn_kv_lookup(p, &a[7], MAX - 7, &differs), 0); // nothing begins so
+  assert_int_equal(differs, 0);
+  check(p, NULL, NULL);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void idle_runs(void **state) {
+  (void)state;
+  int32_t first;
+  int n;
+  pn_error e = {0};
+  pn_kv_pool *p = pool(200);
+  assert_false(pn_kv_take_idle_run(p, &first, &n)); // never used
+  pn_kv_table a = table(), b = table(), c = table();
+  assert_true(pn_kv_reserve(p, &a, 3 * PAGE, &e) && pn_kv_reserve(p, &b, 2 * PAGE, &e) &&
+              pn_kv_reserve(p, &c, 4 * PAGE, &e));
+  assert_false(pn_kv_take_idle_run(p, &first, &n)); // in use
+  pn_kv_release(p, &c, NULL, 0);
+  pn_kv_release(p, &a, NULL, 0);
+  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_int_equal(first, 0);
+  assert_int_equal(n, 3);
+  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_int_equal(first, 5);
+  assert_int_equal(n, 4);
+  assert_false(pn_kv_take_idle_run(p, &first, &n));
+  pn_kv_release(p, &b, NULL, 0);
+  assert_true(pn_kv_reserve(p, &a, 1, &e)); // what was used last
+  assert_true(a.pages[0] == 3 || a.pages[0] == 4);
+  check(p, &a, NULL);
+  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_int_equal(first, 7 - a.pages[0]);
+  assert_int_equal(n, 1);
+  assert_false(pn_kv_take_idle_run(p, &first, &n));
+  pn_kv_release(p, &a, NULL, 0);
+  pn_kv_table_fini(&a), pn_kv_table_fini(&b), pn_kv_table_fini(&c);
+  pn_kv_pool_free(p);
+}
+
+// Many different first pages: all begin alike for `same` tokens. Looking at each of them for each would take minutes.
+static void many_beginnings(int same) {
+  enum { N = 60000 };
+  pn_kv_pool *p = pool(N);
+  pn_kv_table t = table();
+  pn_kv_prefix found;
+  pn_error e = {0};
+  int32_t tokens[PAGE];
+  for (int round = 0; round < 2; round++)
+    for (int i = 0; i < N; i++) {
+      fill(tokens, PAGE, 0);
+      tokens[same] = 100 + (int32_t)((int64_t)i * 7919 % N);
+      pn_kv_attach(p, &t, tokens, 0, PAGE, &found);
+      assert_int_equal(found.n_tokens, round ? PAGE : i && i < N - 1 ? same : found.n_tokens);
+      assert_true(pn_kv_reserve(p, &t, PAGE, &e));
+      pn_kv_attached(p, &found);
+      pn_kv_release(p, &t, tokens, PAGE);
+    }
+  check(p, NULL, NULL);
+  pn_kv_table_fini(&t);
+  pn_kv_pool_free(p);
+}
+
+static void many_beginnings_are_found_fast(void **state) {
+  (void)state;
+  many_beginnings(0);
+  many_beginnings(1);
+  many_beginnings(PAGE - 1);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(pages_are_counted),
-                                     cmocka_unit_test(a_table_maps_positions),
-                                     cmocka_unit_test(no_page_twice)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_table_maps_positions),
+      cmocka_unit_test(whole_pages_are_shared),
+      cmocka_unit_test(of_a_page_that_differs_a_copy_is_wanted),
+      cmocka_unit_test(no_page_for_the_copy),
+      cmocka_unit_test(a_copy_outlives_its_table),
+      cmocka_unit_test(leaves_give_way_first),
+      cmocka_unit_test(equal_pages_become_one),
+      cmocka_unit_test(a_partial_page_in_use_stays),
+      cmocka_unit_test(a_sequence_attaches_again_as_it_goes),
+      cmocka_unit_test(the_latest_of_equals),
+      cmocka_unit_test(idle_runs),
+      cmocka_unit_test(many_beginnings_are_found_fast),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
