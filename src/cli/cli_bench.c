@@ -165,10 +165,9 @@ static memory_use measure_memory(const bench *b) {
 static pn_json *result_json(const bench *b, const options *o) {
   pn_json *v = pn_json_new_object(), *prefill = pn_json_new_object(), *decode = pn_json_new_object();
   pn_json *streams = pn_json_new_array(), *memory = pn_json_new_object();
-  int threads = (int)options_int(o, "threads");
   pn_json_set(v, "model", pn_json_new_str(pn_str_of(b->m.name)));
   pn_json_set(v, "backend", pn_json_new_str(pn_str_of(b->m.backend->ops->name)));
-  pn_json_set(v, "threads", pn_json_new_int(threads ? threads : machine_cores()));
+  pn_json_set(v, "threads", pn_json_new_int(open_model_threads(o)));
   pn_json_set(v, "load_s", pn_json_new_num(b->load_s));
   pn_json_set(prefill, "n_tokens", pn_json_new_int(b->n_prompt));
   pn_json_set(prefill, "tok_s", bench_stats_json(&b->prefill));

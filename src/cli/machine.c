@@ -1,6 +1,7 @@
 #include "cli/machine.h"
 
 #include "base/map.h"
+#include "cli/cgroup.h"
 
 #include <ctype.h>
 #include <sched.h>
@@ -53,37 +54,14 @@ static uint64_t number_in(const char *path, const char *key) {
   return n;
 }
 
-// The smallest limit of the control group and those above it (version 2), or of version 1; UINT64_MAX: none.
-static uint64_t group_limit(void) {
-  uint64_t least = UINT64_MAX;
-  pn_buf groups = {0};
-  if (!pn_file_read("/proc/self/cgroup", 1 << 16, &groups, NULL)) return least;
-  const char *own = strstr(pn_buf_cstr(&groups), "0::/");
-  char dir[600] = "";
-  if (own) snprintf(dir, sizeof dir, "%.*s", (int)strcspn(own + 3, "\n"), own + 3);
-  for (;;) {
-    char file[700];
-    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", dir);
-    uint64_t n = number_in(file, "");
-    if (n && n < least) least = n;
-    char *slash = strrchr(dir, '/');
-    if (!slash) break;
-    *slash = '\0';
-  }
-  uint64_t v1 = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
-  if (v1 && v1 < least) least = v1;
-  pn_buf_fini(&groups);
-  return least;
-}
-
 uint64_t machine_total_bytes(void) {
-  uint64_t n = number_in("/proc/meminfo", "MemTotal:") * 1024, limit = group_limit();
+  uint64_t n = number_in("/proc/meminfo", "MemTotal:") * 1024, limit = cgroup_memory_limit_bytes("");
   return n && n < limit ? n : limit;
 }
 
 uint64_t machine_available_bytes(void) {
-  uint64_t n = number_in("/proc/meminfo", "MemAvailable:") * 1024, limit = group_limit();
-  return n && n < limit ? n : limit;
+  uint64_t n = number_in("/proc/meminfo", "MemAvailable:") * 1024, left = cgroup_memory_left_bytes("");
+  return n && n < left ? n : left;
 }
 
 uint64_t machine_peak_rss_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
@@ -108,11 +86,16 @@ uint64_t machine_mapped_bytes(const char *path) {
 }
 #endif
 
-int machine_cores(void) {
+static int cores_of_machine(void) {
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
   long n = sysconf(_SC_NPROCESSORS_ONLN);
   return n > 0 ? (int)n : 1;
+}
+
+int machine_cores(void) {
+  int cores = cores_of_machine(), quota = cgroup_cores("");
+  return quota < cores ? quota : cores;
 }

@@ -4,10 +4,13 @@
 #include "base/log.h"
 #include "cli/console.h"
 #include "cli/discover.h"
+#include "cli/machine.h"
 #include "cli/memory_plan.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define MOST_THREADS 256 // that a backend takes
 
 static void set_name(open_model *m) {
   pn_str path = pn_str_of(m->path);
@@ -27,10 +30,15 @@ static bool open_template(open_model *m, pn_error *e) {
   return true;
 }
 
+int open_model_threads(const options *o) {
+  int set = (int)options_int(o, "threads"), cores = machine_cores();
+  return set ? set : cores < MOST_THREADS ? cores : MOST_THREADS;
+}
+
 static bool open_weights(open_model *m, const options *o, pn_error *e) {
   const pn_backend_options b = {.name = options_text(o, "backend"),
                                 .isa = options_text(o, "isa"),
-                                .n_threads = (int)options_int(o, "threads"),
+                                .n_threads = open_model_threads(o),
                                 .activations = options_text(o, "activations")};
   m->backend = pn_backend_open(&b, e);
   if (!m->backend) return false;

@@ -27,6 +27,9 @@ typedef struct open_model {
 bool open_model_read(open_model *m, const options *o, const char *named, unsigned parts, pn_error *e);
 void open_model_close(open_model *m);
 
+// Threads to compute with: --threads, or as many as there are cores for this process.
+int open_model_threads(const options *o);
+
 // The constants that the template may write, from the tokenizer and the model's files.
 pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t);
 
