@@ -19,6 +19,7 @@ typedef struct pn_api_options {
   pn_template_consts template_consts; // now_ms 0: the time of each request
   const char *model_name;             // reported by /health; a request's own model name is echoed in answers
   const char *backend_name;           // of pn_backend describe
+  int request_timeout_s;              // from a request's arrival to its last token; over: 504; 0: none
 } pn_api_options;
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
