@@ -226,7 +226,8 @@ static bool open_bench(bench *b, const options *o, pn_error *e) {
   if (most > (ctx ? ctx : max))
     return pn_fail(e, PN_ERR_USAGE, "the measurements need a context of %lld tokens, but it has %d",
                    (long long)most, ctx ? ctx : max);
-  b->engine = open_model_engine(&b->m, o, (int)most, MAX_STREAMS, e);
+  b->engine = open_model_engine(
+      &b->m, o, &(engine_wish){.n_ctx = (int)most, .max_running = 1, .max_queue = MAX_STREAMS}, e);
   if (!b->engine) return false;
   b->load_s = (double)(pn_now_us() - b->m.start_us) / 1e6;
   return make_ids(b, (int)most, e);

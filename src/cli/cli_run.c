@@ -137,7 +137,7 @@ bool cli_run(const options *o, pn_error *e) {
   talk t = {.m = &m, .o = o};
   bool ok = open_model_read(&m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER | OPEN_TEMPLATE, e) &&
             chat_init(&t.chat, options_text(o, "system"), e) &&
-            (t.engine = open_model_engine(&m, o, 0, 1, e)) != NULL;
+            (t.engine = open_model_engine(&m, o, &(engine_wish){.max_running = 1}, e)) != NULL;
   if (ok) ok = o->n_args || !console_is_terminal(STDIN_FILENO) ? one_answer(&t, e) : chat_loop(&t, e);
   pn_engine_close(t.engine);
   chat_fini(&t.chat);

@@ -60,9 +60,10 @@ static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
 }
 
 static bool open_api(server *s, const options *o, pn_error *e) {
-  // The engine counts those that wait beside the one that runs.
-  int waiting = (int)(options_int(o, "max-requests") + options_int(o, "queue")) - 1;
-  s->engine = open_model_engine(&s->m, o, 0, waiting, e);
+  const engine_wish w = {.max_running = (int)options_int(o, "max-requests"),
+                         .max_queue = (int)options_int(o, "queue"),
+                         .prefill_share = (float)options_number(o, "prefill-share")};
+  s->engine = open_model_engine(&s->m, o, &w, e);
   if (!s->engine) return false;
   if (!s->m.chat_template)
     console_note("pensieve: %s has no chat template: it can't answer messages", s->m.path);
@@ -71,7 +72,8 @@ static bool open_api(server *s, const options *o, pn_error *e) {
                             .chat_template = s->m.chat_template,
                             .template_consts = s->m.consts,
                             .model_name = s->m.name,
-                            .backend_name = s->m.backend->ops->describe(s->m.backend)};
+                            .backend_name = s->m.backend->ops->describe(s->m.backend),
+                            .request_timeout_s = (int)options_int(o, "request-timeout")};
   s->api = pn_api_new(&a, e);
   return s->api != NULL;
 }
@@ -88,6 +90,13 @@ static bool open_http(server *s, const options *o, pn_error *e) {
                        .drain_s = (int)options_int(o, "drain")};
   s->http = pn_http_open(s->api, &h, e);
   return s->http != NULL;
+}
+
+static void show_plan(const memory_plan *p) {
+  pn_buf b = {0};
+  memory_plan_write(p, &b);
+  console_note("%.*s", (int)(b.n ? b.n - 1 : 0), b.p ? b.p : "");
+  pn_buf_fini(&b);
 }
 
 static void announce(const server *s, const options *o) {
@@ -143,6 +152,7 @@ bool cli_serve(const options *o, pn_error *e) {
             open_api(&s, o, e) && open_http(&s, o, e);
   if (ok) {
     interrupt_catch(s.http);
+    show_plan(&s.m.plan);
     announce(&s, o);
     ok = pn_http_run(s.http, e);
     interrupt_release();

@@ -2,73 +2,161 @@
 
 #include "cli/console.h"
 #include "cli/machine.h"
+#include "kv/kv.h"
 
 #include <stdio.h>
 #include <string.h>
 
-// The memory that may be used, and how messages name it.
-static uint64_t budget(const options *o, char name[160]) {
-  uint64_t set = options_bytes(o, "memory-limit", machine_total_bytes());
-  if (!set) {
-    strcpy(name, "available on this machine");
-    return machine_available_bytes();
+#define OUTBOX_BYTES ((uint64_t)64 << 10)
+#define STEP_BYTES ((uint64_t)16 << 20)                                          // activations of a long step
+#define MOST_TOKENS ((int64_t)INT32_MAX / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS) // a slot is an int32
+
+memory_limit memory_limit_of(const options *o) {
+  memory_limit l = {.bytes = options_bytes(o, "memory-limit", machine_total_bytes())};
+  l.set = l.bytes > 0;
+  if (l.set) {
+    char origin[128];
+    options_origin(o, "memory-limit", origin);
+    snprintf(l.name, sizeof l.name, "allowed by %s", origin);
+  } else {
+    l.bytes = machine_available_bytes();
+    strcpy(l.name, "available on this machine");
   }
-  char origin[128];
-  options_origin(o, "memory-limit", origin);
-  snprintf(name, 160, "allowed by %s", origin);
-  return set;
+  return l;
 }
 
-bool memory_plan_weights(const options *o, const pn_files *files, pn_error *e) {
-  char name[160], need[32], have[32];
-  uint64_t limit = budget(o, name), weights = pn_files_bytes(files);
-  if (weights + MEMORY_PLAN_OTHER_BYTES <= limit) return true;
+bool memory_plan_weights(const char *model, uint64_t weights_bytes, const memory_limit *limit, pn_error *e) {
+  char need[32], have[32], other[32];
+  if (weights_bytes + MEMORY_PLAN_OTHER_BYTES <= limit->bytes) return true;
   return pn_fail(e, PN_ERR_LIMIT,
-                 "the weights of %s need %s and %d MB to work with, but %s are %s; use a smaller model",
-                 pn_files_path(files), console_bytes(weights, need), (int)(MEMORY_PLAN_OTHER_BYTES / 1000000),
-                 console_bytes(limit, have), name);
+                 "the weights of %s need %s and %s to work with, but %s are %s; use a smaller model", model,
+                 console_bytes(weights_bytes, need), console_bytes(MEMORY_PLAN_OTHER_BYTES, other),
+                 console_bytes(limit->bytes, have), limit->name);
 }
 
-static bool refuse(const options *o, int asked, uint64_t fits, uint64_t weights, uint64_t kv, uint64_t limit,
-                   const char *limit_name, pn_error *e) {
-  char origin[128], a[32], b[32], c[32];
-  options_origin(o, "ctx", origin);
-  return pn_fail(
-      e, PN_ERR_LIMIT,
-      "%s: a context of %d tokens needs %s for the KV cache and %s for the weights, but %s are %s; %llu "
-      "tokens would fit: --ctx %llu",
-      origin, asked, console_bytes(kv, a), console_bytes(weights, b), console_bytes(limit, c), limit_name,
-      (unsigned long long)fits, (unsigned long long)fits);
+uint64_t memory_plan_scratch_bytes(const pn_model_config *c, int n_ctx, int max_running, int max_queue) {
+  uint64_t heads = (uint64_t)(2 * c->n_heads + 2 * c->n_kv_heads) * (uint64_t)c->head_dim;
+  uint64_t ffn = 3 * (uint64_t)c->d_ffn, running = (uint64_t)max_running, vocab = (uint64_t)c->n_vocab;
+  uint64_t row = (3 * (uint64_t)c->d_model + (heads > ffn ? heads : ffn)) * sizeof(float);
+  uint64_t rows = STEP_BYTES / row;
+  rows = rows < 32 ? 32 : rows > 512 ? 512 : rows;
+  // Products round their input first: half as much again.
+  uint64_t steps = (rows + running) * row * 3 / 2;
+  uint64_t logits =
+      2 * running * vocab * sizeof(float) + vocab * 2 * sizeof(float); // two copies, and the sampler's
+  uint64_t request =
+      OUTBOX_BYTES + (uint64_t)n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
+  uint64_t bytes = steps + logits + request * (running + (uint64_t)max_queue);
+  return bytes > MEMORY_PLAN_OTHER_BYTES ? bytes : MEMORY_PLAN_OTHER_BYTES;
 }
 
-bool memory_plan_context(const options *o, const pn_files *files, const pn_kv_shape *token, int max_positions,
-                         int wanted, int *n_ctx, pn_error *e) {
-  char name[160], origin[128];
-  uint64_t limit = budget(o, name), weights = pn_files_bytes(files), each = pn_kv_token_bytes(token);
-  uint64_t fixed = weights + MEMORY_PLAN_OTHER_BYTES, left = limit > fixed ? limit - fixed : 0;
-  uint64_t fits = left / each / 32 * 32;
-  int asked = (int)options_int(o, "ctx");
-  if (asked) {
-    options_origin(o, "ctx", origin);
-    if (asked > max_positions)
-      return pn_fail(e, PN_ERR_USAGE, "%s: %d tokens are more than the %d that the model was made for",
-                     origin, asked, max_positions);
-    *n_ctx = asked;
-    if ((uint64_t)asked <= fits) return true;
-    return refuse(o, asked, fits, weights, (uint64_t)asked * each, limit, name, e);
-  }
-  *n_ctx = wanted && wanted < max_positions ? wanted : max_positions;
-  // Nobody asked for this much: leave the rest of the machine a fifth of what is free.
-  if (!options_set(o, "memory-limit")) fits = left / 5 * 4 / each / 32 * 32;
-  if ((uint64_t)*n_ctx <= fits) return true;
-  char need[32], have[32];
-  if (fits < 32 || wanted)
-    return pn_fail(e, PN_ERR_LIMIT,
-                   "%s of KV cache for %d tokens do not fit beside the weights of %s: %s are %s",
-                   console_bytes((uint64_t)*n_ctx * each, need), *n_ctx, pn_files_path(files),
-                   console_bytes(limit, have), name);
-  console_note("pensieve: the context is reduced from the model's %d to %llu tokens: %s are %s", *n_ctx,
-               (unsigned long long)fits, console_bytes(limit, have), name);
-  *n_ctx = (int)fits;
+static int64_t whole_pages(int64_t tokens) {
+  return (tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
+}
+
+static uint64_t token_bytes(const pn_model_config *c, pn_kv_type type) {
+  return pn_kv_token_bytes(
+      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, 1, type});
+}
+
+// Tokens in whole pages that fit into so many bytes.
+static int64_t fitting(const pn_model_config *c, pn_kv_type type, uint64_t bytes) {
+  uint64_t n = bytes / token_bytes(c, type);
+  return n > (uint64_t)MOST_TOKENS ? MOST_TOKENS : (int64_t)n / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
+}
+
+// The least lossy type that makes `tokens` fit where w's does not; NULL: none.
+static const char *type_that_fits(const memory_wish *w, int64_t tokens, uint64_t bytes) {
+  static const pn_kv_type types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (token_bytes(w->config, types[i]) < token_bytes(w->config, w->kv_type) &&
+        fitting(w->config, types[i], bytes) >= tokens)
+      return pn_kv_type_name(types[i]);
+  return NULL;
+}
+
+// `tokens` of pool do not fit into the bytes that are left.
+static bool refuse(const memory_wish *w, const memory_plan *p, int64_t tokens, uint64_t left, pn_error *e) {
+  char what[200], hint[200] = "", a[32], b[32], c[32], d[32];
+  long long n = tokens, fits = fitting(w->config, w->kv_type, left);
+  if (w->asked_ctx)
+    snprintf(what, sizeof what, "%s: a context of %d tokens", w->asked_how, w->asked_ctx);
+  else
+    snprintf(what, sizeof what, "a %s of %lld tokens", w->kv_tokens ? "pool" : "context", n);
+  const char *type = type_that_fits(w, tokens, left);
+  if (w->asked_ctx && fits > 0)
+    snprintf(hint, sizeof hint, "; %lld tokens would fit: --ctx %lld", fits, fits);
+  else if (fits > 0)
+    snprintf(hint, sizeof hint, "; %lld tokens would fit", fits);
+  size_t at = strlen(hint);
+  if (type)
+    snprintf(hint + at, sizeof hint - at, at ? ", or all with --kv %s" : "; all would fit with --kv %s",
+             type);
+  else if (!at)
+    strcpy(hint, "; no context would fit: use a smaller model");
+  return pn_fail(e, PN_ERR_LIMIT,
+                 "%s needs %s for the KV cache (%s), %s for the weights and %s of scratch, but %s are %s%s",
+                 what, console_bytes((uint64_t)tokens * p->token_bytes, a), pn_kv_type_name(w->kv_type),
+                 console_bytes(p->weights_bytes, b), console_bytes(p->scratch_bytes, c),
+                 console_bytes(w->limit.bytes, d), w->limit.name, hint);
+}
+
+// The context, given the bytes that are left for the pool and how many of them may be taken unasked.
+static bool plan_context(const memory_wish *w, memory_plan *p, uint64_t left, uint64_t unasked, pn_error *e) {
+  bool needed = w->asked_ctx || w->wanted_ctx;
+  uint64_t bytes = needed ? left : unasked;
+  int64_t fits = fitting(w->config, w->kv_type, bytes);
+  p->n_ctx = p->wanted_ctx;
+  if (whole_pages(p->n_ctx) <= fits) return true;
+  if (needed || fits == 0) return refuse(w, p, whole_pages(p->n_ctx), bytes, e);
+  p->n_ctx = (int)fits;
   return true;
+}
+
+static bool plan_pool(const memory_wish *w, memory_plan *p, uint64_t left, uint64_t unasked, pn_error *e) {
+  int64_t one = whole_pages(p->n_ctx), fits = fitting(w->config, w->kv_type, unasked);
+  int64_t least = whole_pages(w->kv_tokens) > one ? whole_pages(w->kv_tokens) : one;
+  if (w->kv_tokens && least > fitting(w->config, w->kv_type, left)) return refuse(w, p, least, left, e);
+  int64_t most = one * p->max_running; // both below 2^31
+  p->kv_tokens = w->kv_tokens ? least : most < fits ? most : fits;
+  if (p->kv_tokens < least) p->kv_tokens = least;
+  p->kv_bytes = (uint64_t)p->kv_tokens * p->token_bytes;
+  return true;
+}
+
+bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
+  const pn_model_config *c = w->config;
+  if (w->asked_ctx > c->max_positions)
+    return pn_fail(e, PN_ERR_USAGE, "%s: %d tokens are more than the %d that the model was made for",
+                   w->asked_how, w->asked_ctx, c->max_positions);
+  memory_plan p = {.wanted_ctx = w->asked_ctx    ? w->asked_ctx
+                                 : w->wanted_ctx ? w->wanted_ctx
+                                                 : c->max_positions,
+                   .max_running = w->max_running > 1 ? w->max_running : 1,
+                   .token_bytes = token_bytes(c, w->kv_type),
+                   .weights_bytes = w->weights_bytes,
+                   .kv_type = w->kv_type,
+                   .limit = w->limit};
+  if (p.wanted_ctx > c->max_positions) p.wanted_ctx = c->max_positions;
+  p.scratch_bytes = memory_plan_scratch_bytes(c, p.wanted_ctx, p.max_running, w->max_queue);
+  uint64_t fixed = p.weights_bytes + p.scratch_bytes,
+           left = w->limit.bytes > fixed ? w->limit.bytes - fixed : 0;
+  uint64_t unasked = w->limit.set ? left : left / 5 * 4;
+  if (!plan_context(w, &p, left, unasked, e) || !plan_pool(w, &p, left, unasked, e)) return false;
+  *out = p;
+  return true;
+}
+
+void memory_plan_write(const memory_plan *p, pn_buf *out) {
+  char a[32], b[32];
+  pn_buf_printf(out, "memory: %s of weights, mapped from the file\n", console_bytes(p->weights_bytes, a));
+  pn_buf_printf(
+      out, "memory: %s for a KV pool of %lld tokens, %llu bytes each (%s), for %d request%s of up to %d\n",
+      console_bytes(p->kv_bytes, a), (long long)p->kv_tokens, (unsigned long long)p->token_bytes,
+      pn_kv_type_name(p->kv_type), p->max_running, p->max_running == 1 ? "" : "s", p->n_ctx);
+  pn_buf_printf(out, "memory: %s of scratch for steps, logits and outboxes\n",
+                console_bytes(p->scratch_bytes, a));
+  pn_buf_printf(out, "memory: %s in all; %s are %s\n",
+                console_bytes(p->weights_bytes + p->kv_bytes + p->scratch_bytes, a),
+                console_bytes(p->limit.bytes, b), p->limit.name);
 }

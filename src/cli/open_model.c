@@ -5,7 +5,6 @@
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/machine.h"
-#include "cli/memory_plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +44,8 @@ static bool open_weights(open_model *m, const options *o, pn_error *e) {
   const char *kv = options_text(o, "kv");
   if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
   if (!pn_kv_type_of(kv, &m->kv_type)) return pn_fail(e, PN_ERR_USAGE, "--kv: unknown type %s", kv);
-  if (!memory_plan_weights(o, m->files, e)) return false;
+  const memory_limit limit = memory_limit_of(o);
+  if (!memory_plan_weights(m->path, pn_files_bytes(m->files), &limit, e)) return false;
   pn_files_prefetch(m->files);
   m->model = pn_model_open(m->files, m->backend, e);
   return m->model != NULL;
@@ -100,11 +100,38 @@ pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t) {
   };
 }
 
-pn_engine *open_model_engine(open_model *m, const options *o, int wanted, int max_queue, pn_error *e) {
-  pn_engine_options eo = {.max_queue = max_queue, .kv_type = m->kv_type};
-  const pn_kv_shape token = pn_model_kv_shape(m->model, m->kv_type, 32, 1);
-  const pn_model_config *c = pn_model_config_of(m->model);
-  if (!memory_plan_context(o, m->files, &token, c->max_positions, wanted, &eo.n_ctx, e)) return NULL;
+static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
+  char origin[128];
+  options_origin(o, "ctx", origin);
+  const memory_wish wish = {.model = m->path,
+                            .weights_bytes = pn_files_bytes(m->files),
+                            .config = pn_model_config_of(m->model),
+                            .kv_type = m->kv_type,
+                            .asked_ctx = (int)options_int(o, "ctx"),
+                            .asked_how = origin,
+                            .wanted_ctx = w->n_ctx,
+                            .kv_tokens = w->kv_tokens,
+                            .max_running = w->max_running,
+                            .max_queue = w->max_queue,
+                            .limit = memory_limit_of(o)};
+  if (!memory_plan_make(&wish, &m->plan, e)) return false;
+  const memory_plan *p = &m->plan;
+  char have[32];
+  if (p->n_ctx < p->wanted_ctx)
+    console_note("pensieve: the context is reduced from the model's %d to %d tokens: %s are %s",
+                 p->wanted_ctx, p->n_ctx, console_bytes(p->limit.bytes, have), p->limit.name);
+  return true;
+}
+
+pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
+  if (!plan(m, o, w, e)) return NULL;
+  const pn_engine_options eo = {.n_ctx = m->plan.n_ctx,
+                                .kv_tokens = m->plan.kv_tokens,
+                                .max_running = m->plan.max_running,
+                                .max_queue = w->max_queue,
+                                .prefill_share = w->prefill_share,
+                                .kv_type = m->kv_type,
+                                .metrics = w->metrics};
   console_progress("preparing %s for %d tokens", m->name, eo.n_ctx);
   pn_engine *g = pn_engine_open(m->model, m->tokenizer, m->backend, &eo, e);
   console_progress("%s", "");

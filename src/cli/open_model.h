@@ -2,7 +2,7 @@
 #ifndef PN_CLI_OPEN_MODEL_H
 #define PN_CLI_OPEN_MODEL_H
 
-#include "cli/options.h"
+#include "cli/memory_plan.h"
 #include "engine/engine.h"
 #include "template/template.h"
 
@@ -20,6 +20,7 @@ typedef struct open_model {
   pn_backend *backend;
   pn_model *model;
   pn_kv_type kv_type;
+  memory_plan plan;  // of the engine, once it is open
   uint64_t start_us; // when opening began
 } open_model;
 
@@ -33,8 +34,17 @@ int open_model_threads(const options *o);
 // The constants that the template may write, from the tokenizer and the model's files.
 pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t);
 
-// An engine over an opened model, with a context that fits into memory: the one that was asked for or a refusal that
-// says what would fit; else `wanted` tokens (0: as many as the model was made for) or what fits, which is said on stderr.
-pn_engine *open_model_engine(open_model *m, const options *o, int wanted, int max_queue, pn_error *e);
+// What a verb wants of an engine; zero: one request at a time, nobody waits.
+typedef struct engine_wish {
+  int n_ctx;         // tokens that a sequence needs; 0: as many as the model was made for, or as fit
+  int64_t kv_tokens; // tokens that the pool must hold; 0: max_running contexts, or what fits
+  int max_running, max_queue;
+  float prefill_share; // 0: the engine's default
+  pn_metrics *metrics; // NULL: nothing is counted
+} engine_wish;
+
+// An engine over an opened model, within memory: with the context that was asked for or a refusal that says what would
+// fit; else with the wish's, or with what fits, which is said on stderr.
+pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish *w, pn_error *e);
 
 #endif
