@@ -38,8 +38,10 @@ static const verb verbs[] = {
      "FILE may be - for stdin.",
      "pensieve perplexity book.txt --window 512", cli_perplexity},
     {"bench", VERB_BENCH, NULL, 0, "measure load time, prefill, decode, streams and memory",
-     "GB/s counts the weights and the KV cache that a token reads.", "pensieve bench --repeat 5 --json",
-     cli_bench},
+     "Every prompt is a new one, so that nothing cached shortens a measurement. GB/s counts the weights and\n"
+     "the KV cache that a token reads. Streams: tokens a second of all answers together, from the moment\n"
+     "when all prompts are computed; their prompts are short.",
+     "pensieve bench --repeat 5 --json", cli_bench},
     {"version", VERB_VERSION, NULL, 0, "version, compiler, backends and CPU features", NULL,
      "pensieve version", cli_version},
 };
