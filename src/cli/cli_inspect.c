@@ -84,10 +84,23 @@ static void examine(report *r, const char *path) {
   }
 }
 
-static uint64_t kv_bytes(const pn_model_config *c, int n_ctx) {
-  int n_pages = (n_ctx + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS;
-  return pn_kv_shape_bytes(
-      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, PN_KV_F16});
+// Types of the KV cache to show.
+static const pn_kv_type kv_types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
+#define N_KV_TYPES ((int)(sizeof kv_types / sizeof *kv_types))
+
+static pn_kv_shape kv_shape(const pn_model_config *c, pn_kv_type type, int n_ctx) {
+  int n_pages = n_ctx / PN_KV_PAGE_TOKENS + (n_ctx % PN_KV_PAGE_TOKENS != 0);
+  return (pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, type};
+}
+
+static uint64_t kv_bytes(const pn_model_config *c, pn_kv_type type, int n_ctx) {
+  const pn_kv_shape s = kv_shape(c, type, n_ctx);
+  return pn_kv_shape_bytes(&s);
+}
+
+static uint64_t kv_token_bytes(const pn_model_config *c, pn_kv_type type) {
+  const pn_kv_shape s = kv_shape(c, type, PN_KV_PAGE_TOKENS);
+  return pn_kv_token_bytes(&s);
 }
 
 // Contexts to show: 2048, 8192, 32768, ... below the model's own, and that one. Returns how many.
@@ -113,6 +126,20 @@ static pn_json *tensors_json(const pn_tensors *t) {
   return list;
 }
 
+// What a context needs: as f16, and the KV cache as each type.
+static pn_json *memory_json(const pn_model_config *c, int n_ctx, uint64_t weights) {
+  pn_json *row = pn_json_new_object(), *types = pn_json_new_object();
+  uint64_t bytes = kv_bytes(c, PN_KV_F16, n_ctx);
+  pn_json_set(row, "context", pn_json_new_int(n_ctx));
+  pn_json_set(row, "kv_bytes", pn_json_new_int((int64_t)bytes));
+  pn_json_set(row, "total_bytes", pn_json_new_int((int64_t)(bytes + weights)));
+  for (int t = 0; t < N_KV_TYPES; t++)
+    pn_json_set(types, pn_kv_type_name(kv_types[t]),
+                pn_json_new_int((int64_t)kv_bytes(c, kv_types[t], n_ctx)));
+  pn_json_set(row, "kv_bytes_by_type", types);
+  return row;
+}
+
 static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weights) {
   pn_json_set(v, "family", pn_json_new_str(pn_str_of(c->family)));
   pn_json_set(v, "quantization", pn_json_new_str(pn_str_of(c->quantization)));
@@ -124,15 +151,12 @@ static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weigh
   pn_json_set(v, "kv_heads", pn_json_new_int(c->n_kv_heads));
   pn_json_set(v, "head_dim", pn_json_new_int(c->head_dim));
   pn_json_set(v, "vocab", pn_json_new_int(c->n_vocab));
-  pn_json *memory = pn_json_new_array();
+  pn_json *each = pn_json_new_object(), *memory = pn_json_new_array();
+  for (int t = 0; t < N_KV_TYPES; t++)
+    pn_json_set(each, pn_kv_type_name(kv_types[t]), pn_json_new_int((int64_t)kv_token_bytes(c, kv_types[t])));
+  pn_json_set(v, "kv_bytes_per_token", each);
   int ctx[16], n = contexts(c, ctx);
-  for (int i = 0; i < n; i++) {
-    pn_json *row = pn_json_new_object();
-    pn_json_set(row, "context", pn_json_new_int(ctx[i]));
-    pn_json_set(row, "kv_bytes", pn_json_new_int((int64_t)kv_bytes(c, ctx[i])));
-    pn_json_set(row, "total_bytes", pn_json_new_int((int64_t)(kv_bytes(c, ctx[i]) + weights)));
-    pn_json_push(memory, row);
-  }
+  for (int i = 0; i < n; i++) pn_json_push(memory, memory_json(c, ctx[i], weights));
   pn_json_set(v, "memory", memory);
 }
 
@@ -154,16 +178,26 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
 }
 
 static void print_config(const pn_model_config *c, uint64_t weights) {
-  char a[32], b[32];
+  char size[32];
   printf("family        %s, %s\n", c->family, c->quantization);
   printf(
       "shape         %d layers, width %d, ffn %d, %d heads of %d (%d for keys and values), vocabulary %d\n",
       c->n_layers, c->d_model, c->d_ffn, c->n_heads, c->head_dim, c->n_kv_heads, c->n_vocab);
   printf("context       %d tokens\n", c->max_positions);
+  printf("KV cache      a token costs");
+  for (int t = 0; t < N_KV_TYPES; t++)
+    printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(c, kv_types[t]),
+           pn_kv_type_name(kv_types[t]));
+  putchar('\n');
   int ctx[16], n = contexts(c, ctx);
-  for (int i = 0; i < n; i++)
-    printf("%s %8s with %d tokens (KV cache f16: %s)\n", i ? "             " : "memory       ",
-           console_bytes(kv_bytes(c, ctx[i]) + weights, a), ctx[i], console_bytes(kv_bytes(c, ctx[i]), b));
+  for (int i = 0; i < n; i++) {
+    printf("%s %8s with %d tokens (KV cache", i ? "             " : "memory       ",
+           console_bytes(kv_bytes(c, PN_KV_F16, ctx[i]) + weights, size), ctx[i]);
+    for (int t = 0; t < N_KV_TYPES; t++)
+      printf("%s %s: %s", t ? "," : "", pn_kv_type_name(kv_types[t]),
+             console_bytes(kv_bytes(c, kv_types[t], ctx[i]), size));
+    puts(")");
+  }
 }
 
 static void print_tensors(const pn_tensors *t) {

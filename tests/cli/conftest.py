@@ -30,19 +30,22 @@ def run(pensieve, tmp_path):
 
 @pytest.fixture
 def start(pensieve, tmp_path):
-    """start(*words, env={}): a running `serve` and the lines that it said, once it listens."""
+    """start(*words, env={}): a running `serve` and the lines that it said, once it listens. Its attribute `plan` has
+    the lines before those."""
     running = []
 
     def call(*words, env=None, n_lines=4):
         p = subprocess.Popen([pensieve, "serve", *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                              stdin=subprocess.DEVNULL, cwd=tmp_path, text=True, env=clean_environment(**(env or {})))
         running.append(p)
-        lines = []
+        lines, p.plan = [], []
         while len(lines) < n_lines:
             line = p.stderr.readline()
             assert line, f"the server ended: {lines}"
             if line.startswith(("listening", "model", "for", "try")):
                 lines.append(line.rstrip("\n"))
+            elif not lines:
+                p.plan.append(line.rstrip("\n"))
         return p, lines
 
     yield call

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 
 import pytest
@@ -110,12 +111,20 @@ def test_inspect(run, default_model):
     v = json.loads(run("inspect", default_model, "--json", "--tensors").stdout)
     assert v["supported"] and v["problems"] == [] and v["family"] == "llama" and v["quantization"] == "Q4_1"
     assert (v["layers"], v["width"], v["heads"], v["kv_heads"], v["vocab"]) == (30, 576, 9, 3, 49152)
-    assert v["memory"][-1] == {"context": 8192, "kv_bytes": 8192 * 30 * 3 * 64 * 2 * 2,
-                               "total_bytes": 8192 * 30 * 3 * 64 * 2 * 2 + v["bytes"]}
+    each = v["kv_bytes_per_token"]
+    assert set(each) == {"f16", "int8", "int4"} and each["f16"] == 30 * 3 * 64 * 2 * 2
+    assert 0 < each["int4"] <= each["int8"] <= each["f16"]
+    for row in v["memory"]:
+        assert row["kv_bytes"] == row["context"] * each["f16"] == row["total_bytes"] - v["bytes"]
+        assert row["kv_bytes_by_type"] == {t: row["context"] * n for t, n in each.items()}
+    assert [row["context"] for row in v["memory"]] == [2048, 8192]
     assert len(v["tensors"]) == v["n_tensors"] == 272
     assert next(t for t in v["tensors"] if t["name"] == "token_embd.weight")["shape"] == [49152, 576]
     text = run("inspect", "--model", default_model).stdout.decode()
     assert "problems      none" in text and "8192 tokens" in text
+    costs = ", ".join(f"{n} bytes as {t}" for t, n in each.items())
+    assert f"KV cache      a token costs {costs}\n" in text
+    assert re.search(r"287 MB with 8192 tokens \(KV cache f16: 189 MB, int8: .*, int4: .*\)", text)
 
 
 def test_inspect_lists_every_problem(run, default_model, tmp_path):

@@ -19,6 +19,8 @@ def test_defaults(run):
     assert c["backend"] == ("auto", "default")
     assert c["model"] == ("-", "default")
     assert c["log-level"] == ("info", "default")
+    assert (c["max-requests"], c["queue"]) == (("8", "default"), ("64", "default"))
+    assert (c["prefill-share"], c["request-timeout"]) == (("0.3", "default"), ("0", "default"))
 
 
 def test_flag_before_environment_before_file_before_default(run, tmp_path):
@@ -34,7 +36,10 @@ def test_flag_before_environment_before_file_before_default(run, tmp_path):
 @pytest.mark.parametrize("env,flag,value", [("MODEL_PATH", "model", "/x"), ("GPU_MEMORY_LIMIT", "memory-limit", "80%"),
                                             ("MAX_CONTEXT_LENGTH", "ctx", "4096"), ("LOG_LEVEL", "log-level", "debug"),
                                             ("PENSIEVE_MODELS", "models-dir", "/m"), ("PENSIEVE_KV", "kv", "bf16"),
-                                            ("PENSIEVE_INSECURE_LISTEN", "insecure-listen", "1")])
+                                            ("PENSIEVE_INSECURE_LISTEN", "insecure-listen", "1"),
+                                            ("PENSIEVE_PREFILL_SHARE", "prefill-share", "0.5"),
+                                            ("PENSIEVE_REQUEST_TIMEOUT", "request-timeout", "90"),
+                                            ("PENSIEVE_MAX_REQUESTS", "max-requests", "1")])
 def test_names_in_the_environment(run, env, flag, value):
     c = config_of(run("serve", "--print-config", env={env: value}))
     assert c[flag] == (value, f"environment {env}")
@@ -87,6 +92,12 @@ def test_sizes(run, size):
     (("serve", "--memory-limit", "0"), "8G"),
     (("serve", "--memory-limit", "101%"), "8G"),
     (("serve", "--memory-limit", "-1G"), "8G"),
+    (("serve", "--max-requests", "0"), "from 1 to 10000"),
+    (("serve", "--queue", "-1"), "from 0 to 100000"),
+    (("serve", "--prefill-share", "0.04"), "from 0.05 to 0.9"),
+    (("serve", "--prefill-share", "0.91"), "from 0.05 to 0.9"),
+    (("serve", "--request-timeout", "0.5"), "whole number from 0 to 86400"),
+    (("serve", "--request-timeot", "1"), "did you mean --request-timeout"),
     (("serve", "--insecure-listen=perhaps"), "true or false"),
     (("serve", "surplus"), "surplus"),
     (("run", "two", "prompts"), "prompts"),
@@ -104,6 +115,7 @@ def test_sizes(run, size):
     (("perplexity",), "a file"),
     (("bench", "--streams", "1,,2"), "--streams"),
     (("bench", "--streams", "0"), "--streams"),
+    (("bench", "--streams", "257"), "1 to 256"),
     (("srve",), "did you mean serve"),
     (("quux",), "the verbs are serve, run, list"),
 ])

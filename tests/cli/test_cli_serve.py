@@ -9,6 +9,9 @@ import urllib.request
 import pytest
 
 
+TOKEN_BYTES = 30 * 3 * 64 * 2 * 2  # of the KV cache of SmolLM2 as f16
+
+
 def get(url, **headers):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as r:
         return r.status, r.read()
@@ -64,16 +67,63 @@ def test_a_context_that_does_not_fit_is_refused_with_what_would(run, default_mod
     assert "8192" in text and "GPU_MEMORY_LIMIT" in text
     fits = int(re.search(r"--ctx (\d+)", text).group(1))
     assert 0 < fits < 8192 and fits % 32 == 0
-    # 300 MiB less the weights and 64 MiB to work with, at 46,080 bytes a token.
-    assert fits == (300 * 2**20 - 98362432 - 64 * 2**20) // (30 * 3 * 64 * 2 * 2) // 32 * 32
+    # 300 MiB less the weights and 64 MiB to work with.
+    assert fits == (300 * 2**20 - 98362432 - 64 * 2**20) // TOKEN_BYTES // 32 * 32
     r = run("serve", "--model", default_model, "--ctx", "8192", "--port", "0", env={"MAX_CONTEXT_LENGTH": "64", **limit})
     assert r.returncode == 4  # the flag wins
+
+
+def test_a_refusal_shows_every_number(run, default_model):
+    r = run("serve", "--model", default_model, "--ctx", "8192", "--kv", "f32", "--port", "0",
+            env={"GPU_MEMORY_LIMIT": "400M"})
+    text = r.stderr.decode()
+    assert r.returncode == 4 and text.count("\n") == 1
+    assert "8192 tokens needs 377 MB for the KV cache (f32), 98.4 MB for the weights" in text
+    assert "67.1 MB of scratch" in text and "419 MB are allowed by GPU_MEMORY_LIMIT" in text
+    fits = int(re.search(r"--ctx (\d+)", text).group(1))
+    assert fits == (400 * 2**20 - 98362432 - 64 * 2**20) // (TOKEN_BYTES * 2) // 32 * 32
+    assert text.endswith("or all with --kv f16\n")
+    # What it says is true.
+    env = {"GPU_MEMORY_LIMIT": "400M", "MAX_CONTEXT_LENGTH": "8192"}
+    assert run("run", "--model", default_model, "--kv", "f16", "--max-tokens", "1", "Hi", env=env).returncode == 0
 
 
 def test_a_default_context_is_reduced_and_said(start, default_model):
     p, lines = start("--model", default_model, "--port", "0", env={"GPU_MEMORY_LIMIT": "200M"})
     n = int(re.search(r"(\d+) tokens of context", lines[1]).group(1))
     assert 32 <= n < 8192
+    assert f"the context is reduced from the model's 8192 to {n} tokens" in p.plan[0]
+    assert f"pool of {n} tokens" in p.plan[2] and f"for 8 requests of up to {n}" in p.plan[2]
+
+
+def pool_of(plan):
+    """Tokens of the plan's pool; its other numbers are checked to agree."""
+    assert len(plan) == 4 and all(line.startswith("memory: ") for line in plan), plan
+    assert plan[0] == "memory: 98.4 MB of weights, mapped from the file"
+    tokens, each, kind = re.search(r"KV pool of (\d+) tokens, (\d+) bytes each \((\w+)\)", plan[1]).groups()
+    assert (int(each), kind) == (TOKEN_BYTES, "f16")
+    assert "steps, logits and outboxes" in plan[2]
+    return int(tokens)
+
+
+@pytest.mark.parametrize("limit,words,tokens", [
+    ("8G", (), 8 * 8192),
+    ("8G", ("--max-requests", "3"), 3 * 8192),
+    ("8G", ("--ctx", "100"), 8 * 128),
+    ("700M", (), (700 * 2**20 - 98362432 - 64 * 2**20) // TOKEN_BYTES // 32 * 32),
+    ("345M", ("--ctx", "8192"), (345 * 2**20 - 98362432 - 64 * 2**20) // TOKEN_BYTES // 32 * 32),
+])
+def test_the_plan(start, default_model, limit, words, tokens):
+    p, lines = start("--model", default_model, "--port", "0", *words, env={"GPU_MEMORY_LIMIT": limit})
+    assert pool_of(p.plan) == tokens
+    assert p.plan[3].endswith(" are allowed by GPU_MEMORY_LIMIT in the environment")
+
+
+def test_the_plan_counts_what_many_requests_need(start, default_model):
+    p, _ = start("--model", default_model, "--port", "0", "--max-requests", "256", "--ctx", "64")
+    value, unit = re.search(r"memory: ([\d.]+) (\w+) of scratch", p.plan[2]).groups()
+    assert unit == "MB" and float(value) > 256 * 49152 * 4 / 1e6
+    assert " are available on this machine" in p.plan[3]
 
 
 def test_weights_that_do_not_fit(run, default_model):

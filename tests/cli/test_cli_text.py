@@ -109,19 +109,32 @@ def test_perplexity_refuses(run, default_model, tmp_path, text, flags):
 
 def test_bench_prints_one_object(run, default_model):
     r = run("bench", "--model", default_model, "--json", "--prompt", "40", "--decode", "4", "--depth", "20", "--streams",
-            "1,3", "--repeat", "3", timeout=300)
+            "1,2,5", "--repeat", "3", timeout=300)
     assert r.returncode == 0, r.stderr
     v = json.loads(r.stdout)
     assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "streams", "memory"}
     assert v["backend"] == "cpu" and v["threads"] >= 1 and v["load_s"] > 0
     assert v["prefill"]["n_tokens"] == 40
     assert (v["decode"]["n_tokens"], v["decode"]["depth"]) == (4, 20) and v["decode"]["gb_s"] > 0
-    assert [s["n"] for s in v["streams"]] == [1, 3]
+    assert [s["n"] for s in v["streams"]] == [1, 2, 5] and all(set(s) == {"n", "tok_s"} for s in v["streams"])
+    assert set(v["prefill"]) == {"n_tokens", "tok_s"} and set(v["decode"]) == {"n_tokens", "depth", "tok_s", "gb_s"}
     for t in [v["prefill"]["tok_s"], v["decode"]["tok_s"], *(s["tok_s"] for s in v["streams"])]:
         assert 0 < t["min"] <= t["median"] <= t["max"]
     m = v["memory"]
     assert set(m) == {"weights_bytes", "kv_bytes", "other_bytes", "peak_rss_bytes"}
-    assert m["weights_bytes"] == 98362432 and m["kv_bytes"] > 0 and m["other_bytes"] < m["peak_rss_bytes"]
+    assert m["weights_bytes"] == 98362432 and m["other_bytes"] < m["peak_rss_bytes"]
+    # A page or more of 32 tokens, and no more than the pool: five streams of a page each, or the longest sequence.
+    page = 32 * 30 * 3 * 64 * 2 * 2
+    assert m["kv_bytes"] % page == 0 and page <= m["kv_bytes"] <= 5 * page
+
+
+def test_bench_needs_room_for_all_streams(run, default_model):
+    words = ("bench", "--model", default_model, "--json", "--prompt", "8", "--decode", "100", "--repeat", "1")
+    limit = {"GPU_MEMORY_LIMIT": str(98362432 + 64 * 2**20 + 2000 * 30 * 3 * 64 * 2 * 2)}
+    r = run(*words, "--streams", "1,16", env=limit)
+    assert r.returncode == 4 and r.stdout == b"" and b"a pool of 2048 tokens" in r.stderr
+    assert b"1984 tokens would fit" in r.stderr
+    assert run(*words, "--streams", "1", env=limit).returncode == 0
 
 
 def test_backends_that_are_not_there(run, default_model):
