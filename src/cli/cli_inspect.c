@@ -84,9 +84,14 @@ static void examine(report *r, const char *path) {
   }
 }
 
-// Types of the KV cache to show.
-static const pn_kv_type kv_types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
-#define N_KV_TYPES ((int)(sizeof kv_types / sizeof *kv_types))
+// Types of the KV cache to show: what this build takes of f16, int8, int4. Returns how many.
+static int kv_types(pn_kv_type out[3]) {
+  static const pn_kv_type all[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
+  int n = 0;
+  for (int i = 0; i < 3; i++)
+    if (option_offers("kv", pn_kv_type_name(all[i]))) out[n++] = all[i];
+  return n;
+}
 
 static pn_kv_shape kv_shape(const pn_model_config *c, pn_kv_type type, int n_ctx) {
   int n_pages = n_ctx / PN_KV_PAGE_TOKENS + (n_ctx % PN_KV_PAGE_TOKENS != 0);
@@ -130,12 +135,13 @@ static pn_json *tensors_json(const pn_tensors *t) {
 static pn_json *memory_json(const pn_model_config *c, int n_ctx, uint64_t weights) {
   pn_json *row = pn_json_new_object(), *types = pn_json_new_object();
   uint64_t bytes = kv_bytes(c, PN_KV_F16, n_ctx);
+  pn_kv_type type[3];
+  int n_types = kv_types(type);
   pn_json_set(row, "context", pn_json_new_int(n_ctx));
   pn_json_set(row, "kv_bytes", pn_json_new_int((int64_t)bytes));
   pn_json_set(row, "total_bytes", pn_json_new_int((int64_t)(bytes + weights)));
-  for (int t = 0; t < N_KV_TYPES; t++)
-    pn_json_set(types, pn_kv_type_name(kv_types[t]),
-                pn_json_new_int((int64_t)kv_bytes(c, kv_types[t], n_ctx)));
+  for (int t = 0; t < n_types; t++)
+    pn_json_set(types, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_bytes(c, type[t], n_ctx)));
   pn_json_set(row, "kv_bytes_by_type", types);
   return row;
 }
@@ -152,8 +158,10 @@ static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weigh
   pn_json_set(v, "head_dim", pn_json_new_int(c->head_dim));
   pn_json_set(v, "vocab", pn_json_new_int(c->n_vocab));
   pn_json *each = pn_json_new_object(), *memory = pn_json_new_array();
-  for (int t = 0; t < N_KV_TYPES; t++)
-    pn_json_set(each, pn_kv_type_name(kv_types[t]), pn_json_new_int((int64_t)kv_token_bytes(c, kv_types[t])));
+  pn_kv_type type[3];
+  int n_types = kv_types(type);
+  for (int t = 0; t < n_types; t++)
+    pn_json_set(each, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_token_bytes(c, type[t])));
   pn_json_set(v, "kv_bytes_per_token", each);
   int ctx[16], n = contexts(c, ctx);
   for (int i = 0; i < n; i++) pn_json_push(memory, memory_json(c, ctx[i], weights));
@@ -179,23 +187,25 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
 
 static void print_config(const pn_model_config *c, uint64_t weights) {
   char size[32];
+  pn_kv_type type[3];
+  int n_types = kv_types(type);
   printf("family        %s, %s\n", c->family, c->quantization);
   printf(
       "shape         %d layers, width %d, ffn %d, %d heads of %d (%d for keys and values), vocabulary %d\n",
       c->n_layers, c->d_model, c->d_ffn, c->n_heads, c->head_dim, c->n_kv_heads, c->n_vocab);
   printf("context       %d tokens\n", c->max_positions);
   printf("KV cache      a token costs");
-  for (int t = 0; t < N_KV_TYPES; t++)
-    printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(c, kv_types[t]),
-           pn_kv_type_name(kv_types[t]));
+  for (int t = 0; t < n_types; t++)
+    printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(c, type[t]),
+           pn_kv_type_name(type[t]));
   putchar('\n');
   int ctx[16], n = contexts(c, ctx);
   for (int i = 0; i < n; i++) {
     printf("%s %8s with %d tokens (KV cache", i ? "             " : "memory       ",
            console_bytes(kv_bytes(c, PN_KV_F16, ctx[i]) + weights, size), ctx[i]);
-    for (int t = 0; t < N_KV_TYPES; t++)
-      printf("%s %s: %s", t ? "," : "", pn_kv_type_name(kv_types[t]),
-             console_bytes(kv_bytes(c, kv_types[t], ctx[i]), size));
+    for (int t = 0; t < n_types; t++)
+      printf("%s %s: %s", t ? "," : "", pn_kv_type_name(type[t]),
+             console_bytes(kv_bytes(c, type[t], ctx[i]), size));
     puts(")");
   }
 }

@@ -69,7 +69,8 @@ static int64_t fitting(const pn_model_config *c, pn_kv_type type, uint64_t bytes
 static const char *type_that_fits(const memory_wish *w, int64_t tokens, uint64_t bytes) {
   static const pn_kv_type types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (token_bytes(w->config, types[i]) < token_bytes(w->config, w->kv_type) &&
+    if (option_offers("kv", pn_kv_type_name(types[i])) &&
+        token_bytes(w->config, types[i]) < token_bytes(w->config, w->kv_type) &&
         fitting(w->config, types[i], bytes) >= tokens)
       return pn_kv_type_name(types[i]);
   return NULL;

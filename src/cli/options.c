@@ -72,6 +72,12 @@ static bool is_choice(const char *choices, const char *text) {
   return false;
 }
 
+bool option_offers(const char *name, const char *choice) {
+  for (const option_spec *s = option_table; s->name; s++)
+    if (s->kind == OPTION_CHOICE && strcmp(s->name, name) == 0) return is_choice(s->choices, choice);
+  return false;
+}
+
 static bool parse_number(const option_spec *s, const char *text, double *out) {
   char *end;
   errno = 0;

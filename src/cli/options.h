@@ -44,6 +44,8 @@ typedef struct option_spec {
 
 // Ends with a spec whose name is NULL. A name may stand there twice for different verbs.
 extern const option_spec option_table[];
+// Whether a setting of the kind OPTION_CHOICE takes this value.
+bool option_offers(const char *name, const char *choice);
 // Environment name of a spec, written to out.
 void option_env_name(const option_spec *s, char out[64]);
 
