@@ -106,7 +106,7 @@ static void announce(const server *s, const options *o) {
   pn_engine_info_of(s->engine, &info);
   const char *key = s->key.n ? "<your key>" : "local-development", *path = options_text(o, "unix");
   const char *host = options_text(o, "host"), *scheme = options_text(o, "tls-cert") ? "https" : "http";
-  char url[512], weights[32], kv[32];
+  char url[512], weights[32];
   bool v6 = strchr(host, ':') != NULL;
   snprintf(url, sizeof url, "%s://%s%s%s:%d", scheme, v6 ? "[" : "", host, v6 ? "]" : "",
            pn_http_port(s->http));
@@ -114,9 +114,9 @@ static void announce(const server *s, const options *o) {
     console_note("listening on unix:%s", path);
   else
     console_note("listening on %s", url);
-  console_note("model %s: %s, %s, %s of weights, %d tokens of context (%s), on %s", m->name, c->family,
+  console_note("model %s: %s, %s, %s of weights, %d tokens of context, on %s", m->name, c->family,
                c->quantization, console_bytes(pn_files_bytes(m->files), weights), info.n_ctx,
-               console_bytes(info.kv_bytes, kv), m->backend->ops->describe(m->backend));
+               m->backend->ops->describe(m->backend));
   if (path) {
     console_note("try: curl --unix-socket %s http://localhost/health", path);
     return;

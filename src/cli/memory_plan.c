@@ -151,10 +151,13 @@ bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
 void memory_plan_write(const memory_plan *p, pn_buf *out) {
   char a[32], b[32];
   pn_buf_printf(out, "memory: %s of weights, mapped from the file\n", console_bytes(p->weights_bytes, a));
+  // Less than every request may need: they share it, and give way to each other when it is full.
+  bool enough = p->kv_tokens >= p->max_running * whole_pages(p->n_ctx);
   pn_buf_printf(
-      out, "memory: %s for a KV pool of %lld tokens, %llu bytes each (%s), for %d request%s of up to %d\n",
+      out, "memory: %s for a KV pool of %lld tokens, %llu bytes each (%s), %s %d request%s of up to %d\n",
       console_bytes(p->kv_bytes, a), (long long)p->kv_tokens, (unsigned long long)p->token_bytes,
-      pn_kv_type_name(p->kv_type), p->max_running, p->max_running == 1 ? "" : "s", p->n_ctx);
+      pn_kv_type_name(p->kv_type), enough ? "for" : "shared by", p->max_running,
+      p->max_running == 1 ? "" : "s", p->n_ctx);
   pn_buf_printf(out, "memory: %s of scratch for steps, logits and outboxes\n",
                 console_bytes(p->scratch_bytes, a));
   pn_buf_printf(out, "memory: %s in all; %s are %s\n",

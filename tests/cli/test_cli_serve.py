@@ -93,7 +93,7 @@ def test_a_default_context_is_reduced_and_said(start, default_model):
     n = int(re.search(r"(\d+) tokens of context", lines[1]).group(1))
     assert 32 <= n < 8192
     assert f"the context is reduced from the model's 8192 to {n} tokens" in p.plan[0]
-    assert f"pool of {n} tokens" in p.plan[2] and f"for 8 requests of up to {n}" in p.plan[2]
+    assert f"pool of {n} tokens" in p.plan[2] and f"shared by 8 requests of up to {n}" in p.plan[2]
 
 
 def pool_of(plan):

@@ -184,6 +184,12 @@ static void the_plan_in_words(void **state) {
       "memory: 33.6 MB for a KV pool of 32768 tokens, 1024 bytes each (f16), for 8 requests of up to 4096\n"
       "memory: 67.1 MB of scratch for steps, logits and outboxes\n"
       "memory: 206 MB in all; 1.1 GB are allowed by --memory-limit\n");
+  pn_buf_clear(&b);
+  w.limit.bytes = 100 * MB + OTHER + 8192 * 1024;
+  p = made(&w);
+  memory_plan_write(&p, &b);
+  assert_non_null(strstr(pn_buf_cstr(&b),
+                         "pool of 8192 tokens, 1024 bytes each (f16), shared by 8 requests of up to 4096"));
   pn_buf_fini(&b);
 }
 
