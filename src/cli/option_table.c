@@ -27,7 +27,7 @@ const option_spec option_table[] = {
      "allow an address that other machines reach without an API key"},
     {VERB_SERVE, "tls-cert", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "serve https with this certificate (PEM)"},
     {VERB_SERVE, "tls-key", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "private key of the certificate (PEM)"},
-    {VERB_SERVE, "max-requests", NULL, OPTION_INT, "N", "8", 1, 10000, NULL, "requests that run at the same time"},
+    {VERB_SERVE, "max-requests", NULL, OPTION_INT, "N", "8", 1, 4096, NULL, "requests that run at the same time"},
     {VERB_SERVE, "queue", NULL, OPTION_INT, "N", "64", 0, 100000, NULL, "requests that may wait behind them; one more is refused"},
     {VERB_SERVE, "prefill-share", NULL, OPTION_NUMBER, "SHARE", "0.3", 0.05, 0.9, NULL,
      "of a step's time that prompts may take while answers run"},

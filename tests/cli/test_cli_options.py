@@ -92,7 +92,7 @@ def test_sizes(run, size):
     (("serve", "--memory-limit", "0"), "8G"),
     (("serve", "--memory-limit", "101%"), "8G"),
     (("serve", "--memory-limit", "-1G"), "8G"),
-    (("serve", "--max-requests", "0"), "from 1 to 10000"),
+    (("serve", "--max-requests", "0"), "from 1 to 4096"),
     (("serve", "--queue", "-1"), "from 0 to 100000"),
     (("serve", "--prefill-share", "0.04"), "from 0.05 to 0.9"),
     (("serve", "--prefill-share", "0.91"), "from 0.05 to 0.9"),
