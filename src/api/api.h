@@ -32,6 +32,7 @@ typedef struct pn_api_request {
   const char *method, *path; // path without query, percent-escapes as sent
   pn_str body;
   const char *request_id;  // "req_..."
+  uint64_t client;         // who asks: waiting requests are taken from the clients in turn
   void (*wake)(void *ctx); // any thread: the reply has more to pull
   void *wake_ctx;
 } pn_api_request;
@@ -51,10 +52,14 @@ int pn_reply_status(const pn_reply *r);
 const char *pn_reply_content_type(const pn_reply *r);
 const char *pn_reply_allow(const pn_reply *r); // value of the Allow header of a 405, else NULL
 bool pn_reply_streaming(const pn_reply *r);    // SSE: send what there is as it comes
+int pn_reply_retry_after_s(const pn_reply *r); // value of the Retry-After header; 0: none
 // Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed.
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done);
 // Monotonic us at which pull wants to be called although nothing woke it (for pings), UINT64_MAX: never.
 uint64_t pn_reply_deadline_us(const pn_reply *r);
+// The server ends before the generation did: it is stopped, and what is left of the reply is an error that says so (a
+// stream's last event, or a 503), to be pulled now. A reply that is complete stays as it is.
+void pn_reply_end(pn_reply *r);
 // The client has gone, or everything was sent. Stops the generation within one step.
 void pn_reply_free(pn_reply *r, bool client_gone);
 

@@ -13,9 +13,17 @@ pn_reply *api_reply_new(int status, const char *content_type) {
   return r;
 }
 
+// Official clients repeat a request twice: with five seconds they are still there after ten, which outlasts a restart,
+// and a person still waits. Without the header they give up after two seconds.
+#define RESTART_S 5
+
+int api_reply_retry_after_s(int status) { return status == 503 ? RESTART_S : status == 529 ? 1 : 0; }
+
 pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id) {
   pn_reply *r = api_reply_new(status, "application/json");
-  if (r) envelope_write(&r->body, status, message, details, request_id);
+  if (!r) return NULL;
+  r->retry_after_s = api_reply_retry_after_s(status);
+  envelope_write(&r->body, status, message, details, request_id);
   return r;
 }
 
@@ -53,6 +61,7 @@ int pn_reply_status(const pn_reply *r) { return r->status; }
 const char *pn_reply_content_type(const pn_reply *r) { return r->content_type; }
 const char *pn_reply_allow(const pn_reply *r) { return r->allow; }
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
+int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
   pump(r);
@@ -64,6 +73,11 @@ bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
 
 uint64_t pn_reply_deadline_us(const pn_reply *r) {
   return r->source && !r->finished ? r->source->deadline_us(r->self) : UINT64_MAX;
+}
+
+void pn_reply_end(pn_reply *r) {
+  pump(r); // it may have come to its own end
+  if (r->source && !r->finished) r->source->end(r->self, r);
 }
 
 void pn_reply_free(pn_reply *r, bool client_gone) {

@@ -9,11 +9,12 @@ typedef struct api_source {
   // Take in what is new and write to r->body; set r->finished with the last bytes and r->ready when the status is known.
   void (*pump)(void *self, pn_reply *r);
   uint64_t (*deadline_us)(const void *self); // see pn_reply_deadline_us
+  void (*end)(void *self, pn_reply *r);      // see pn_reply_end; only before r->finished
   void (*free)(void *self, bool client_gone);
 } api_source;
 
 struct pn_reply {
-  int status;
+  int status, retry_after_s; // 0: clients are told no time
   bool streaming, ready, finished;
   const char *content_type, *allow; // constant text, or `allow_text`
   char allow_text[64];
@@ -24,6 +25,8 @@ struct pn_reply {
 
 // A reply that is complete once its body is written. NULL when memory ran out.
 pn_reply *api_reply_new(int status, const char *content_type);
+// When a client that met this status may come again, as far as the status alone tells; 0: it tells nothing.
+int api_reply_retry_after_s(int status);
 // The error envelope.
 pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id);
 // The envelope of *e as envelope_status sees it.

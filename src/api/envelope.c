@@ -34,7 +34,7 @@ static const struct {
     {PN_ERR_CORRUPT, 400, 500},     // a body that is not JSON; while running: a file of ours
     {PN_ERR_UNSUPPORTED, 400, 500}, // images for a model that reads text
     {PN_ERR_NOMEM, 529, 529},       // less load needs less memory
-    {PN_ERR_LIMIT, 400, 500},       // longer than the context, deeper than the template's limits
+    {PN_ERR_LIMIT, 400, 529},       // longer than the context; while running: no room is left
     {PN_ERR_IO, 500, 500},          //
     {PN_ERR_BUSY, 529, 529},        // the queue is full
     {PN_ERR_DEVICE, 500, 500},      //

@@ -1,6 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens.
 #include "api/api_core.h"
 #include "api/messages_answer.h"
+#include "api/messages_cache.h"
 #include "api/messages_prompt.h"
 #include "api/messages_read.h"
 
@@ -34,6 +35,8 @@ static pn_gen *submit(const pn_api *a, const pn_api_request *r, const messages_r
       .sampling = q->sampling,
       .stops = q->stops,
       .n_stops = q->n_stops,
+      .client = r->client,
+      .timeout_us = a->o.request_timeout_s > 0 ? (uint64_t)a->o.request_timeout_s * 1000000 : 0,
       .notify = r->wake ? r->wake : no_wake,
       .notify_ctx = r->wake_ctx,
   };
@@ -44,12 +47,21 @@ static pn_gen *submit(const pn_api *a, const pn_api_request *r, const messages_r
 static pn_reply *generate(const pn_api *a, const pn_api_request *r, const messages_request *q,
                           const pn_ids *ids, pn_error *e) {
   if (!check_length(a, q, ids->n, e)) return NULL;
-  answer *w = answer_new(a, r, q->model, q->stream, ids->n, q->stops, q->n_stops);
+  cache_marks marks;
+  messages_cache_marks(a, q, ids, &marks);
+  answer *w = answer_new(a, r, q, &marks);
   if (!w) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
   pn_gen *gen = submit(a, r, q, ids, e);
   if (gen) return answer_start(w, gen);
   answer_free(w);
   return NULL;
+}
+
+// When there may be room. Clients give up at once when they are told more than a minute.
+static int retry_after_s(const pn_api *a) {
+  pn_engine_info info = {0};
+  pn_engine_info_of(a->o.engine, &info);
+  return info.retry_after_s < 1 ? 1 : info.retry_after_s > 60 ? 60 : info.retry_after_s;
 }
 
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
@@ -63,7 +75,10 @@ pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
   pn_reply *reply = NULL;
   if (messages_read(&messages_create_shape, r->body, &q, &e) && messages_prompt(a, &q, &ids, &e))
     reply = generate(a, r, &q, &ids, &e);
-  if (!reply && e.code != PN_OK) reply = api_reply_fail(&e, q.details, r->request_id);
+  if (!reply && e.code != PN_OK) {
+    reply = api_reply_fail(&e, q.details, r->request_id);
+    if (reply && reply->status == 529) reply->retry_after_s = retry_after_s(a);
+  }
   messages_request_fini(&q);
   pn_ids_fini(&ids);
   return reply;

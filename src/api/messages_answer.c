@@ -16,8 +16,10 @@ struct answer {
   size_t n_stops;
   char id[32];
   bool stream, begun, block_open, ended;
-  size_t n_input;
-  uint64_t sent_us; // when the stream last got bytes
+  bool heard; // the engine has said something
+  cache_marks marks;
+  int n_cached;
+  uint64_t sent_us; // when the stream last got bytes; before that, when the request was submitted
   pn_buf text;      // of a stream: what came and was not sent; else the whole answer so far
   int n_output;
 };
@@ -50,18 +52,18 @@ void answer_free(answer *w) {
   free(w);
 }
 
-answer *answer_new(const pn_api *a, const pn_api_request *r, pn_str model, bool stream, size_t n_input,
-                   const pn_str *stops, size_t n_stops) {
+answer *answer_new(const pn_api *a, const pn_api_request *r, const messages_request *q,
+                   const cache_marks *m) {
   answer *w = calloc(1, sizeof *w);
   if (!w) return NULL;
   w->now_us = a->now_us;
-  w->stream = stream;
-  w->n_input = n_input;
-  w->n_stops = n_stops;
+  w->stream = q->stream;
+  w->marks = *m;
+  w->n_stops = q->n_stops;
   w->request_id = pn_str_dup(pn_str_of(r->request_id));
-  w->stops = calloc(n_stops ? n_stops : 1, sizeof *w->stops);
-  bool ok = copy(&w->model, model) && w->request_id && w->stops;
-  for (size_t i = 0; ok && i < n_stops; i++) ok = copy(&w->stops[i], stops[i]);
+  w->stops = calloc(q->n_stops ? q->n_stops : 1, sizeof *w->stops);
+  bool ok = copy(&w->model, q->model) && w->request_id && w->stops;
+  for (size_t i = 0; ok && i < q->n_stops; i++) ok = copy(&w->stops[i], q->stops[i]);
   if (!ok) {
     answer_free(w);
     return NULL;
@@ -78,13 +80,6 @@ static const char *stop_name(pn_stop_reason s) {
   case PN_STOP_CONTEXT: return "model_context_window_exceeded";
   }
   return "end_turn";
-}
-
-static void write_usage(const answer *w, pn_buf *b) {
-  pn_buf_printf(b,
-                "\"usage\":{\"input_tokens\":%zu,\"cache_creation_input_tokens\":0,"
-                "\"cache_read_input_tokens\":0,\"output_tokens\":%d}",
-                w->n_input, w->n_output);
 }
 
 // "stop_reason":...,"stop_sequence":...; `last` is NULL while the answer goes on.
@@ -114,25 +109,21 @@ static void write_message(const answer *w, pn_buf *b, const pn_event *last) {
   pn_buf_z(b, "],");
   write_stop(w, b, last);
   pn_buf_char(b, ',');
-  write_usage(w, b);
+  messages_cache_usage(b, &w->marks, w->n_cached, last ? w->n_output : 0);
   pn_buf_char(b, '}');
 }
 
-static void frame(pn_buf *b, const char *event) { pn_buf_printf(b, "event: %s\ndata: ", event); }
-static void frame_end(pn_buf *b) { pn_buf_z(b, "\n\n"); }
+// Frames are written for every token, so they are constants put together, without formatting.
+static void add(pn_buf *b, pn_str s) { pn_buf_add(b, s.p, s.n); }
+#define ADD(b, literal) add((b), PN_STR(literal))
+#define FRAME(type) "event: " type "\ndata: {\"type\":\"" type "\""
 
-static void ping(pn_buf *b) {
-  frame(b, "ping");
-  pn_buf_z(b, "{\"type\":\"ping\"}");
-  frame_end(b);
-}
+static void ping(pn_buf *b) { ADD(b, FRAME("ping") "}\n\n"); }
 
 static void stream_begin(answer *w, pn_buf *b) {
-  frame(b, "message_start");
-  pn_buf_z(b, "{\"type\":\"message_start\",\"message\":");
+  ADD(b, FRAME("message_start") ",\"message\":");
   write_message(w, b, NULL);
-  pn_buf_char(b, '}');
-  frame_end(b);
+  ADD(b, "}\n\n");
   w->begun = true;
 }
 
@@ -140,37 +131,24 @@ static void stream_begin(answer *w, pn_buf *b) {
 static void stream_text(answer *w, pn_buf *b) {
   if (w->text.n == 0) return;
   if (!w->block_open) {
-    frame(b, "content_block_start");
-    pn_buf_z(b, "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":"
-                "{\"type\":\"text\",\"text\":\"\"}}");
-    frame_end(b);
+    ADD(b,
+        FRAME("content_block_start") ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n");
     ping(b);
     w->block_open = true;
   }
-  frame(b, "content_block_delta");
-  pn_buf_z(b, "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":");
+  ADD(b, FRAME("content_block_delta") ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":");
   pn_json_write_str(b, pn_buf_view(&w->text));
-  pn_buf_z(b, "}}");
-  frame_end(b);
+  ADD(b, "}}\n\n");
   pn_buf_clear(&w->text);
 }
 
 static void stream_end(answer *w, pn_buf *b, const pn_event *last) {
-  if (w->block_open) {
-    frame(b, "content_block_stop");
-    pn_buf_z(b, "{\"type\":\"content_block_stop\",\"index\":0}");
-    frame_end(b);
-  }
-  frame(b, "message_delta");
-  pn_buf_z(b, "{\"type\":\"message_delta\",\"delta\":{");
+  if (w->block_open) ADD(b, FRAME("content_block_stop") ",\"index\":0}\n\n");
+  ADD(b, FRAME("message_delta") ",\"delta\":{");
   write_stop(w, b, last);
-  pn_buf_z(b, "},");
-  write_usage(w, b);
-  pn_buf_char(b, '}');
-  frame_end(b);
-  frame(b, "message_stop");
-  pn_buf_z(b, "{\"type\":\"message_stop\"}");
-  frame_end(b);
+  ADD(b, "},");
+  messages_cache_usage(b, &w->marks, w->n_cached, w->n_output);
+  ADD(b, "}\n\n" FRAME("message_stop") "}\n\n");
 }
 
 // Of a generation that ended by itself; the engine tells of those that were cancelled.
@@ -178,8 +156,9 @@ static void log_end(const answer *w, const pn_event *last, const char *how) {
   uint64_t first = last->queue_us + last->prefill_us;
   double speed = last->decode_us ? (double)w->n_output * 1e6 / (double)last->decode_us : 0;
   pn_log(PN_LOG_INFO, w->request_id, "generated",
-         PN_FIELDS(PN_I("input_tokens", w->n_input), PN_I("output_tokens", w->n_output),
-                   PN_D("ttft_ms", (double)first / 1000), PN_D("tok_s", speed), PN_S("stop", how)));
+         PN_FIELDS(PN_I("input_tokens", w->marks.n_prompt), PN_I("cached_tokens", w->n_cached),
+                   PN_I("output_tokens", w->n_output), PN_D("ttft_ms", (double)first / 1000),
+                   PN_D("tok_s", speed), PN_S("stop", how)));
 }
 
 static void finish(answer *w, pn_reply *r, const pn_event *last) {
@@ -193,64 +172,87 @@ static void finish(answer *w, pn_reply *r, const pn_event *last) {
 }
 
 // The status of a stream is out already: there the error is the last event.
-static void fail(answer *w, pn_reply *r, const pn_event *last) {
-  int status = envelope_status_running(last->error.code);
+static void fail(answer *w, pn_reply *r, const pn_error *e, int status) {
   if (w->stream) {
     stream_text(w, &r->body);
-    frame(&r->body, "error");
+    pn_buf_z(&r->body, "event: error\ndata: ");
   } else {
     r->status = status;
+    r->retry_after_s = api_reply_retry_after_s(status);
   }
-  envelope_write(&r->body, status, last->error.msg, NULL, w->request_id);
-  if (w->stream) frame_end(&r->body);
-  log_end(w, last, pn_code_name(last->error.code));
+  envelope_write(&r->body, status, e->msg, NULL, w->request_id);
+  if (w->stream) pn_buf_z(&r->body, "\n\n");
+}
+
+static void fail_as(answer *w, pn_reply *r, const pn_event *last, const pn_error *e) {
+  int status = envelope_status_running(e->code);
+  fail(w, r, e, status);
+  log_end(w, last, pn_code_name(e->code));
   if (status != 499)
-    pn_log(PN_LOG_ERROR, w->request_id, "generation failed", PN_FIELDS(PN_S("error", last->error.msg)));
+    pn_log(PN_LOG_ERROR, w->request_id, "generation failed", PN_FIELDS(PN_S("error", e->msg)));
 }
 
 static void end(answer *w, pn_reply *r, const pn_event *last) {
+  static const pn_error no_memory = {PN_ERR_NOMEM, "out of memory for the answer's text"};
   w->n_output = last->n_output;
-  if (last->kind == PN_EVENT_DONE && w->text.oom) {
-    pn_event failed = *last;
-    failed.kind = PN_EVENT_FAILED;
-    pn_fail(&failed.error, PN_ERR_NOMEM, "out of memory for the answer's text");
-    fail(w, r, &failed);
-  } else if (last->kind == PN_EVENT_DONE) {
+  if (w->stream && !w->begun) stream_begin(w, &r->body);
+  if (last->kind == PN_EVENT_FAILED)
+    fail_as(w, r, last, &last->error);
+  else if (w->text.oom)
+    fail_as(w, r, last, &no_memory);
+  else
     finish(w, r, last);
-  } else {
-    fail(w, r, last);
-  }
   w->ended = true;
   r->ready = r->finished = true;
+}
+
+static void take(answer *w, pn_reply *r, const pn_event *ev) {
+  w->heard = true;
+  switch (ev->kind) {
+  case PN_EVENT_QUEUED:
+  case PN_EVENT_PREFILL: w->n_cached = ev->n_cached; break;
+  case PN_EVENT_TEXT:
+    pn_buf_add(&w->text, ev->text, ev->n_text);
+    w->n_output = ev->n_output;
+    break;
+  case PN_EVENT_DONE:
+    w->n_cached = ev->n_cached;
+    end(w, r, ev);
+    break;
+  case PN_EVENT_FAILED: end(w, r, ev); break;
+  }
 }
 
 static void pump(void *self, pn_reply *r) {
   answer *w = self;
   size_t before = r->body.n;
-  if (w->stream && !w->begun) stream_begin(w, &r->body);
   pn_event ev;
-  while (!w->ended && pn_gen_next(w->gen, &ev)) {
-    switch (ev.kind) {
-    case PN_EVENT_QUEUED:
-    case PN_EVENT_PREFILL: break;
-    case PN_EVENT_TEXT:
-      pn_buf_add(&w->text, ev.text, ev.n_text);
-      w->n_output = ev.n_output;
-      break;
-    case PN_EVENT_DONE:
-    case PN_EVENT_FAILED: end(w, r, &ev); break;
-    }
-  }
+  while (!w->ended && pn_gen_next(w->gen, &ev)) take(w, r, &ev);
   if (!w->stream || w->ended) return;
-  stream_text(w, &r->body);
   uint64_t now = w->now_us();
+  if (!w->begun && (w->heard || now >= w->sent_us + ANSWER_START_US)) stream_begin(w, &r->body);
+  if (!w->begun) return;
+  stream_text(w, &r->body);
   if (r->body.n == before && now >= w->sent_us + ANSWER_PING_US) ping(&r->body);
   if (r->body.n != before) w->sent_us = now;
 }
 
 static uint64_t deadline_us(const void *self) {
   const answer *w = self;
-  return w->stream && !w->ended ? w->sent_us + ANSWER_PING_US : UINT64_MAX;
+  if (!w->stream || w->ended) return UINT64_MAX;
+  return w->sent_us + (w->begun ? ANSWER_PING_US : ANSWER_START_US);
+}
+
+static void stop(void *self, pn_reply *r) {
+  static const pn_error closing = {PN_ERR_BUSY, "the server is shutting down"};
+  answer *w = self;
+  pn_gen_cancel(w->gen);
+  if (w->stream && !w->begun) stream_begin(w, &r->body);
+  fail(w, r, &closing, 503);
+  pn_log(PN_LOG_WARN, w->request_id, "generation ended by the server",
+         PN_FIELDS(PN_I("input_tokens", w->marks.n_prompt), PN_I("output_tokens", w->n_output)));
+  w->ended = true;
+  r->ready = r->finished = true;
 }
 
 static void release(void *self, bool client_gone) {
@@ -261,7 +263,7 @@ static void release(void *self, bool client_gone) {
 }
 
 pn_reply *answer_start(answer *w, pn_gen *gen) {
-  static const api_source source = {pump, deadline_us, release};
+  static const api_source source = {pump, deadline_us, stop, release};
   w->gen = gen;
   w->sent_us = w->now_us();
   return api_reply_from(&source, w, w->stream);

@@ -63,11 +63,16 @@ static bool goes_on(turn_list *turns) {
   return false;
 }
 
-static bool try_fold(const pn_api *a, const messages_request *q, turn_fold fold, pn_buf *text,
-                     pn_text_spans *user, bool *has_system, pn_error *e) {
+static bool try_fold(const pn_api *a, const messages_request *q, const turn_part *part, turn_fold fold,
+                     pn_buf *text, pn_text_spans *user, bool *has_system, pn_error *e) {
   turn_list turns = {0};
-  bool ok = messages_turns(q, fold, &turns, e);
+  bool ok = messages_turns(q, part, fold, &turns, e);
   *has_system = turns.has_system;
+  if (part) {
+    ok = ok && render(a, &turns, true, text, user, e);
+    turn_list_fini(&turns);
+    return ok;
+  }
   bool go_on = ok && goes_on(&turns);
   if (go_on) {
     pn_str last = pn_buf_view(&turns.p[turns.n - 1].text);
@@ -83,15 +88,15 @@ static bool try_fold(const pn_api *a, const messages_request *q, turn_fold fold,
 
 // Templates that refuse system messages (anywhere but first, or at all) say so by an error: then such text goes to the
 // user's turn at the same place, so that what came before it is rendered as ever.
-static bool render_request(const pn_api *a, const messages_request *q, pn_buf *text, pn_text_spans *user,
-                           pn_error *e) {
+static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, pn_buf *text,
+                           pn_text_spans *user, pn_error *e) {
   pn_error first = {0};
   for (turn_fold fold = TURN_FOLD_NONE; fold < TURN_N_FOLDS; fold++) {
     pn_error now = {0};
     bool has_system = false;
     pn_buf_clear(text);
     user->n = 0;
-    if (try_fold(a, q, fold, text, user, &has_system, &now)) return true;
+    if (try_fold(a, q, part, fold, text, user, &has_system, &now)) return true;
     if (fold == TURN_FOLD_NONE) first = now;
     if (now.code != PN_ERR_USAGE || !has_system) break;
   }
@@ -100,10 +105,15 @@ static bool render_request(const pn_api *a, const messages_request *q, pn_buf *t
 }
 
 bool messages_prompt(const pn_api *a, const messages_request *q, pn_ids *out, pn_error *e) {
+  return messages_prompt_part(a, q, NULL, out, e);
+}
+
+bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn_part *part, pn_ids *out,
+                          pn_error *e) {
   if (!a->o.chat_template) return pn_fail(e, PN_ERR_UNSUPPORTED, "messages: this model has no chat template");
   pn_buf text = {0};
   pn_text_spans user = {0};
-  bool ok = render_request(a, q, &text, &user, e) &&
+  bool ok = render_request(a, q, part, &text, &user, e) &&
             pn_tokenizer_encode(a->o.tokenizer, pn_buf_view(&text), user.p, user.n, out, e);
   if (ok && out->oom) ok = pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt's tokens");
   pn_buf_fini(&text);

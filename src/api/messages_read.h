@@ -49,8 +49,16 @@ extern const shape messages_create_shape, messages_count_shape;
 bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e);
 void messages_request_fini(messages_request *q);
 
-// The conversation as turns, neighbours of one role merged, the system prompt first. Zero-initialise *out.
-bool messages_turns(const messages_request *q, turn_fold fold, turn_list *out, pn_error *e);
+// The beginning of a conversation: its system prompt or not, and so many messages.
+typedef struct turn_part {
+  bool system;
+  size_t n_messages; // at most as many as there are
+} turn_part;
+
+// The conversation, or a part of it (NULL: all), as turns: neighbours of one role merged, the system prompt first.
+// Zero-initialise *out.
+bool messages_turns(const messages_request *q, const turn_part *part, turn_fold fold, turn_list *out,
+                    pn_error *e);
 void turn_list_fini(turn_list *t);
 
 #endif

@@ -136,9 +136,11 @@ static bool add_message(turn_list *t, const pn_json *message, turn_fold fold, pn
   return b && !b->oom ? true : no_memory(e);
 }
 
-bool messages_turns(const messages_request *q, turn_fold fold, turn_list *out, pn_error *e) {
+bool messages_turns(const messages_request *q, const turn_part *part, turn_fold fold, turn_list *out,
+                    pn_error *e) {
+  const pn_json *messages = pn_json_get(q->json, "messages");
   pn_buf system = {0};
-  add_system(&system, pn_json_get(q->json, "system"));
+  if (!part || part->system) add_system(&system, pn_json_get(q->json, "system"));
   bool ok = !system.oom;
   if (ok && system.n) {
     out->has_system = true;
@@ -148,8 +150,8 @@ bool messages_turns(const messages_request *q, turn_fold fold, turn_list *out, p
   }
   if (!ok || system.n == 0) pn_buf_fini(&system);
   if (!ok) return no_memory(e);
-  const pn_json *messages = pn_json_get(q->json, "messages");
-  for (size_t i = 0; i < pn_json_len(messages); i++)
+  size_t n = part ? part->n_messages : pn_json_len(messages);
+  for (size_t i = 0; i < n; i++)
     if (!add_message(out, pn_json_at(messages, i), fold, e)) return false;
   return true;
 }

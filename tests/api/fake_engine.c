@@ -14,8 +14,11 @@ struct pn_gen {
 };
 
 void pn_engine_info_of(pn_engine *g, pn_engine_info *out) {
-  *out = (pn_engine_info){
-      .n_ctx = g->n_ctx, .n_running = g->n_running, .n_waiting = g->n_waiting, .failed = g->failed};
+  *out = (pn_engine_info){.n_ctx = g->n_ctx,
+                          .n_running = g->n_running,
+                          .n_waiting = g->n_waiting,
+                          .retry_after_s = g->retry_after_s,
+                          .failed = g->failed};
 }
 
 pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
@@ -29,6 +32,9 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
   g->n_submitted++;
   g->n_tokens = (int)r->n_tokens;
   g->max_tokens = r->max_tokens;
+  g->client = r->client;
+  g->timeout_us = r->timeout_us;
+  g->n_cached = 0;
   g->sampling = r->sampling;
   pn_buf_clear(&g->tokens);
   pn_buf_add(&g->tokens, r->tokens, r->n_tokens * sizeof *r->tokens);
@@ -67,6 +73,11 @@ void fake_emit(pn_engine *g, const pn_event *ev) {
   gen->notify(gen->notify_ctx);
 }
 
+void fake_emit_news(pn_engine *g, pn_event_kind kind, int n_cached) {
+  g->n_cached = n_cached;
+  fake_emit(g, &(pn_event){.kind = kind, .n_cached = n_cached});
+}
+
 void fake_emit_text(pn_engine *g, const char *text) {
   pn_event ev = {.kind = PN_EVENT_TEXT, .n_output = 1, .n_text = strlen(text)};
   memcpy(ev.text, text, ev.n_text);
@@ -75,6 +86,7 @@ void fake_emit_text(pn_engine *g, const char *text) {
 
 void fake_emit_done(pn_engine *g, pn_stop_reason stop, int stop_index, int n_output) {
   fake_emit(g, &(pn_event){.kind = PN_EVENT_DONE,
+                           .n_cached = g->n_cached,
                            .stop = stop,
                            .stop_index = stop_index,
                            .n_output = n_output,

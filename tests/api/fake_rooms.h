@@ -10,20 +10,25 @@
 
 // What the last submission asked for, and what became of it. One generation at a time.
 struct pn_engine {
-  int n_ctx, n_running, n_waiting;
+  int n_ctx, n_running, n_waiting, retry_after_s;
   bool failed;
   pn_error refuse; // code not PN_OK: the next submissions fail so
   pn_gen *gen;     // under way, NULL when released
   int n_submitted, n_cancelled, n_released;
   int n_tokens, max_tokens;
+  uint64_t client, timeout_us;
   pn_sampling sampling;
   pn_buf stops;  // each followed by '|'
   pn_buf tokens; // int32_t each
+  int n_cached;  // of the last news
 };
 
 // Put an event into the outbox and wake the submitter. Any thread.
 void fake_emit(pn_engine *g, const pn_event *ev);
+// An event without text: PN_EVENT_QUEUED or PN_EVENT_PREFILL.
+void fake_emit_news(pn_engine *g, pn_event_kind kind, int n_cached);
 void fake_emit_text(pn_engine *g, const char *text);
+// DONE tells the n_cached of the last news.
 void fake_emit_done(pn_engine *g, pn_stop_reason stop, int stop_index, int n_output);
 void fake_emit_failed(pn_engine *g, pn_code code, const char *msg);
 void fake_engine_fini(pn_engine *g);
@@ -41,9 +46,10 @@ struct pn_template {
   fake_kind kind;
 };
 
-// One token a byte. Keeps the last text with the user's ranges in {braces}.
+// One token a byte, its value. Keeps the first text, with the user's ranges in {braces}, until it is cleared.
 struct pn_tokenizer {
   pn_buf *seen;
+  int *n_calls; // NULL: nobody counts
 };
 
 #endif

@@ -10,9 +10,10 @@ void pn_ids_fini(pn_ids *ids) {
 bool pn_tokenizer_encode(const pn_tokenizer *t, pn_str text, const pn_span *plain, size_t n_plain,
                          pn_ids *out, pn_error *e) {
   (void)e;
-  pn_buf_clear(t->seen);
+  if (t->n_calls) ++*t->n_calls;
   size_t k = 0;
-  for (size_t i = 0; i <= text.n; i++) {
+  bool first = t->seen->n == 0;
+  for (size_t i = 0; first && i <= text.n; i++) {
     if (k < n_plain && i == plain[k].end) {
       pn_buf_char(t->seen, '}');
       k++;
@@ -22,5 +23,6 @@ bool pn_tokenizer_encode(const pn_tokenizer *t, pn_str text, const pn_span *plai
   }
   out->p = calloc(text.n ? text.n : 1, sizeof *out->p);
   out->n = out->cap = text.n;
+  for (size_t i = 0; i < text.n; i++) out->p[i] = (unsigned char)text.p[i];
   return true;
 }

@@ -7,7 +7,7 @@ static uint64_t clock_now(void) { return play_clock_us; }
 
 void play_init(play *p) {
   *p = (play){.engine = {.n_ctx = 1000}};
-  p->tokenizer.seen = &p->seen;
+  p->tokenizer = (pn_tokenizer){&p->seen, &p->n_encoded};
   pn_error e = {0};
   p->api = pn_api_new(&(pn_api_options){.engine = &p->engine,
                                         .tokenizer = &p->tokenizer,
@@ -28,6 +28,7 @@ void play_fini(play *p) {
 static void woken(void *ctx) { atomic_fetch_add((atomic_int *)ctx, 1); }
 
 pn_reply *play_call(play *p, const char *method, const char *path, const char *body) {
+  pn_buf_clear(&p->seen);
   pn_reply *r = pn_api_call(p->api, &(pn_api_request){.method = method,
                                                       .path = path,
                                                       .body = pn_str_of(body),

@@ -21,6 +21,7 @@ typedef struct play {
   pn_template tmpl;
   pn_tokenizer tokenizer;
   pn_buf seen; // see pn_tokenizer
+  int n_encoded;
   pn_api *api;
   atomic_int n_wakes;
 } play;

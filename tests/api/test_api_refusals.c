@@ -278,15 +278,33 @@ static void engine_refusals_are_mapped(void **state) {
                {PN_ERR_IO, 500, "api_error"}};
   play p;
   play_init(&p);
+  p.engine.retry_after_s = 7;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pn_fail(&p.engine.refuse, cases[i].code, "not now");
     pn_reply *r = play_call(&p, "POST", "/v1/messages", WITH("\"stream\":true"));
     assert_int_equal(pn_reply_status(r), cases[i].status);
     assert_false(pn_reply_streaming(r));
+    assert_int_equal(pn_reply_retry_after_s(r), cases[i].status == 529 ? 7 : 0);
     char *text = play_body(r);
     assert_non_null(strstr(text, cases[i].type));
     assert_non_null(strstr(text, "\"message\":\"not now\""));
     free(text);
+    pn_reply_free(r, false);
+  }
+  play_fini(&p);
+}
+
+// The engine's guess, within what clients take.
+static void a_full_queue_says_when_to_come_again(void **state) {
+  (void)state;
+  static const int cases[][2] = {{0, 1}, {-3, 1}, {1, 1}, {12, 12}, {60, 60}, {600, 60}};
+  play p;
+  play_init(&p);
+  pn_fail(&p.engine.refuse, PN_ERR_BUSY, "64 requests are waiting already");
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    p.engine.retry_after_s = cases[i][0];
+    pn_reply *r = play_call(&p, "POST", "/v1/messages", WITH("\"stream\":true"));
+    assert_int_equal(pn_reply_retry_after_s(r), cases[i][1]);
     pn_reply_free(r, false);
   }
   play_fini(&p);
@@ -329,6 +347,7 @@ int main(void) {
       cmocka_unit_test(stop_sequences_are_limited),
       cmocka_unit_test(context_limits),
       cmocka_unit_test(engine_refusals_are_mapped),
+      cmocka_unit_test(a_full_queue_says_when_to_come_again),
       cmocka_unit_test(templates_may_refuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,7 @@ static void pings_when_silent(void **state) {
   play_init(&p);
   pn_reply *r = play_call(&p, "POST", "/v1/messages", ASK(",\"stream\":true"));
   pn_buf b = {0};
+  fake_emit_news(&p.engine, PN_EVENT_QUEUED, 0);
   play_pull(r, &b);
   assert_int_equal(count(pn_buf_cstr(&b), "event: message_start\n"), 1);
   assert_int_equal(count(pn_buf_cstr(&b), "event: ping\n"), 0);
@@ -153,6 +154,85 @@ static void a_client_that_leaves_stops_the_generation(void **state) {
   }
 }
 
+// A stream's message_start waits for the engine's first word, but not for long.
+static void the_start_waits_a_moment(void **state) {
+  (void)state;
+  for (int heard = 0; heard < 2; heard++) {
+    play p;
+    play_init(&p);
+    pn_reply *r = play_call(&p, "POST", "/v1/messages", ASK(",\"stream\":true"));
+    pn_buf b = {0};
+    uint64_t due = play_clock_us + ANSWER_START_US;
+    assert_true(pn_reply_ready(r));
+    assert_true(pn_reply_deadline_us(r) == due);
+    play_clock_us = due - 1;
+    assert_false(play_pull(r, &b));
+    assert_int_equal(b.n, 0);
+    assert_true(pn_reply_deadline_us(r) == due);
+    if (heard)
+      fake_emit_news(&p.engine, PN_EVENT_QUEUED, 20);
+    else
+      play_clock_us = due;
+    assert_false(play_pull(r, &b));
+    assert_int_equal(count(pn_buf_cstr(&b), "event: message_start\n"), 1);
+    assert_int_equal(count(pn_buf_cstr(&b), "event: "), 1);
+    assert_int_equal(
+        count(pn_buf_cstr(&b), heard ? "\"cache_read_input_tokens\":20," : "_tokens\":0,\"cache_c"), 1);
+    assert_true(pn_reply_deadline_us(r) == play_clock_us + ANSWER_PING_US);
+    pn_reply_free(r, true);
+    pn_buf_fini(&b);
+    play_fini(&p);
+  }
+}
+
+// The server ends: what came is still told, then an error; the generation is stopped. A reply at its end stays.
+static void ended_by_the_server(void **state) {
+  (void)state;
+  for (int begun = 0; begun < 2; begun++)
+    for (int stream = 0; stream < 2; stream++) {
+      play p;
+      play_init(&p);
+      pn_reply *r = play_call(&p, "POST", "/v1/messages", stream ? ASK(",\"stream\":true") : ASK(""));
+      pn_buf b = {0};
+      if (begun) fake_emit_text(&p.engine, "part");
+      pn_reply_end(r);
+      assert_int_equal(p.engine.n_cancelled, 1);
+      assert_true(pn_reply_ready(r));
+      fake_emit_failed(&p.engine, PN_ERR_CANCELLED, "cancelled");
+      assert_true(play_pull(r, &b));
+      assert_true(pn_reply_deadline_us(r) == UINT64_MAX);
+      static const char envelope[] =
+          "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":"
+          "\"the server is shutting down\"},\"request_id\":\"req_1\"}";
+      assert_int_equal(count(pn_buf_cstr(&b), envelope), 1);
+      assert_int_equal(count(pn_buf_cstr(&b), "\"part\""), (size_t)(stream && begun));
+      assert_int_equal(count(pn_buf_cstr(&b), "event: message_start\n"), (size_t)stream);
+      assert_true(pn_str_ends(pn_buf_view(&b), stream ? PN_STR("}\n\n") : pn_str_of(envelope)));
+      assert_int_equal(pn_reply_status(r), stream ? 200 : 503);
+      assert_int_equal(pn_reply_retry_after_s(r), stream ? 0 : 5);
+      pn_reply_end(r);
+      pn_reply_free(r, false);
+      pn_buf_fini(&b);
+      play_fini(&p);
+    }
+  play p;
+  play_init(&p);
+  pn_reply *r = play_call(&p, "POST", "/v1/messages", ASK(""));
+  pn_buf b = {0};
+  fake_emit_done(&p.engine, PN_STOP_END_TURN, 0, 1);
+  pn_reply_end(r);
+  assert_true(play_pull(r, &b));
+  assert_int_equal(pn_reply_status(r), 200);
+  assert_int_equal(p.engine.n_cancelled, 0);
+  pn_reply_free(r, false);
+  pn_buf_fini(&b);
+  r = play_call(&p, "GET", "/health", "");
+  pn_reply_end(r);
+  assert_int_equal(pn_reply_status(r), 200);
+  pn_reply_free(r, false);
+  play_fini(&p);
+}
+
 // Without stream: nothing is decided before the end, whether the caller asks `ready` or pulls.
 static void one_object_at_the_end(void **state) {
   (void)state;
@@ -188,11 +268,13 @@ static void failures_under_way(void **state) {
     pn_code code;
     int status;
     const char *type;
-  } cases[] = {{PN_ERR_DEVICE, 500, "api_error"},
-               {PN_ERR_LIMIT, 500, "api_error"}, // not the client's fault any more
-               {PN_ERR_CORRUPT, 500, "api_error"},
-               {PN_ERR_NOMEM, 529, "overloaded_error"},
-               {PN_ERR_CANCELLED, 499, "api_error"}};
+  } cases[] = {
+      {PN_ERR_DEVICE, 500, "api_error"},
+      {PN_ERR_LIMIT, 529, "overloaded_error"}, // the KV pool is full; not the client's fault any more
+      {PN_ERR_CORRUPT, 500, "api_error"},
+      {PN_ERR_TIMEOUT, 504, "timeout_error"},
+      {PN_ERR_NOMEM, 529, "overloaded_error"},
+      {PN_ERR_CANCELLED, 499, "api_error"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int stream = 0; stream < 2; stream++) {
       play p;
@@ -210,6 +292,7 @@ static void failures_under_way(void **state) {
       assert_true(pn_str_ends(pn_buf_view(&b), pn_str_of(want)));
       assert_int_equal(pn_reply_status(r), stream ? 200 : cases[i].status);
       assert_int_equal(count(pn_buf_cstr(&b), "\"part\""), (size_t)stream);
+      assert_int_equal(pn_reply_retry_after_s(r), !stream && cases[i].status == 529);
       pn_reply_free(r, false);
       pn_buf_fini(&b);
       play_fini(&p);
@@ -237,6 +320,24 @@ static void sampling_and_stops_reach_the_engine(void **state) {
   assert_int_equal(p.engine.sampling.top_k, 40);
   assert_true(p.engine.sampling.seed != seed);
   assert_string_equal(pn_buf_cstr(&p.engine.stops), "\n\nHuman:|é|");
+  play_fini(&p);
+}
+
+static void who_asks_and_how_long_reach_the_engine(void **state) {
+  (void)state;
+  play p;
+  play_init(&p);
+  for (int limit = 0; limit < 2; limit++) {
+    p.api->o.request_timeout_s = limit ? 30 : 0;
+    pn_reply *r = pn_api_call(p.api, &(pn_api_request){.method = "POST",
+                                                       .path = "/v1/messages",
+                                                       .body = PN_STR(ASK("")),
+                                                       .request_id = "r",
+                                                       .client = UINT64_MAX - 1});
+    assert_true(p.engine.client == UINT64_MAX - 1);
+    assert_true(p.engine.timeout_us == (limit ? 30000000u : 0));
+    pn_reply_free(r, true);
+  }
   play_fini(&p);
 }
 
@@ -320,6 +421,9 @@ int main(void) {
       cmocka_unit_test(pulls_in_every_chunking),
       cmocka_unit_test(pulling_after_the_end_gives_nothing),
       cmocka_unit_test(pings_when_silent),
+      cmocka_unit_test(the_start_waits_a_moment),
+      cmocka_unit_test(ended_by_the_server),
+      cmocka_unit_test(who_asks_and_how_long_reach_the_engine),
       cmocka_unit_test(a_client_that_leaves_stops_the_generation),
       cmocka_unit_test(one_object_at_the_end),
       cmocka_unit_test(failures_under_way),

@@ -2,7 +2,8 @@
 //   request METHOD PATH     the body
 //   template KIND           which stand-in template (system-first, no-system; default: plain)
 //   prompt                  what must have been encoded, user text in {braces}
-//   engine                  lines: text "JSON string" | done REASON N [STOP_INDEX] | failed TEXT | pull | wait US
+//   engine                  lines: queued N_CACHED | prefill N_CACHED | text "JSON string" | done REASON N [STOP_INDEX] |
+//                           failed TEXT | timeout TEXT | pull | wait US | end (the server does)
 //   reply STATUS TYPE       everything that was pulled; message ids are written as msg_ID
 #include "base/json.h"
 #include "base/map.h"
@@ -27,6 +28,14 @@ static void play_line(play *p, pn_reply *r, pn_buf *got, const char *line) {
     int reason = 0;
     while (reason < 3 && strcmp(word, reasons[reason]) != 0) reason++;
     fake_emit_done(&p->engine, (pn_stop_reason)reason, stop, n_output);
+  } else if (sscanf(line, "queued %d", &stop) == 1) {
+    fake_emit_news(&p->engine, PN_EVENT_QUEUED, stop);
+  } else if (sscanf(line, "prefill %d", &stop) == 1) {
+    fake_emit_news(&p->engine, PN_EVENT_PREFILL, stop);
+  } else if (strcmp(line, "end") == 0) {
+    pn_reply_end(r);
+  } else if (strncmp(line, "timeout ", 8) == 0) {
+    fake_emit_failed(&p->engine, PN_ERR_TIMEOUT, line + 8);
   } else if (strncmp(line, "failed ", 7) == 0) {
     fake_emit_failed(&p->engine, PN_ERR_DEVICE, line + 7);
   } else if (strcmp(line, "pull") == 0) {
