@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "http/http_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PROBE ":\n\n" // a comment and the end of an event that has no fields: every SSE reader skips it
@@ -88,9 +89,15 @@ static struct MHD_Response *make_response(conn *c) {
 
 static bool add_headers(conn *c, struct MHD_Response *r) {
   const char *type = pn_reply_content_type(c->reply), *allow = pn_reply_allow(c->reply);
+  int retry_after_s = pn_reply_retry_after_s(c->reply);
   bool ok = MHD_add_response_header(r, "request-id", c->id) == MHD_YES &&
             MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES;
   if (type) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES;
+  if (retry_after_s > 0) {
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", retry_after_s);
+    ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds) == MHD_YES;
+  }
   if (allow) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow) == MHD_YES;
   if (pn_reply_streaming(c->reply))
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") == MHD_YES &&

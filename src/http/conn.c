@@ -11,6 +11,7 @@
 //   lies in front of it: then no edge follows. A moment later we look.
 // A writer that is stuck is not suspended: only shutdown(2) makes the library see that it was given up.
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "http/http_int.h"
 
@@ -32,6 +33,8 @@ conn *conn_by_key(pn_http *h, uint64_t key) {
   conn *c = h->conns[index];
   return c->mhd && c->generation == generation ? c : NULL;
 }
+
+uint64_t conn_client(const conn *c) { return pn_hash_u64(key_of(c)); }
 
 static conn *free_place(pn_http *h) {
   for (uint32_t i = 0; i < h->n_conns; i++)
@@ -177,6 +180,7 @@ void conn_suspend(conn *c, uint64_t until_us) {
 void conn_resume(conn *c) {
   c->suspended = false;
   conn_set_deadline(c, pn_now_us() + c->h->stall_us);
+  c->h->resumed = true;
   MHD_resume_connection(c->mhd);
 }
 
@@ -191,6 +195,7 @@ void conn_abandon(conn *c, const char *why) {
   c->deadline_us = HTTP_NEVER;
   if (c->suspended) {
     c->suspended = false;
+    c->h->resumed = true;
     MHD_resume_connection(c->mhd);
   } else {
     shutdown(c->fd, SHUT_RDWR);
@@ -214,6 +219,16 @@ void conn_on_event(conn *c, const loop_event *ev) {
   } else {
     set_eof_check(c);
   }
+}
+
+void conn_end(conn *c) {
+  if (!c->mhd || c->gone || !c->in_request) return;
+  if (!c->reply) {
+    conn_abandon(c, "server stopped");
+    return;
+  }
+  pn_reply_end(c->reply);
+  if (c->suspended) answer_advance(c); // else the socket is full or the library is about to ask
 }
 
 uint64_t conn_due_us(const conn *c) {
@@ -243,10 +258,11 @@ void conn_wake(void *conn_ptr) {
   conn *head = atomic_load(&c->h->woken);
   do c->next_woken = head;
   while (!atomic_compare_exchange_weak(&c->h->woken, &head, c));
-  if (!head) loop_wake(c->h->loop);
+  if (atomic_exchange(&c->h->asleep, false)) loop_wake(c->h->loop);
 }
 
 void conn_take_wakes(pn_http *h) {
+  if (!atomic_load_explicit(&h->woken, memory_order_relaxed)) return;
   for (conn *c = atomic_exchange(&h->woken, NULL), *next; c; c = next) {
     next = c->next_woken;
     atomic_exchange(&c->woken, false); // before looking: what comes later wakes again

@@ -1,5 +1,6 @@
 // Which headers may be believed. A request that two programs could cut at different places (request smuggling) is
 // refused, so is one whose Host shows that a web page's name was pointed at this machine (DNS rebinding).
+#include "base/hash.h"
 #include "http/http_int.h"
 
 #include <arpa/inet.h>
@@ -7,6 +8,7 @@
 #include <strings.h>
 
 #define MAX_FIELDS 128
+#define SESSION_SEED 1
 
 bool framing_key_equal(const char *expected, pn_str given) {
   size_t n = strlen(expected);
@@ -103,6 +105,7 @@ typedef struct scan {
   int n_length, n_coding, n_host;
   pn_str length, coding, host;
   bool malformed, key_ok;
+  uint64_t session;
 } scan;
 
 static bool bearer_ok(const char *key, pn_str v) {
@@ -123,6 +126,8 @@ static enum MHD_Result scan_field(void *ctx, enum MHD_ValueKind kind, const char
   if (is_name(name, "content-length")) s->n_length++, s->length = v;
   if (is_name(name, "transfer-encoding")) s->n_coding++, s->coding = v;
   if (is_name(name, "host")) s->n_host++, s->host = v;
+  // Claude Code opens many connections; this names the one program behind them.
+  if (is_name(name, "x-claude-code-session-id") && v.n) s->session = pn_hash(v.p, v.n, SESSION_SEED) | 1;
   if (s->h->api_key && is_name(name, "x-api-key")) s->key_ok |= framing_key_equal(s->h->api_key, v);
   if (s->h->api_key && is_name(name, "authorization")) s->key_ok |= bearer_ok(s->h->api_key, v);
   return MHD_YES;
@@ -143,7 +148,7 @@ int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *targe
                   framing *f, const char **why) {
   scan s = {.h = h};
   MHD_get_connection_values_n(mc, MHD_HEADER_KIND, scan_field, &s);
-  *f = (framing){.chunked = s.n_coding > 0, .key_ok = !h->api_key || s.key_ok};
+  *f = (framing){.chunked = s.n_coding > 0, .key_ok = !h->api_key || s.key_ok, .session = s.session};
   // From here on an unreadable length counts as a body: the connection is closed behind the answer.
   f->has_body = s.n_coding > 0 || s.n_length > 0;
   bool length_ok = s.n_length == 0 || parse_length(s.length, &f->content_length);

@@ -16,6 +16,8 @@
 #define PEM_BYTES (1u << 20)  // a certificate chain or key file may have
 #define BODIES_AT_ONCE 8      // bodies of the largest size that may be in memory before they are complete
 #define SPARE_DESCRIPTORS 128 // beside the connections: models, logs, lingering sockets
+#define FAREWELL_US 1000000   // for the last bytes of requests that the end of the drain stopped
+#define TURNS_TO_END 4        // of the loop, until a connection that was given up is closed
 
 static void on_daemon_log(void *ctx, const char *fmt, va_list ap) {
   pn_http *h = ctx;
@@ -213,19 +215,34 @@ static void on_deadlines(pn_http *h) {
 
 static void wait_and_run(pn_http *h, uint64_t until_us) {
   loop_event events[LOOP_EVENTS];
-  int n = loop_wait(h->loop, h->closed_some ? 0 : until_us, events);
+  bool run = until_us == 0 || h->closed_some || h->resumed;
   h->closed_some = false;
+  // Who wakes us while we work needs no system call: the list is looked at once more before we sleep.
+  atomic_store(&h->asleep, true);
+  int n = loop_wait(h->loop, run || atomic_load(&h->woken) ? 0 : until_us, events);
+  atomic_store(&h->asleep, false);
   for (int i = 0; i < n; i++) on_event(h, &events[i]);
   conn_take_wakes(h);
   on_deadlines(h);
-  loop_run(h->loop);
+  run = run || h->resumed;
+  h->resumed = false;
+  loop_run(h->loop, run);
+}
+
+// The drain is over: tell the clients of what still runs. Those that read get it within until_us, at least what a few
+// turns of the loop bring out.
+static void say_farewell(pn_http *h, uint64_t until_us) {
+  for (uint32_t i = 0; i < h->n_conns; i++) conn_end(h->conns[i]);
+  for (int i = 0; i < TURNS_TO_END && h->n_requests > 0; i++) wait_and_run(h, 0);
+  while (h->n_requests > 0 && atomic_load(&h->stops) < 2 && pn_now_us() < until_us)
+    wait_and_run(h, h->next_deadline_us < until_us ? h->next_deadline_us : until_us);
 }
 
 // End every connection, whatever it does.
 static void end_all(pn_http *h) {
   for (uint32_t i = 0; i < h->n_conns; i++)
     if (h->conns[i]->mhd) conn_abandon(h->conns[i], "server stopped");
-  for (int i = 0; i < 4; i++) wait_and_run(h, 0); // resumed connections need a turn to be closed
+  for (int i = 0; i < TURNS_TO_END; i++) wait_and_run(h, 0);
 }
 
 bool pn_http_run(pn_http *h, pn_error *e) {
@@ -239,6 +256,7 @@ bool pn_http_run(pn_http *h, pn_error *e) {
   if (h->n_requests > 0)
     pn_log(PN_LOG_WARN, NULL, "requests were ended before they were done",
            PN_FIELDS(PN_I("running", h->n_requests)));
+  say_farewell(h, pn_now_us() + FAREWELL_US);
   end_all(h);
   return true;
 }

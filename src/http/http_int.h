@@ -45,6 +45,7 @@ typedef struct conn {
   const char *end_why; // for the log, when it doesn't end well
   uint64_t body_us;    // when the headers were complete
   char id[32];
+  uint64_t client; // who asks, for taking turns
   char *method, *path;
   pn_buf body;
   uint64_t n_body; // bytes that came, kept or not
@@ -91,11 +92,13 @@ struct pn_http {
   late_input lingers[HTTP_LINGERS];
   uint64_t next_deadline_us; // not later than the earliest of all deadlines
   bool draining;
+  bool resumed;     // since the daemon last ran: it doesn't notice by itself
   bool closed_some; // since the last wait: the daemon looks at its limit only when it runs again
   uint64_t drain_until_us;
   pn_error daemon_error; // the library's last message while it starts
 
   _Atomic(conn *) woken; // any thread pushes, ours takes all
+  atomic_bool asleep;    // we may be waiting and look at `woken` only when the loop is woken
   atomic_int stops;      // any thread, signal handlers
 };
 
@@ -108,6 +111,7 @@ typedef struct framing {
   bool has_body, chunked;
   uint64_t content_length;
   bool key_ok;
+  uint64_t session; // hash of the session's name; 0: none was given
 } framing;
 // 0, or the status to refuse with and *why.
 int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *target, const char *version,
@@ -120,6 +124,7 @@ pn_str framing_path(pn_str target);                         // absolute-form: wi
 conn *conn_open(pn_http *h, struct MHD_Connection *mc); // NULL: no place or no memory
 void conn_close(conn *c);                               // the library is about to close the descriptor
 conn *conn_by_key(pn_http *h, uint64_t key);
+uint64_t conn_client(const conn *c); // who asks, when the connection is all that is known
 void conn_set_deadline(conn *c, uint64_t at_us);
 void conn_request_begin(conn *c);
 void conn_request_end(conn *c, bool completed);
@@ -132,6 +137,8 @@ uint64_t conn_due_us(const conn *c); // when conn_on_due has something to do
 void conn_on_due(conn *c, uint64_t now);
 void conn_wake(void *conn_ptr); // any thread
 void conn_take_wakes(pn_http *h);
+void conn_end(
+    conn *c); // the server ends: the reply becomes an error and goes out, an incomplete request is dropped
 
 // answer.c
 // Pull what there is. False when the reply failed or too much is pending: the connection is abandoned then.

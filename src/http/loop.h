@@ -37,7 +37,7 @@ void loop_wake(loop *l);
 // Wait at most until_us (monotonic; UINT64_MAX: for ever, 0: don't wait), less when the daemon has work. Returns the
 // number of events in out, at most LOOP_EVENTS.
 int loop_wait(loop *l, uint64_t until_us, loop_event *out);
-// Let the daemon do what is ready.
-void loop_run(loop *l);
+// Let the daemon do what is ready; nothing when it has nothing to do, unless `always`.
+void loop_run(loop *l, bool always);
 
 #endif

@@ -18,6 +18,7 @@
 struct loop {
   int epoll_fd, wake_fd;
   struct MHD_Daemon *daemon;
+  bool daemon_ready; // its epoll set had something at the last wait
 };
 
 const unsigned loop_daemon_flags = MHD_USE_EPOLL;
@@ -33,7 +34,8 @@ loop *loop_open(pn_error *e) {
   if (!l) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the server's loop"), NULL;
   l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (l->epoll_fd < 0 || l->wake_fd < 0 || !watch(l, l->wake_fd, EPOLLIN, KEY_WAKE)) {
+  // Edge-triggered, so that the count needs no reading: every write is an edge, and it never comes near its limit.
+  if (l->epoll_fd < 0 || l->wake_fd < 0 || !watch(l, l->wake_fd, EPOLLIN | EPOLLET, KEY_WAKE)) {
     pn_fail(e, PN_ERR_IO, "the server's loop can't be made: %s", strerror(errno));
     loop_close(l);
     return NULL;
@@ -71,11 +73,20 @@ void loop_wake(loop *l) {
   errno = saved;
 }
 
+// Milliseconds until the daemon wants to run by itself; 0: now.
+static uint64_t daemon_due_ms(loop *l) {
+  MHD_UNSIGNED_LONG_LONG ms;
+  return MHD_get_timeout(l->daemon, &ms) == MHD_YES ? ms : UINT64_MAX;
+}
+
 static int timeout_ms(loop *l, uint64_t until_us) {
-  uint64_t ms = UINT64_MAX, now = pn_now_us();
-  if (until_us != UINT64_MAX) ms = until_us > now ? (until_us - now + 999) / 1000 : 0;
-  MHD_UNSIGNED_LONG_LONG daemon_ms;
-  if (MHD_get_timeout(l->daemon, &daemon_ms) == MHD_YES && daemon_ms < ms) ms = daemon_ms;
+  uint64_t ms = daemon_due_ms(l), own_ms = UINT64_MAX;
+  if (until_us == 0) return 0;
+  if (until_us != UINT64_MAX) {
+    uint64_t now = pn_now_us();
+    own_ms = until_us > now ? (until_us - now + 999) / 1000 : 0;
+  }
+  if (own_ms < ms) ms = own_ms;
   return ms == UINT64_MAX ? -1 : ms > 60000 ? 60000 : (int)ms;
 }
 
@@ -84,13 +95,8 @@ int loop_wait(loop *l, uint64_t until_us, loop_event *out) {
   int n = epoll_wait(l->epoll_fd, evs, LOOP_EVENTS, timeout_ms(l, until_us)), n_out = 0;
   for (int i = 0; i < n; i++) {
     uint32_t what = evs[i].events;
-    if (evs[i].data.u64 == KEY_DAEMON) continue;
-    if (evs[i].data.u64 == KEY_WAKE) {
-      uint64_t count;
-      ssize_t got = read(l->wake_fd, &count, sizeof count);
-      (void)got;
-      continue;
-    }
+    if (evs[i].data.u64 == KEY_DAEMON) l->daemon_ready = true;
+    if (evs[i].data.u64 == KEY_DAEMON || evs[i].data.u64 == KEY_WAKE) continue;
     out[n_out++] = (loop_event){.key = evs[i].data.u64,
                                 .eof = what & EPOLLRDHUP,
                                 .gone = what & (EPOLLHUP | EPOLLERR),
@@ -99,4 +105,8 @@ int loop_wait(loop *l, uint64_t until_us, loop_event *out) {
   return n_out;
 }
 
-void loop_run(loop *l) { MHD_run(l->daemon); }
+void loop_run(loop *l, bool always) {
+  if (!always && !l->daemon_ready && daemon_due_ms(l) > 0) return;
+  l->daemon_ready = false;
+  MHD_run(l->daemon);
+}

@@ -66,6 +66,7 @@ static enum MHD_Result on_headers(conn *c, const char *url, const char *method, 
     c->unread_body = true;
     return answer_queue(c);
   }
+  c->client = f.session ? f.session : conn_client(c);
   c->phase = CONN_BODY;
   c->body_us = pn_now_us();
   conn_set_deadline(c, c->body_us + c->h->body_us);
@@ -109,12 +110,13 @@ static enum MHD_Result on_whole(conn *c) {
                         .path = c->path,
                         .body = pn_buf_view(&c->body),
                         .request_id = c->id,
+                        .client = c->client,
                         .wake = conn_wake,
                         .wake_ctx = c};
     c->reply = pn_api_call(c->h->api, &r);
     c->h->body_bytes -= c->body.n; // nothing points into it any more
     pn_buf_fini(&c->body);
-    if (!c->reply && !refuse(c, 500, "The server is out of memory.")) return MHD_NO;
+    if (!c->reply && !refuse(c, 529, "The server is out of memory; try again.")) return MHD_NO;
   }
   return answer_or_wait(c);
 }

@@ -6,6 +6,8 @@
 //   /ping/MS           a frame whenever the deadline passes, every MS, without any wake-up
 //   /fail              a stream that breaks after one frame
 //   /burst/BYTES       a stream that has that many bytes at once
+//   /client            who asks, as the API is told
+//   /busy/SECONDS      a 529 with Retry-After
 //   /stats             what the fake API has seen
 // Prints "port N" when it listens and "free PATH GONE TIME_US" when a reply is freed.
 #include "base/clock.h"
@@ -37,7 +39,7 @@ struct pn_reply {
   pn_api *api; // NULL: an error reply
   struct pn_reply *next;
   char path[128], allow[16];
-  int status;
+  int status, retry_after_s;
   bool streaming, ready, finished, broken, flood, engine_owned;
   int n_left, n_made; // frames; n_left -1: for ever
   uint64_t every_us, next_us, ping_us, deadline_us;
@@ -151,6 +153,12 @@ static pn_reply *route(pn_api *a, const pn_api_request *q) {
     pn_buf_z(&r->out, "{\"ok\":true}");
   } else if (strcmp(q->path, "/stats") == 0) {
     stats(a, &r->out);
+  } else if (strcmp(q->path, "/client") == 0) {
+    pn_buf_printf(&r->out, "%llu", (unsigned long long)q->client);
+  } else if (sscanf(q->path, "/busy/%d", &n) == 1) {
+    r->status = 529;
+    r->retry_after_s = n;
+    pn_buf_z(&r->out, "{}");
   } else if (sscanf(q->path, "/big/%ld", &x) == 1) {
     for (long i = 0; i < x; i++) pn_buf_char(&r->out, "0123456789abcdef"[i % 16]);
   } else if (sscanf(q->path, "/delay/%ld", &x) == 1) {
@@ -216,6 +224,7 @@ const char *pn_reply_content_type(const pn_reply *r) {
 }
 const char *pn_reply_allow(const pn_reply *r) { return *r->allow ? r->allow : NULL; }
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
+int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 uint64_t pn_reply_deadline_us(const pn_reply *r) { return r->deadline_us; }
 
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
@@ -231,6 +240,17 @@ bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
   *done = r->finished && !r->broken;
   unlock(r);
   return ok;
+}
+
+void pn_reply_end(pn_reply *r) {
+  lock(r);
+  if (!r->finished) {
+    pn_buf_z(&r->out, r->streaming ? "event: error\ndata: {\"ended\":true}\n\n" : "{\"ended\":true}");
+    if (!r->streaming) r->status = 503;
+    r->ready = r->finished = true;
+    r->deadline_us = UINT64_MAX;
+  }
+  unlock(r);
 }
 
 void pn_reply_free(pn_reply *r, bool gone) {

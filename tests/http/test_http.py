@@ -47,6 +47,31 @@ class Basics(HttpTest):
             self.assertEqual(a.status, 400)
             self.assertIn("request-id", a.headers)
 
+    def test_retry_after(self):
+        s = self.serve()
+        self.assertNotIn("retry-after", get(s, "/health").headers)
+        a = get(s, "/busy/17")
+        self.assertEqual((a.status, a.headers["retry-after"]), (529, "17"))
+
+    def test_who_asks(self):
+        """A connection is a client, and so is a session over many connections."""
+        s = self.serve()
+        with s.connect() as one, s.connect() as two:
+            def ask(sock, session=None):
+                name = f"X-Claude-Code-Session-Id: {session}\r\n" if session is not None else ""
+                sock.sendall(request("/client", headers=name))
+                return int(Reader(sock).answer().body)
+
+            first, second = ask(one), ask(two)
+            self.assertNotEqual(first, second)
+            self.assertEqual(first, ask(one))
+            session = ask(one, "11111111-2222")
+            self.assertEqual(session, ask(two, "11111111-2222"))
+            self.assertNotIn(session, (first, second, ask(two, "11111111-2223")))
+            self.assertEqual(ask(two, ""), second)
+        with s.connect() as third:
+            self.assertNotIn(ask(third), (first, second))
+
     def test_keep_alive_and_pipelining(self):
         s = self.serve()
         with s.connect() as c:

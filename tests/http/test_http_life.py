@@ -40,33 +40,59 @@ class Stopping(HttpTest):
         self.assertIn("draining", [line for _, line in s.lines])
 
     def test_drain_ends_at_its_deadline(self):
+        """Whoever still waits then gets an error; who doesn't read holds nobody up."""
         s = Server(drain=1)
-        socks = []
-        for path in ("/silent", "/never", "/flood", "/stream/100000/10"):
-            socks.append(s.connect(rcvbuf=4096))
-            socks[-1].sendall(request(path))
+        socks = {}
+        for path in ("/silent", "/never", "/flood", "/stream/100000/10", "/half"):
+            socks[path] = s.connect(rcvbuf=4096)
+            socks[path].sendall(request("/echo", "POST", headers="Content-Length: 100\r\n") + b"half"
+                                if path == "/half" else request(path))
         time.sleep(0.3)
         start = time.monotonic()
-        s.stop()
+        s.process.send_signal(signal.SIGTERM)
+        for path in ("/silent", "/stream/100000/10"):
+            self.assertEndsWithError(socks[path])
+            self.assertLess(time.monotonic() - start, 1 + 0.5 * SLOW)
+        a = Reader(socks["/never"]).answer()
+        self.assertEqual((a.status, a.body, a.headers["connection"]), (503, b'{"ended":true}', "close"))
+        self.assertTrue(Reader(socks["/half"]).ended())
         self.assertGreater(time.monotonic() - start, 0.9)
-        self.assertLess(time.monotonic() - start, 2 * SLOW)
-        for path in ("/silent", "/never", "/flood"):
-            s.freed_at(path, True, 1)
-        for c in socks:
+        s.process.wait(10)
+        self.assertLess(time.monotonic() - start, 2.2 * SLOW)
+        s.stop()
+        s.freed_at("/flood", True, 1)
+        for path in ("/silent", "/never"):
+            s.freed_at(path, False, 1)
+        for c in socks.values():
             c.close()
+
+    def assertEndsWithError(self, sock):
+        r = Reader(sock)
+        r.head()
+        body = b"".join(iter(r.chunk, b""))
+        self.assertTrue(body.endswith(b'event: error\ndata: {"ended":true}\n\n'), body[-200:])
+        self.assertEqual(body.count(b"event: error"), 1)
+        self.assertTrue(r.ended())
 
     def test_second_stop_ends_at_once(self):
         s = Server(drain=100)
-        c = s.connect()
-        c.sendall(request("/silent"))
-        Reader(c).head()
+        silent, stuck, pending = s.connect(), s.connect(rcvbuf=4096), s.connect()
+        silent.sendall(request("/silent"))
+        stuck.sendall(request("/flood"))
+        pending.sendall(request("/never"))
+        time.sleep(0.1)
         s.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         self.assertIsNone(s.process.poll())
         start = time.monotonic()
-        s.stop()
+        s.process.send_signal(signal.SIGTERM)
+        self.assertEqual(s.process.wait(10), 0)
         self.assertLess(time.monotonic() - start, 0.5 * SLOW)
-        c.close()
+        self.assertEndsWithError(silent)
+        self.assertEqual(Reader(pending).answer().status, 503)
+        s.stop()
+        for c in (silent, stuck, pending):
+            c.close()
 
 
 class Listening(HttpTest):
@@ -94,6 +120,29 @@ class Listening(HttpTest):
             s.stop()
         again = self.serve(port=s.port)
         self.assertAlive(again)
+
+    def test_nothing_is_left_by_a_kill(self):
+        """Streams run when the process dies; the next one has the port and the socket path at once."""
+        s = Server()
+        with tempfile.TemporaryDirectory() as d:
+            u = Server(unix=os.path.join(d, "s.sock"))
+            c, k = s.connect(), socket.socket(socket.AF_UNIX)
+            k.connect(os.path.join(d, "s.sock"))
+            for sock in (c, k):
+                sock.sendall(request("/stream/1000/5"))
+                Reader(sock).head()
+            for killed, flags in ((s, {"port": s.port}), (u, {"unix": os.path.join(d, "s.sock")})):
+                killed.process.kill()
+                killed.stop(expect=-signal.SIGKILL)
+                again = Server(**flags)
+                with socket.socket(socket.AF_UNIX if "unix" in flags else socket.AF_INET) as n:
+                    n.connect(flags.get("unix") or ("127.0.0.1", flags["port"]))
+                    n.sendall(request("/health"))
+                    self.assertEqual(Reader(n).answer().status, 200)
+                again.stop()
+            self.assertTrue(Reader(k).ended())
+            c.close()
+            k.close()
 
     def test_ipv6(self):
         try:
