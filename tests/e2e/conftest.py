@@ -17,9 +17,14 @@ def free_port():
         return s.getsockname()[1]
 
 
+def prompt_tokens(usage):
+    """The whole prompt, as the API defines it."""
+    return usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens
+
+
 class Server:
-    def __init__(self, pensieve, model, log_path, *flags):
-        self.port = free_port()
+    def __init__(self, pensieve, model, log_path, *flags, port=None):
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = pathlib.Path(log_path)
         self.started = time.monotonic()

@@ -70,6 +70,81 @@ def test_a_second_signal_ends_at_once(pensieve, default_model, tmp_path):
     c.close()
 
 
+def sent(port, body):
+    """A socket with a POST /v1/messages on its way."""
+    c = socket.create_connection(("127.0.0.1", port))
+    body = json.dumps(body).encode()
+    c.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return c
+
+
+def everything(c):
+    got = b""
+    while more := c.recv(65536):
+        got += more
+    return got
+
+
+STORY = {"model": "m", "max_tokens": 4000, "temperature": 0,
+         "messages": [{"role": "user", "content": "Write a very long story about a fox."}]}
+
+
+def test_the_end_of_the_drain_is_an_error_event(pensieve, default_model, tmp_path):
+    s = Server(pensieve, default_model, tmp_path / "log", "--drain", "1")
+    stream, whole = sent(s.port, {**STORY, "stream": True}), sent(s.port, STORY)
+    stream.recv(200)
+    at = time.monotonic()
+    s.process.send_signal(signal.SIGTERM)
+    got, status = everything(stream), everything(whole)
+    assert s.process.wait(10) == 0
+    assert 0.9 < time.monotonic() - at < 4
+    if b"message_stop" not in got:  # not already at its end
+        assert b"event: error\ndata: " in got and b"the server is shutting down" in got and got.endswith(b"0\r\n\r\n")
+    assert status.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: 5\r\n" in status.lower()
+    assert b'"type":"overloaded_error"' in status
+    stream.close(), whole.close()
+
+
+def test_a_kill_leaves_nothing_in_the_way(pensieve, default_model, tmp_path):
+    """The same port, and the same socket path, right behind a SIGKILL in the middle of a stream."""
+    path = tmp_path / "p.sock"
+    for flags in ((), ("--unix", str(path))):
+        if flags:
+            process = subprocess.Popen([pensieve, "serve", "--model", default_model, *flags], stderr=subprocess.DEVNULL)
+        else:
+            s = Server(pensieve, default_model, tmp_path / "log")
+            process = s.process
+            stream = sent(s.port, {**STORY, "stream": True})
+            stream.recv(200)
+        while flags and not answers(path):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+        assert process.wait(10) == -signal.SIGKILL
+        if flags:
+            assert path.exists() and not answers(path)
+            process = subprocess.Popen([pensieve, "serve", "--model", default_model, *flags], stderr=subprocess.DEVNULL)
+            while not answers(path):
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0 and not path.exists()
+        else:
+            again = Server(pensieve, default_model, tmp_path / "log2", port=s.port)
+            assert again.stop() == 0
+            stream.close()
+
+
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as c:
+        try:
+            c.connect(str(path))
+        except OSError:
+            return False
+        c.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return c.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_a_taken_port_is_one_clear_line(pensieve, default_model, server):
     r = subprocess.run([pensieve, "serve", "--model", default_model, "--port", str(server.port)], capture_output=True,
                        text=True, timeout=30)
