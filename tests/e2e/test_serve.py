@@ -105,6 +105,25 @@ def test_the_end_of_the_drain_is_an_error_event(pensieve, default_model, tmp_pat
     stream.close(), whole.close()
 
 
+def test_a_full_queue_says_when_to_come_again(pensieve, default_model, tmp_path):
+    s = Server(pensieve, default_model, tmp_path / "log", "--max-requests", "1", "--queue", "0", "--drain", "0")
+    try:
+        first = sent(s.port, {**STORY, "stream": True})
+        while b"text_delta" not in first.recv(65536):
+            pass
+        answer = b""
+        with sent(s.port, STORY) as c:
+            while b'"request_id"' not in answer:
+                answer += c.recv(65536)
+        head, body = answer.split(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 529 ") and json.loads(body)["error"]["type"] == "overloaded_error"
+        headers = dict(line.lower().split(": ") for line in head.decode().split("\r\n")[1:])
+        assert 1 <= int(headers["retry-after"]) <= 60
+        first.close()
+    finally:
+        assert s.stop() == 0
+
+
 def test_a_kill_leaves_nothing_in_the_way(pensieve, default_model, tmp_path):
     """The same port, and the same socket path, right behind a SIGKILL in the middle of a stream."""
     path = tmp_path / "p.sock"
