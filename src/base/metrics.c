@@ -8,7 +8,8 @@
 enum { MAX_REFRESH = 8 };
 
 struct pn_metric {
-  pn_metric_spec spec;
+  pn_metric_spec spec;      // its labels are `labels`
+  char *labels;             // NULL: none
   _Atomic double value;     // of a histogram: the sum of what was observed
   _Atomic uint64_t *counts; // histograms: n_bounds + 1, each of its own bucket only
   struct pn_metric *next;
@@ -25,12 +26,17 @@ struct pn_metrics {
 
 pn_metrics *pn_metrics_new(void) { return calloc(1, sizeof(pn_metrics)); }
 
+static void free_series(pn_metric *s) {
+  free((void *)s->counts);
+  free(s->labels);
+  free(s);
+}
+
 void pn_metrics_free(pn_metrics *m) {
   if (!m) return;
   for (pn_metric *s = m->first, *next; s; s = next) {
     next = s->next;
-    free((void *)s->counts);
-    free(s);
+    free_series(s);
   }
   free(m);
 }
@@ -39,10 +45,9 @@ pn_metric *pn_metrics_add(pn_metrics *m, const pn_metric_spec *spec) {
   pn_metric *s = m ? calloc(1, sizeof *s) : NULL;
   if (!s) return NULL;
   s->spec = *spec;
-  if (spec->kind == PN_HISTOGRAM) {
-    s->counts = calloc((size_t)spec->n_bounds + 1, sizeof *s->counts);
-    if (!s->counts) return free(s), NULL;
-  }
+  if (spec->labels) s->spec.labels = s->labels = pn_str_dup(pn_str_of(spec->labels));
+  if (spec->kind == PN_HISTOGRAM) s->counts = calloc((size_t)spec->n_bounds + 1, sizeof *s->counts);
+  if ((spec->labels && !s->labels) || (spec->kind == PN_HISTOGRAM && !s->counts)) return free_series(s), NULL;
   if (m->last)
     m->last->next = s;
   else

@@ -15,8 +15,8 @@ typedef struct pn_metric pn_metric;   // one series of it; lives as long as the 
 
 typedef enum pn_metric_kind { PN_COUNTER, PN_GAUGE, PN_HISTOGRAM } pn_metric_kind;
 
-// Texts and bounds are borrowed and must outlive the registry. Series of one name (with different labels) share kind and
-// help and are written together.
+// Labels are copied; other texts and bounds are borrowed and must outlive the registry. Series of one name (with
+// different labels) share kind and help and are written together.
 typedef struct pn_metric_spec {
   pn_metric_kind kind;
   const char *name, *help;

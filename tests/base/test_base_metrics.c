@@ -75,6 +75,20 @@ static void nobody_counts(void **state) {
   pn_metrics_free(NULL);
 }
 
+static void keeps_its_own_labels(void **state) {
+  (void)state;
+  pn_metrics *m = pn_metrics_new();
+  char labels[] = "v=\"1\"";
+  pn_metric *g = pn_metrics_add(m, &(pn_metric_spec){PN_GAUGE, "g", "G.", NULL, labels, NULL, 0});
+  memset(labels, 'x', sizeof labels - 1);
+  pn_metric_set(g, 1);
+  pn_buf out = {0};
+  pn_metrics_write(m, &out);
+  assert_non_null(strstr(pn_buf_cstr(&out), "\ng{v=\"1\"} 1\n"));
+  pn_buf_fini(&out);
+  pn_metrics_free(m);
+}
+
 static void *count(void *h) {
   for (int i = 0; i < 10000; i++) pn_metric_observe(h, 0.5);
   return NULL;
@@ -97,9 +111,9 @@ static void loses_nothing_between_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(writes_families_together),      cmocka_unit_test(histograms_are_cumulative),
-      cmocka_unit_test(refreshes_before_writing),      cmocka_unit_test(nobody_counts),
-      cmocka_unit_test(loses_nothing_between_threads),
+      cmocka_unit_test(writes_families_together), cmocka_unit_test(histograms_are_cumulative),
+      cmocka_unit_test(refreshes_before_writing), cmocka_unit_test(nobody_counts),
+      cmocka_unit_test(keeps_its_own_labels),     cmocka_unit_test(loses_nothing_between_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
