@@ -19,43 +19,69 @@ void sampler_fini(sampler *s) {
   *s = (sampler){0};
 }
 
+enum { LANES = 16, BLOCK = 1024 };
+
+// The largest of p[0, n), n a multiple of LANES; not-a-numbers don't count. In lanes, so that it becomes vector code.
+static float top_of(const float *p, int n) {
+  float lane[LANES];
+  for (int j = 0; j < LANES; j++) lane[j] = -INFINITY;
+  for (int i = 0; i < n; i += LANES)
+    for (int j = 0; j < LANES; j++) lane[j] = p[i + j] > lane[j] ? p[i + j] : lane[j];
+  float top = lane[0];
+  for (int j = 1; j < LANES; j++) top = lane[j] > top ? lane[j] : top;
+  return top;
+}
+
 static int32_t largest(const float *logits, int n) {
-  int32_t best = -1;
+  int begin = 0, whole = n / LANES * LANES; // the block that the largest is in begins there
   float top = -INFINITY;
-  for (int32_t i = 0; i < n; i++)
-    if (logits[i] > top) top = logits[i], best = i;
-  return best >= 0 && isfinite(top) ? best : -1;
-}
-
-// Likelier first; at equal weight the lower id first.
-static int likelier(const void *pa, const void *pb) {
-  const candidate *a = pa, *b = pb;
-  if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
-  return a->id < b->id ? -1 : a->id > b->id;
-}
-
-// Partial quicksort: the k best candidates to the front, in no order.
-static void select_best(candidate *c, int n, int k) {
-  int lo = 0, hi = n - 1;
-  while (lo < hi) {
-    candidate pivot = c[lo + (hi - lo) / 2];
-    int i = lo, j = hi;
-    while (i <= j) {
-      while (likelier(&c[i], &pivot) < 0) i++;
-      while (likelier(&c[j], &pivot) > 0) j--;
-      if (i <= j) {
-        candidate t = c[i];
-        c[i++] = c[j];
-        c[j--] = t;
-      }
-    }
-    if (k <= j)
-      hi = j;
-    else if (k >= i)
-      lo = i;
-    else
-      break;
+  for (int at = 0; at < whole; at += BLOCK) {
+    float t = top_of(logits + at, whole - at < BLOCK ? whole - at : BLOCK);
+    if (t > top) top = t, begin = at;
   }
+  for (int i = whole; i < n; i++)
+    if (logits[i] > top) top = logits[i], begin = i;
+  if (!isfinite(top)) return -1;
+  while (logits[begin] != top) begin++;
+  return begin;
+}
+
+// Of equal weight the lower id comes first.
+static bool likelier(const candidate *a, const candidate *b) {
+  return a->weight != b->weight ? a->weight > b->weight : a->id < b->id;
+}
+
+// Move c[at] down until no one below it is likelier: c[0, n) is a heap then, if it was one below `at`.
+static void sink(candidate *c, int n, int at) {
+  candidate moving = c[at];
+  for (int kid; (kid = 2 * at + 1) < n; at = kid) {
+    if (kid + 1 < n && likelier(&c[kid + 1], &c[kid])) kid++;
+    if (!likelier(&c[kid], &moving)) break;
+    c[at] = c[kid];
+  }
+  c[at] = moving;
+}
+
+// Bring the likeliest candidates to the front, in order: k of them, or fewer as soon as their weights reach `enough`.
+// The others are lost. Nothing else is sorted.
+static int take_best(candidate *c, int n, int k, double enough) {
+  for (int at = n / 2 - 1; at >= 0; at--) sink(c, n, at);
+  int got = 0;
+  double have = 0;
+  while (got < k && have < enough) { // taken ones gather at the end, the last one first
+    candidate best = c[0];
+    have += (double)best.weight;
+    c[0] = c[n - 1 - got];
+    c[n - 1 - got] = best;
+    got++;
+    if (n - got > 0) sink(c, n - got, 0);
+  }
+  for (int i = 0; i < n / 2; i++) {
+    candidate t = c[i];
+    c[i] = c[n - 1 - i];
+    c[n - 1 - i] = t;
+  }
+  return got;
 }
 
 static double total(const candidate *c, int n) {
@@ -65,19 +91,13 @@ static double total(const candidate *c, int n) {
 }
 
 // The smallest set of likeliest tokens that holds top_p of the probability. A token outside the best that carries less
-// than (1 - top_p) / n of it can't belong to that set, so only the others are sorted.
+// than (1 - top_p) / n of it can't belong to that set, so only the others are looked at.
 static int keep_top_p(candidate *c, int n, double top_p) {
   double sum = total(c, n), floor = (1 - top_p) * sum / n;
   int m = 0;
   for (int i = 0; i < n; i++)
     if ((double)c[i].weight >= floor) c[m++] = c[i];
-  qsort(c, (size_t)m, sizeof *c, likelier);
-  double have = 0;
-  for (int i = 0; i < m; i++) {
-    have += (double)c[i].weight;
-    if (have >= top_p * sum) return i + 1;
-  }
-  return m;
+  return take_best(c, m, m, top_p * sum);
 }
 
 int32_t sampler_pick(sampler *s, const float *logits, const pn_sampling *how, pn_rng *rng) {
@@ -88,11 +108,7 @@ int32_t sampler_pick(sampler *s, const float *logits, const pn_sampling *how, pn
   int n = 0;
   for (int32_t i = 0; i < s->n_vocab; i++)
     if (top - logits[i] <= cut) c[n++] = (candidate){i, expf((logits[i] - top) / how->temperature)};
-  if (how->top_k > 0 && how->top_k < n) {
-    select_best(c, n, how->top_k);
-    n = how->top_k;
-    qsort(c, (size_t)n, sizeof *c, likelier);
-  }
+  if (how->top_k > 0 && how->top_k < n) n = take_best(c, n, how->top_k, INFINITY);
   if (how->top_p < 1) n = keep_top_p(c, n, (double)how->top_p);
   if (how->min_p > 0) {
     int m = 0;
