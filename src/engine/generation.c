@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,11 @@
 // A record of the outbox: this, then the text.
 typedef struct record {
   pn_event_kind kind;
-  int n_prompt_done, n_output;
+  int n_cached, n_prompt_done, n_output;
 } record;
+
+// Bytes that the text of a token takes as a rule: an answer of such tokens allocates nothing on its way.
+#define TOKEN_TEXT 1024
 
 static bool copy_stops(pn_gen *gen, const pn_request *r) {
   size_t bytes = 0;
@@ -29,36 +33,58 @@ static bool copy_stops(pn_gen *gen, const pn_request *r) {
   return true;
 }
 
-pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, pn_error *e) {
+static bool copy_prompt(sequence *seq, const pn_request *r, int n_ctx) {
+  int64_t cap = (int64_t)r->n_tokens + r->max_tokens;
+  seq->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
+  seq->tokens = malloc((size_t)seq->cap_tokens * sizeof *seq->tokens);
+  if (!seq->tokens || !pn_kv_table_init(&seq->table, seq->cap_tokens, NULL)) return false;
+  memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
+  seq->n_prompt = seq->n_tokens = (int)r->n_tokens;
+  seq->max_tokens = r->max_tokens;
+  seq->client = r->client;
+  return true;
+}
+
+static bool reserve_text(pn_gen *gen) {
+  size_t longest = 0;
+  for (size_t i = 0; i < gen->n_stops; i++)
+    if (gen->stops[i].n > longest) longest = gen->stops[i].n;
+  return pn_buf_reserve(&gen->piece, TOKEN_TEXT) &&
+         (gen->n_stops == 0 || pn_buf_reserve(&gen->stop.held, longest + TOKEN_TEXT)) &&
+         pn_buf_reserve(&gen->text, longest + TOKEN_TEXT);
+}
+
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, atomic_int *n_cancels,
+                       pn_error *e) {
   pn_gen *gen = calloc(1, sizeof *gen);
   if (!gen) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a request"), NULL;
   atomic_init(&gen->refs, 2);
   pthread_mutex_init(&gen->notify_lock, NULL);
   snprintf(gen->id, sizeof gen->id, "%s", r->id ? r->id : "");
-  int64_t cap = (int64_t)r->n_tokens + r->max_tokens;
-  gen->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
-  gen->tokens = malloc((size_t)gen->cap_tokens * sizeof *gen->tokens);
   gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
-  if (!gen->tokens || !gen->outbox || !copy_stops(gen, r) ||
-      !pn_kv_table_init(&gen->table, gen->cap_tokens, e)) {
+  if (!gen->outbox || !copy_prompt(&gen->seq, r, n_ctx) || !copy_stops(gen, r) || !reserve_text(gen)) {
     pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
     atomic_store(&gen->refs, 1);
     generation_unref(gen);
     return NULL;
   }
-  memcpy(gen->tokens, r->tokens, r->n_tokens * sizeof *gen->tokens);
-  gen->n_prompt = gen->n_tokens = (int)r->n_tokens;
-  gen->max_tokens = r->max_tokens;
   gen->sampling = r->sampling;
   gen->ignore_end = r->ignore_end;
   gen->notify = r->notify;
   gen->notify_ctx = r->notify_ctx;
+  gen->n_cancels = n_cancels;
   pn_rng_seed(&gen->rng, r->sampling.seed);
   gen->detok.t = t;
-  gen->stop = (stop_matcher){.stops = gen->stops, .n_stops = gen->n_stops};
+  gen->stop.stops = gen->stops;
+  gen->stop.n_stops = gen->n_stops;
   gen->submit_us = pn_now_us();
+  gen->timeout_us = r->timeout_us;
+  bool limited = r->timeout_us > 0 && r->timeout_us < UINT64_MAX - gen->submit_us;
+  gen->deadline_us = limited ? gen->submit_us + r->timeout_us : UINT64_MAX;
   return gen;
 }
+
+pn_gen *generation_of(sequence *seq) { return (pn_gen *)((char *)seq - offsetof(pn_gen, seq)); }
 
 void generation_unref(pn_gen *gen) {
   if (atomic_fetch_sub(&gen->refs, 1) != 1) return;
@@ -67,10 +93,10 @@ void generation_unref(pn_gen *gen) {
   stop_fini(&gen->stop);
   pn_buf_fini(&gen->piece);
   pn_buf_fini(&gen->text);
-  pn_kv_table_fini(&gen->table);
   free(gen->stop_text);
   free(gen->stops);
-  free(gen->tokens);
+  free(gen->seq.tokens);
+  pn_kv_table_fini(&gen->seq.table);
   free(gen);
 }
 
@@ -80,17 +106,23 @@ static void tell(pn_gen *gen) {
   pthread_mutex_unlock(&gen->notify_lock);
 }
 
-static bool post(pn_gen *gen, pn_event_kind kind, pn_str text) {
+static bool post(pn_gen *gen, pn_event_kind kind, int n_cached, pn_str text) {
   char bytes[sizeof(record) + PN_EVENT_TEXT_MAX];
-  record head = {kind, gen->n_computed < gen->n_prompt ? gen->n_computed : gen->n_prompt,
-                 generation_n_output(gen)};
+  record head = {kind, n_cached, gen->n_told, generation_n_output(gen)};
   memcpy(bytes, &head, sizeof head);
   if (text.n) memcpy(bytes + sizeof head, text.p, text.n);
   return pn_spsc_push(gen->outbox, bytes, sizeof head + text.n);
 }
 
+void generation_queued(pn_gen *gen, int n_cached) {
+  if (post(gen, PN_EVENT_QUEUED, n_cached, (pn_str){0})) tell(gen);
+}
+
 void generation_prefilled(pn_gen *gen) {
-  if (post(gen, PN_EVENT_PREFILL, (pn_str){0})) tell(gen);
+  int done = gen->seq.n_computed < gen->seq.n_prompt ? gen->seq.n_computed : gen->seq.n_prompt;
+  if (done <= gen->n_told) return; // it computes again what it had before a pause
+  gen->n_told = done;
+  if (post(gen, PN_EVENT_PREFILL, gen->seq.n_cached, (pn_str){0})) tell(gen);
 }
 
 // Post gen->text in pieces of whole characters and clear it.
@@ -99,16 +131,17 @@ static void post_text(pn_gen *gen) {
   while (rest.n) {
     pn_str part = {rest.p, rest.n < PN_EVENT_TEXT_MAX ? rest.n : PN_EVENT_TEXT_MAX};
     if (part.n < rest.n) part.n = pn_utf8_complete(part);
-    if (!post(gen, PN_EVENT_TEXT, part)) gen->slow_reader = true;
+    if (!post(gen, PN_EVENT_TEXT, gen->seq.n_cached, part)) gen->slow_reader = true;
     rest = (pn_str){rest.p + part.n, rest.n - part.n};
   }
   if (gen->text.n) tell(gen);
   pn_buf_clear(&gen->text);
 }
 
-bool generation_take(pn_gen *gen, int32_t id, bool is_end, int *stop) {
-  gen->tokens[gen->n_tokens++] = id;
-  if (gen->first_us == 0) gen->first_us = pn_now_us();
+bool generation_take(pn_gen *gen, int32_t id, bool is_end, uint64_t now_us, int *stop) {
+  gen->seq.tokens[gen->seq.n_tokens++] = id;
+  if (gen->first_us == 0) gen->first_us = now_us;
+  gen->last_us = now_us;
   if (is_end) return false;
   pn_buf_clear(&gen->piece);
   pn_detokenizer_add(&gen->detok, id, &gen->piece);
@@ -128,24 +161,30 @@ static void flush_text(pn_gen *gen, pn_stop_reason *why, int *stop_index) {
   post_text(gen);
 }
 
-void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error) {
+void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error, uint64_t now_us) {
   static const pn_error slow = {PN_ERR_LIMIT,
                                 "the client reads too slowly: the text that waits for it is over 64 KiB"};
   static const pn_error no_memory = {PN_ERR_NOMEM, "out of memory for the text of an answer"};
   if (!error && why != PN_STOP_STRING) flush_text(gen, &why, &stop_index);
   if (!error && gen->slow_reader) error = &slow;
   if (!error && (gen->piece.oom || gen->text.oom || gen->stop.held.oom)) error = &no_memory;
-  uint64_t now = pn_now_us(), start = gen->start_us ? gen->start_us : now,
-           first = gen->first_us ? gen->first_us : now;
+  uint64_t start = gen->start_us ? gen->start_us : now_us, first = gen->first_us ? gen->first_us : now_us;
   gen->final = (pn_event){.kind = error ? PN_EVENT_FAILED : PN_EVENT_DONE,
-                          .n_prompt_done = gen->n_computed < gen->n_prompt ? gen->n_computed : gen->n_prompt,
+                          .n_cached = gen->seq.n_cached,
+                          .n_prompt_done = gen->n_told,
                           .n_output = generation_n_output(gen),
                           .stop = why,
                           .stop_index = stop_index,
                           .queue_us = start - gen->submit_us,
                           .prefill_us = first - start,
-                          .decode_us = now - first};
+                          .decode_us = now_us - first};
   if (error) gen->final.error = *error;
+}
+
+void generation_tell_end(pn_gen *gen) {
+  pthread_mutex_lock(&gen->notify_lock);
+  gen->n_cancels = NULL; // the engine may be gone before the last cancel
+  pthread_mutex_unlock(&gen->notify_lock);
   atomic_store_explicit(&gen->ended, true, memory_order_release);
   tell(gen);
 }
@@ -158,7 +197,10 @@ bool pn_gen_next(pn_gen *gen, pn_event *out) {
   if (n != SIZE_MAX) {
     record head;
     memcpy(&head, bytes, sizeof head);
-    *out = (pn_event){.kind = head.kind, .n_prompt_done = head.n_prompt_done, .n_output = head.n_output};
+    *out = (pn_event){.kind = head.kind,
+                      .n_cached = head.n_cached,
+                      .n_prompt_done = head.n_prompt_done,
+                      .n_output = head.n_output};
     out->n_text = n - sizeof head;
     memcpy(out->text, bytes + sizeof head, out->n_text);
     return true;
@@ -169,7 +211,12 @@ bool pn_gen_next(pn_gen *gen, pn_event *out) {
   return true;
 }
 
-void pn_gen_cancel(pn_gen *gen) { atomic_store(&gen->cancelled, true); }
+void pn_gen_cancel(pn_gen *gen) {
+  if (atomic_exchange(&gen->cancelled, true)) return;
+  pthread_mutex_lock(&gen->notify_lock);
+  if (gen->n_cancels) atomic_fetch_add(gen->n_cancels, 1);
+  pthread_mutex_unlock(&gen->notify_lock);
+}
 
 void pn_gen_release(pn_gen *gen) {
   pn_gen_cancel(gen);

@@ -1,44 +1,250 @@
 #include "engine/scheduler.h"
 
-void scheduler_add(scheduler *s, pn_gen *gen) {
-  gen->next = NULL;
-  if (s->last)
-    s->last->next = gen;
-  else
-    s->first = gen;
-  s->last = gen;
-  s->n_waiting++;
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_PLANS 16 // the front is tried again after so many, though the number of pages is the same
+
+bool scheduler_init(scheduler *s, pn_kv_pool *pool, int max_running, scheduler_hooks hooks, pn_error *e) {
+  *s = (scheduler){.pool = pool, .hooks = hooks, .max_running = max_running, .reserve = SCHEDULER_RESERVE};
+  s->running = calloc((size_t)max_running, sizeof *s->running);
+  s->rows = calloc((size_t)max_running, sizeof *s->rows);
+  if (s->running && s->rows) return true;
+  scheduler_fini(s);
+  return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d running sequences", max_running);
 }
 
-int scheduler_plan(scheduler *s, step_part *parts, int max_parts) {
-  if (!s->running && s->first) {
-    pn_gen *gen = s->first;
-    scheduler_remove(s, gen);
-    s->running = gen;
+void scheduler_fini(scheduler *s) {
+  free(s->running);
+  free(s->rows);
+  *s = (scheduler){0};
+}
+
+static int pages_of(int n_tokens) { return (n_tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS; }
+static int whole(int n_tokens) { return n_tokens / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS; }
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+void scheduler_add(scheduler *s, sequence *seq) {
+  seq->state = SEQUENCE_WAITING;
+  waiting_add(&s->waiting, seq);
+}
+
+// Take from the cache what it knows beyond n_computed. The last token is always computed: its logits are needed.
+static void attach(scheduler *s, sequence *seq) {
+  int n = seq->n_tokens - 1;
+  if (n <= seq->n_computed) return;
+  pn_kv_prefix found;
+  pn_kv_attach(s->pool, &seq->table, seq->tokens, seq->n_computed, n, &found);
+  if (found.n_tokens > seq->n_computed) {
+    seq->n_computed = found.n_tokens;
+    if (found.copy_from >= 0 && !s->hooks.copy(s->hooks.ctx, found.copy_from, found.copy_to))
+      seq->n_computed = whole(found.n_tokens);
+    if (!seq->started) seq->n_cached = seq->n_computed;
   }
-  if (!s->running || max_parts < 1) return 0;
-  int left = s->running->n_tokens - s->running->n_computed;
-  parts[0] = (step_part){s->running, left < s->chunk_tokens ? left : s->chunk_tokens};
-  return 1;
+  pn_kv_attached(s->pool, &found);
 }
 
-void scheduler_remove(scheduler *s, pn_gen *gen) {
-  if (s->running == gen) s->running = NULL;
-  for (pn_gen **at = &s->first, *before = NULL; *at; before = *at, at = &(*at)->next) {
-    if (*at != gen) continue;
-    *at = gen->next;
-    if (s->last == gen) s->last = before;
-    s->n_waiting--;
-    return;
+// Wait for another one that computes at least a page more of the same prefix than this one has.
+static void choose_leader(const scheduler *s, sequence *seq) {
+  int best = seq->n_computed + PN_KV_PAGE_TOKENS - 1;
+  seq->leader = NULL;
+  for (int i = 0; i < s->n_running; i++) {
+    const sequence *other = s->running[i];
+    if (other == seq || other->joined >= seq->joined || sequence_decoding(other)) continue;
+    int most = smaller(seq->n_tokens, other->n_tokens) - 1, same = 0;
+    if (most <= best || memcmp(seq->tokens, other->tokens, (size_t)(best + 1) * sizeof *seq->tokens) != 0)
+      continue;
+    for (same = best + 1; same < most && seq->tokens[same] == other->tokens[same];) same++;
+    if (whole(same) <= other->n_computed || whole(same) <= seq->n_computed) continue;
+    best = same;
+    seq->leader = other;
+    seq->follow_to = whole(same);
   }
 }
 
-pn_gen *scheduler_cancelled(scheduler *s) {
-  if (s->running && atomic_load(&s->running->cancelled)) return s->running;
-  for (pn_gen *g = s->first; g; g = g->next)
-    if (atomic_load(&g->cancelled)) return g;
-  return NULL;
+// Pages that running sequences may still take: for the rest of their prompts and what was reserved for their answers.
+static int promised(const scheduler *s) {
+  int n = 0;
+  for (int i = 0; i < s->n_running; i++) {
+    int more = pages_of(s->running[i]->target) - s->running[i]->table.n_pages;
+    if (more > 0) n += more;
+  }
+  return n;
 }
 
-pn_gen *scheduler_any(scheduler *s) { return s->running ? s->running : s->first; }
-bool scheduler_idle(const scheduler *s) { return !s->running && !s->first; }
+static int slack(const scheduler *s) {
+  pn_kv_stats k = pn_kv_pool_stats(s->pool);
+  return k.n_free + k.n_cached - promised(s);
+}
+
+static bool no_room(scheduler *s, const sequence *seq, int had) {
+  s->blocked = seq;
+  s->blocked_slack = had;
+  s->blocked_for = 0;
+  return false;
+}
+
+// Whether there is room for everything that it needs; its table then holds what the cache knew.
+static bool make_room(scheduler *s, sequence *seq) {
+  int left = seq->max_tokens - (seq->n_tokens - seq->n_prompt);
+  seq->target = smaller(seq->cap_tokens, seq->n_tokens + smaller(left, s->reserve));
+  if (s->n_running > 0) {
+    int have = slack(s), known, want = pages_of(seq->target);
+    if (s->blocked == seq && have <= s->blocked_slack && s->blocked_for < RETRY_PLANS) return false;
+    known = want > have ? pn_kv_lookup(s->pool, seq->tokens, seq->n_tokens - 1, &(int32_t){0}) : 0;
+    // Even if others hold all that it knows: then those pages cost nothing.
+    if (want - known / PN_KV_PAGE_TOKENS > have) return no_room(s, seq, have);
+    attach(s, seq);
+    if (want - seq->table.n_pages > slack(s)) {
+      pn_kv_release(s->pool, &seq->table, seq->tokens, 0);
+      seq->n_computed = 0;
+      if (!seq->started) seq->n_cached = 0;
+      return no_room(s, seq, have);
+    }
+  } else {
+    attach(s, seq);
+  }
+  return true;
+}
+
+sequence *scheduler_admit(scheduler *s) {
+  sequence *seq = waiting_front(&s->waiting);
+  if (!seq || s->n_running == s->max_running || !make_room(s, seq)) return NULL;
+  waiting_take(&s->waiting);
+  s->blocked = NULL;
+  seq->state = SEQUENCE_RUNNING;
+  seq->fresh = true;
+  seq->joined = ++s->n_admissions;
+  if (seq->age == 0) seq->age = ++s->n_ages;
+  int at = s->n_running++;
+  for (; at > 0 && s->running[at - 1]->age > seq->age; at--) s->running[at] = s->running[at - 1];
+  s->running[at] = seq;
+  choose_leader(s, seq);
+  return seq;
+}
+
+int scheduler_n_decoding(const scheduler *s) {
+  int n = 0;
+  for (int i = 0; i < s->n_running; i++) n += sequence_decoding(s->running[i]);
+  return n;
+}
+
+// Nobody follows it any more, and it holds no pages.
+static void stop_running(scheduler *s, sequence *seq, bool keep) {
+  int at = 0;
+  while (s->running[at] != seq) at++;
+  s->n_running--;
+  memmove(s->running + at, s->running + at + 1, (size_t)(s->n_running - at) * sizeof *s->running);
+  memmove(s->rows + at, s->rows + at + 1, (size_t)(s->n_running - at) * sizeof *s->rows);
+  for (int i = 0; i < s->n_running; i++)
+    if (s->running[i]->leader == seq) s->running[i]->leader = NULL;
+  pn_kv_release(s->pool, &seq->table, seq->tokens, keep ? seq->n_computed : 0);
+  seq->leader = NULL;
+}
+
+static void pause_youngest(scheduler *s) {
+  sequence *seq = s->running[s->n_running - 1];
+  int lost = seq->n_computed;
+  stop_running(s, seq, true);
+  seq->n_computed = 0;
+  seq->state = SEQUENCE_WAITING;
+  waiting_pause(&s->waiting, seq);
+  s->hooks.paused(s->hooks.ctx, seq, lost);
+}
+
+// Pages for the first n tokens; others may have to pause for it. False: it paused itself, or it is stuck.
+static bool reserve(scheduler *s, sequence *seq, int n, sequence **stuck, pn_error *e) {
+  while (!pn_kv_reserve(s->pool, &seq->table, n, e)) {
+    if (s->n_running == 1) return *stuck = seq, false;
+    bool itself = s->running[s->n_running - 1] == seq;
+    pause_youngest(s);
+    if (itself) return false;
+  }
+  return true;
+}
+
+// Whether rows of its prompt may be computed now.
+static bool prompt_ready(scheduler *s, sequence *seq) {
+  if (sequence_decoding(seq)) return false;
+  const sequence *leader = seq->leader;
+  if (leader && leader->n_computed < seq->follow_to) return false;
+  if (leader || seq->fresh) {
+    attach(s, seq);
+    choose_leader(s, seq);
+  }
+  return !seq->leader;
+}
+
+static int rows_left(const scheduler *s, int i) {
+  return s->running[i]->n_tokens - s->running[i]->n_computed - s->rows[i];
+}
+
+static int give(scheduler *s, int i, int budget) {
+  int n = smaller(budget, rows_left(s, i));
+  s->rows[i] += n;
+  return n;
+}
+
+// The budget over the prompts that are ready, into s->rows: half for the oldest, then the shortest ones.
+static void share_out(scheduler *s, int budget) {
+  int oldest = -1;
+  for (int i = 0; i < s->n_running; i++) {
+    s->rows[i] = -1; // takes no part
+    if (budget < 1 || !prompt_ready(s, s->running[i])) continue;
+    s->rows[i] = 0;
+    if (oldest < 0) oldest = i;
+  }
+  if (oldest < 0) return;
+  budget -= give(s, oldest, (budget + 1) / 2);
+  while (budget > 0) {
+    int best = -1;
+    for (int i = 0; i < s->n_running; i++)
+      if (i != oldest && s->rows[i] == 0 && (best < 0 || rows_left(s, i) < rows_left(s, best))) best = i;
+    if (best < 0) break;
+    budget -= give(s, best, budget);
+  }
+  give(s, oldest, budget);
+}
+
+int scheduler_plan(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e) {
+  int n = 0, m = 0;
+  *stuck = NULL;
+  s->blocked_for++;
+  for (int i = 0; i < s->n_running; i++) {
+    sequence *seq = s->running[i];
+    if (sequence_decoding(seq) && reserve(s, seq, seq->n_tokens, stuck, e)) parts[n++] = (step_part){seq, 1};
+  }
+  share_out(s, budget);
+  for (int i = 0; i < s->n_running; i++) {
+    sequence *seq = s->running[i];
+    int rows = s->rows[i];
+    if (rows > 0 && reserve(s, seq, seq->n_computed + rows, stuck, e)) parts[n++] = (step_part){seq, rows};
+  }
+  for (int i = 0; i < n; i++)
+    if (parts[i].seq->state == SEQUENCE_RUNNING) parts[m++] = parts[i]; // else it had to pause for another
+  return m;
+}
+
+void scheduler_computed(scheduler *s, const step_part *part) {
+  sequence *seq = part->seq;
+  seq->n_computed += part->n_rows;
+  seq->started = true;
+  seq->fresh = false;
+  if (seq->n_computed / PN_KV_PAGE_TOKENS > seq->table.n_known)
+    pn_kv_publish(s->pool, &seq->table, seq->tokens, seq->n_computed);
+}
+
+void scheduler_remove(scheduler *s, sequence *seq, bool keep) {
+  if (s->blocked == seq) s->blocked = NULL;
+  if (seq->state == SEQUENCE_RUNNING)
+    stop_running(s, seq, keep);
+  else if (seq->state == SEQUENCE_WAITING)
+    waiting_remove(&s->waiting, seq);
+  seq->state = SEQUENCE_OUT;
+}
+
+sequence *scheduler_find(const scheduler *s, bool (*want)(const sequence *seq, void *ctx), void *ctx) {
+  for (int i = 0; i < s->n_running; i++)
+    if (want(s->running[i], ctx)) return s->running[i];
+  return waiting_find(&s->waiting, want, ctx);
+}

@@ -1,32 +1,63 @@
-// Which sequences the next step computes. This one serves requests one after the other in the order of their arrival.
-// Owned by the engine's thread.
+// Which sequences the next step computes, and which pages they get: pure decisions over sequences and a pool of page
+// numbers, without threads, clock or model. Owned by the engine's thread; after scheduler_init nothing allocates.
+//
+// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. Each step has a
+// row of every running stream, then rows of prompts within a budget: at least half of it for the oldest prompt, the rest
+// for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
+// youngest sequence pauses: it gives its pages back and computes again later what the cache has lost.
 #ifndef PN_ENGINE_SCHEDULER_H
 #define PN_ENGINE_SCHEDULER_H
 
-#include "engine/generation.h"
+#include "engine/waiting.h"
 
-// A share of a step: the next n_rows tokens of a generation that are not computed yet.
+#define SCHEDULER_RESERVE 256 // tokens: the default of `reserve`
+
+// What the scheduler asks of its owner.
+typedef struct scheduler_hooks {
+  bool (*copy)(void *ctx, int32_t from, int32_t to);  // copy a page; false: it could not be
+  void (*paused)(void *ctx, sequence *s, int n_lost); // s gave back its pages, with n_lost computed tokens
+  void *ctx;
+} scheduler_hooks;
+
+// A share of a step: the next n_rows tokens that are not computed yet.
 typedef struct step_part {
-  pn_gen *gen;
+  sequence *seq;
   int n_rows;
 } step_part;
 
 typedef struct scheduler {
-  int chunk_tokens; // prompt tokens a step at most
-  pn_gen *running;
-  pn_gen *first, *last; // waiting, oldest first
-  int n_waiting;
+  pn_kv_pool *pool;
+  scheduler_hooks hooks;
+  waiting_line waiting;
+  sequence **running; // oldest first
+  int n_running, max_running;
+  int reserve;           // tokens of an answer that must fit at admission
+  int *rows;             // by running sequence: its rows of the step that is planned
+  uint64_t n_admissions; // all, for `joined`
+  uint64_t n_ages;
+  // The front that had no room, so that it isn't tried in vain in every step.
+  const sequence *blocked;
+  int blocked_slack, blocked_for; // pages there were; plans since
 } scheduler;
 
-void scheduler_add(scheduler *s, pn_gen *gen);
-// Fill `parts` (room for max_parts) with the next step; the number of parts, 0 when there is nothing to do.
-int scheduler_plan(scheduler *s, step_part *parts, int max_parts);
-// Forget a generation, waiting or running. The scheduler never frees one.
-void scheduler_remove(scheduler *s, pn_gen *gen);
-// Some generation that was cancelled, or NULL.
-pn_gen *scheduler_cancelled(scheduler *s);
-// Any generation, for the end; NULL when there is none.
-pn_gen *scheduler_any(scheduler *s);
-bool scheduler_idle(const scheduler *s);
+bool scheduler_init(scheduler *s, pn_kv_pool *pool, int max_running, scheduler_hooks hooks, pn_error *e);
+void scheduler_fini(scheduler *s);
+
+void scheduler_add(scheduler *s, sequence *seq); // it waits
+// Let one waiting sequence run when there is room; NULL: none can. Call until NULL before a plan.
+sequence *scheduler_admit(scheduler *s);
+int scheduler_n_decoding(const scheduler *s);
+
+// Fill `parts` (room for max_running) with the next step, streams first, their pages reserved; at most `budget` rows of
+// prompts. The number of parts; 0 with *stuck set: that sequence is alone and the pool has no page for it (*e says so).
+int scheduler_plan(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e);
+// The rows of a part are computed. (After a step that failed this is not called: nothing has changed.)
+void scheduler_computed(scheduler *s, const step_part *part);
+
+// Forget a sequence, waiting or running. `keep`: what it computed stays in the prefix cache.
+void scheduler_remove(scheduler *s, sequence *seq, bool keep);
+// The first sequence, running or waiting, for which `want` holds; NULL: none.
+sequence *scheduler_find(const scheduler *s, bool (*want)(const sequence *seq, void *ctx), void *ctx);
+static inline bool scheduler_idle(const scheduler *s) { return s->n_running == 0 && s->waiting.n == 0; }
 
 #endif

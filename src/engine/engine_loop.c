@@ -1,0 +1,121 @@
+// The engine's thread: it takes requests, sees who has left or waited too long, and steps.
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine_int.h"
+
+void engine_show_state(pn_engine *g) {
+  pn_kv_stats k = pn_kv_pool_stats(g->pool);
+  int running = g->scheduler.n_running;
+  atomic_store(&g->used_pages, k.n_used);
+  atomic_store(&g->cached_pages, k.n_cached);
+  atomic_store(&g->n_running, running);
+  engine_metrics_now(g->metrics, &(engine_metrics_state){running, g->scheduler.waiting.n, k.n_free, k.n_used,
+                                                         k.n_cached, k.n_evicted});
+}
+
+static void note_end(pn_engine *g) {
+  uint64_t took = g->now_us - g->last_end_us, before = atomic_load(&g->end_interval_us);
+  atomic_store(&g->end_interval_us, before ? (3 * before + took) / 4 : took);
+  g->last_end_us = g->now_us;
+}
+
+void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error,
+                   bool keep) {
+  scheduler_remove(&g->scheduler, &gen->seq, keep);
+  generation_end(gen, why, stop_index, error, g->now_us);
+  atomic_fetch_sub(&g->n_requests, 1);
+  note_end(g);
+  engine_show_state(g);
+  engine_metrics_ended(g->metrics, gen->final.stop, gen->final.error.code, g->now_us - gen->submit_us,
+                       gen->final.n_output);
+  generation_tell_end(gen);
+  generation_unref(gen);
+}
+
+static void take(pn_engine *g, pn_gen *gen) {
+  scheduler_add(&g->scheduler, &gen->seq);
+  if (gen->deadline_us < g->next_deadline_us) g->next_deadline_us = gen->deadline_us;
+  if (atomic_load(&gen->cancelled))
+    atomic_fetch_add(&g->n_cancels, 1); // its own count may have been seen before
+  int32_t differs;
+  generation_queued(gen, pn_kv_lookup(g->pool, gen->seq.tokens, gen->seq.n_prompt - 1, &differs));
+}
+
+// Without work it sleeps, and after a long rest gives memory back.
+static pn_gen *await(pn_engine *g) {
+  pn_gen *gen = NULL;
+  while (!gen && !atomic_load(&g->closing)) {
+    gen = pn_mpsc_pop(g->inbox, g->worked ? ENGINE_LONG_IDLE_US : UINT64_MAX);
+    if (gen || atomic_load(&g->closing)) break;
+    idle_pages_give_back(g->pool, g->backend, g->kv);
+    g->worked = false;
+  }
+  g->last_end_us = pn_now_us();
+  return gen;
+}
+
+static void take_inbox(pn_engine *g) {
+  pn_gen *gen = scheduler_idle(&g->scheduler) ? await(g) : pn_mpsc_pop(g->inbox, 0);
+  for (; gen; gen = pn_mpsc_pop(g->inbox, 0)) {
+    g->worked = true;
+    take(g, gen);
+  }
+  g->now_us = pn_now_us();
+}
+
+static bool is_cancelled(const sequence *seq, void *ctx) {
+  (void)ctx;
+  const pn_gen *gen = generation_of((sequence *)seq);
+  return atomic_load(&gen->cancelled);
+}
+
+static void drop_cancelled(pn_engine *g) {
+  static const pn_error gone = {PN_ERR_CANCELLED, "the request was cancelled"};
+  if (atomic_load(&g->n_cancels) == 0 || atomic_exchange(&g->n_cancels, 0) == 0) return;
+  for (sequence *seq; (seq = scheduler_find(&g->scheduler, is_cancelled, NULL));) {
+    pn_gen *gen = generation_of(seq);
+    pn_log(PN_LOG_INFO, gen->id, "generation cancelled",
+           PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("computed_tokens", seq->n_computed),
+                     PN_I("output_tokens", generation_n_output(gen))));
+    engine_finish(g, gen, PN_STOP_END_TURN, -1, &gone, true);
+  }
+}
+
+// Finds who is late; the earliest deadline of the others is noted on the way.
+static bool is_late(const sequence *seq, void *ctx) {
+  pn_engine *g = ctx;
+  const pn_gen *gen = generation_of((sequence *)seq);
+  if (gen->deadline_us <= g->now_us) return true;
+  if (gen->deadline_us < g->next_deadline_us) g->next_deadline_us = gen->deadline_us;
+  return false;
+}
+
+static void drop_late(pn_engine *g) {
+  if (g->now_us < g->next_deadline_us) return;
+  g->next_deadline_us = UINT64_MAX;
+  for (sequence *seq; (seq = scheduler_find(&g->scheduler, is_late, g));) {
+    pn_gen *gen = generation_of(seq);
+    pn_error late;
+    pn_fail(&late, PN_ERR_TIMEOUT, "the request took longer than %g s", (double)gen->timeout_us / 1e6);
+    engine_finish(g, gen, PN_STOP_END_TURN, -1, &late, true);
+  }
+}
+
+static bool any(const sequence *seq, void *ctx) { return (void)seq, (void)ctx, true; }
+
+void *engine_main(void *engine) {
+  pn_engine *g = engine;
+  while (!atomic_load(&g->closing)) {
+    take_inbox(g);
+    drop_cancelled(g);
+    drop_late(g);
+    engine_admit(g);
+    engine_step(g);
+  }
+  static const pn_error closing = {PN_ERR_CANCELLED, "the server is shutting down"};
+  for (pn_gen *gen; (gen = pn_mpsc_pop(g->inbox, 0));) scheduler_add(&g->scheduler, &gen->seq);
+  g->now_us = pn_now_us();
+  for (sequence *seq; (seq = scheduler_find(&g->scheduler, any, NULL));)
+    engine_finish(g, generation_of(seq), PN_STOP_END_TURN, -1, &closing, true);
+  return NULL;
+}

@@ -1,0 +1,241 @@
+#include "fake_model.h"
+
+#include "base/hash.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PAGE = 32, N_SLOTS = FAKE_PAGES * PAGE };
+
+typedef struct slot {
+  int32_t token, pos;
+  uint64_t prefix; // of tokens [0, pos]
+  int writer;      // the forward that wrote it last
+} slot;
+
+static slot memory[N_SLOTS];
+fake_state fake;
+
+static const pn_model_config config = {.n_layers = 1,
+                                       .d_model = 8,
+                                       .d_ffn = 8,
+                                       .n_heads = 1,
+                                       .n_kv_heads = 1,
+                                       .head_dim = 8,
+                                       .n_vocab = FAKE_VOCAB,
+                                       .max_positions = FAKE_CTX};
+
+void fake_reset(void) {
+  memset(&fake, 0, sizeof fake);
+  fake.fail_code = PN_ERR_INTERNAL;
+  fake.text_bytes = 1;
+  fake.end_after_pos = 1 << 20;
+  fake.poison = -1;
+  memset(memory, 0xff, sizeof memory);
+}
+
+static uint64_t chain(uint64_t prefix, int32_t token) {
+  uint64_t x = (prefix ^ (uint64_t)(token + 1)) * 0x9e3779b97f4a7c15u;
+  return x ^ (x >> 29);
+}
+
+static int32_t next_token(uint64_t prefix, int pos) {
+  return pos >= atomic_load(&fake.end_after_pos) ? FAKE_END : (int32_t)(prefix % 26);
+}
+
+void fake_expect(const int32_t *tokens, int n, int n_out, char *text) {
+  uint64_t prefix = 0;
+  for (int i = 0; i < n; i++) prefix = chain(prefix, tokens[i]);
+  for (int i = 0; i < n_out; i++) {
+    int32_t id = next_token(prefix, n - 1 + i);
+    text[i] = (char)('a' + id);
+    prefix = chain(prefix, id);
+  }
+  text[n_out] = '\0';
+}
+
+// The model's door.
+const pn_model_config *pn_model_config_of(const pn_model *m) { return (void)m, &config; }
+bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
+  return (void)m, (void)max_rows, (void)max_logits, (void)e, true;
+}
+pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages) {
+  (void)m;
+  return (pn_kv_shape){1, 1, 8, page_tokens, n_pages, type};
+}
+
+static slot *place(const pn_batch *b, int r, int pos) {
+  return &memory[b->pages[b->seq[r]][pos / PAGE] * PAGE + pos % PAGE];
+}
+
+// Write the row; false when a position before it does not hold this sequence's prefix.
+static bool write_row(const pn_batch *b, int r, int forward) {
+  uint64_t prefix = 0;
+  int pos = b->pos[r];
+  for (int p = 0; p < pos; p++) {
+    const slot *s = place(b, r, p);
+    uint64_t want = chain(prefix, s->token);
+    if (s->pos != p || s->prefix != want) return false;
+    prefix = want;
+  }
+  slot *s = place(b, r, pos);
+  if (s != &memory[b->slot[r]]) return false;
+  if (s->writer == forward) atomic_fetch_add(&fake.n_row_twice, 1);
+  *s = (slot){b->token[r], pos, chain(prefix, b->token[r]), forward};
+  return true;
+}
+
+static bool poisoned(const pn_batch *b, int r) {
+  for (int p = 0; p <= b->pos[r]; p++)
+    if (place(b, r, p)->token == atomic_load(&fake.poison)) return true;
+  return false;
+}
+
+static bool fails_now(int n) {
+  int at = atomic_load(&fake.fail_at), every = atomic_load(&fake.fail_every);
+  if (at > 0) atomic_store(&fake.fail_at, at - 1);
+  return at == 1 || (every && n % every == 0);
+}
+
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, const int32_t *logit_rows, int n_logits,
+                      float *logits, const pn_forward_trace *trace, pn_error *e) {
+  (void)m, (void)kv, (void)trace;
+  if (fake.before_forward) fake.before_forward(b);
+  if (atomic_load(&fake.step_us)) usleep((useconds_t)atomic_load(&fake.step_us));
+  int n = atomic_fetch_add(&fake.n_forwards, 1) + 1;
+  if (fails_now(n)) { // what was half written is rubbish
+    for (int r = 0; r < b->n_rows; r++) memory[b->slot[r]] = (slot){-1, -1, 0, n};
+    return pn_fail(e, (pn_code)atomic_load(&fake.fail_code), "the device fell asleep");
+  }
+  if (b->n_rows > atomic_load(&fake.max_rows)) atomic_store(&fake.max_rows, b->n_rows);
+  if (b->n_seqs > atomic_load(&fake.max_seqs)) atomic_store(&fake.max_seqs, b->n_seqs);
+  for (int r = 0; r < b->n_rows; r++)
+    if (!write_row(b, r, n)) atomic_fetch_add(&fake.bad_rows, 1);
+  atomic_fetch_add(&fake.n_rows, b->n_rows);
+  for (int k = 0; k < n_logits; k++) {
+    int r = logit_rows[k];
+    uint64_t prefix = memory[b->slot[r]].prefix;
+    for (int i = 0; i < FAKE_VOCAB; i++)
+      logits[k * FAKE_VOCAB + i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
+    logits[k * FAKE_VOCAB + next_token(prefix, b->pos[r])] += 2;
+  }
+  return true;
+}
+
+// The tokenizer's door: id 0 is 'a'.
+static const int32_t ends[] = {FAKE_END};
+const int32_t *pn_tokenizer_end_ids(const pn_tokenizer *t, size_t *n) { return (void)t, *n = 1, ends; }
+void pn_detokenizer_add(pn_detokenizer *d, int32_t id, pn_buf *out) {
+  (void)d;
+  for (int i = 0; i < atomic_load(&fake.text_bytes); i++) pn_buf_char(out, (char)('a' + id));
+}
+void pn_detokenizer_flush(pn_detokenizer *d, pn_buf *out) { (void)d, (void)out; }
+pn_str pn_tokenizer_spelling(const pn_tokenizer *t, int32_t id) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz\n\x01\xc3.";
+  return (void)t, (pn_str){letters + id, 1};
+}
+
+static pn_kv *open_kv(pn_backend *b, const pn_kv_shape *s, pn_error *e) {
+  (void)b;
+  if (s->n_pages > FAKE_PAGES) return pn_fail(e, PN_ERR_NOMEM, "the fake has %d pages", FAKE_PAGES), NULL;
+  return (pn_kv *)memory;
+}
+static void close_kv(pn_backend *b, pn_kv *kv) { (void)b, (void)kv; }
+static bool copy_kv(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
+  (void)b, (void)kv;
+  if (atomic_load(&fake.fail_copies)) return pn_fail(e, PN_ERR_DEVICE, "the copy was refused");
+  atomic_fetch_add(&fake.n_copies, 1);
+  memcpy(&memory[to * PAGE], &memory[from * PAGE], PAGE * sizeof(slot));
+  return true;
+}
+static void discard_kv(pn_backend *b, pn_kv *kv, int32_t first, int n) {
+  (void)b, (void)kv;
+  atomic_fetch_add(&fake.n_discarded, n);
+  memset(&memory[first * PAGE], 0xff, (size_t)n * PAGE * sizeof(slot));
+}
+static const pn_backend_ops ops = {.version = PN_BACKEND_VERSION,
+                                   .name = "fake",
+                                   .kv_open = open_kv,
+                                   .kv_close = close_kv,
+                                   .kv_copy = copy_kv,
+                                   .kv_discard = discard_kv};
+pn_backend fake_backend = {&ops};
+
+void fake_ring(void *bell) {
+  fake_bell *b = bell;
+  pthread_mutex_lock(&b->lock);
+  b->n++;
+  pthread_cond_signal(&b->rung);
+  pthread_mutex_unlock(&b->lock);
+}
+
+void fake_await(fake_bell *b) {
+  pthread_mutex_lock(&b->lock);
+  while (b->n == 0) pthread_cond_wait(&b->rung, &b->lock);
+  b->n = 0;
+  pthread_mutex_unlock(&b->lock);
+}
+
+void fake_collect(pn_gen *gen, fake_bell *b, fake_answer *out) {
+  *out = (fake_answer){0};
+  size_t n = 0;
+  int done = 0;
+  pn_event *ev = &out->last;
+  do {
+    while (!pn_gen_next(gen, ev)) fake_await(b);
+    if (ev->kind == PN_EVENT_TEXT) {
+      assert_true(n + ev->n_text < sizeof out->text);
+      memcpy(out->text + n, ev->text, ev->n_text);
+      n += ev->n_text;
+    } else if (ev->kind == PN_EVENT_QUEUED) {
+      assert_int_equal(out->n_prefills + (int)n, 0);
+      out->n_queued++;
+      out->queued_cached = ev->n_cached;
+    } else if (ev->kind == PN_EVENT_PREFILL) {
+      out->n_prefills++;
+      assert_true(ev->n_prompt_done > done);
+      done = ev->n_prompt_done;
+    }
+  } while (ev->kind != PN_EVENT_DONE && ev->kind != PN_EVENT_FAILED);
+  pn_event after;
+  assert_false(pn_gen_next(gen, &after));
+}
+
+pn_request fake_request(const int32_t *tokens, size_t n, int max_tokens, fake_bell *b) {
+  return (pn_request){.id = "req_test",
+                      .tokens = tokens,
+                      .n_tokens = n,
+                      .max_tokens = max_tokens,
+                      .sampling = {.temperature = 0, .top_p = 1},
+                      .notify = b ? fake_ring : NULL,
+                      .notify_ctx = b};
+}
+
+void fake_ask(pn_engine *g, const pn_request *r, fake_answer *out) {
+  fake_bell b = FAKE_BELL;
+  pn_request mine = *r;
+  mine.notify = fake_ring;
+  mine.notify_ctx = &b;
+  pn_error e = {0};
+  pn_gen *gen = pn_engine_submit(g, &mine, &e);
+  if (!gen) fail_msg("%s", e.msg);
+  fake_collect(gen, &b, out);
+  pn_gen_release(gen);
+}
+
+pn_engine *fake_open(const pn_engine_options *o) {
+  pn_engine_options mine = *o;
+  if (mine.n_ctx == 0) mine.n_ctx = FAKE_CTX;
+  pn_error e = {0};
+  pn_engine *g = pn_engine_open(NULL, NULL, &fake_backend, &mine, &e);
+  if (!g) fail_msg("%s", e.msg);
+  return g;
+}

@@ -1,0 +1,324 @@
+// Random work for the scheduler and the pages together: submits, steps that go well or fail, cancels, ends, pools so small
+// that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
+// positions before its own hold the right one.
+#include "base/rng.h"
+#include "engine/scheduler.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+  PAGE = PN_KV_PAGE_TOKENS,
+  MAX_SEQS = 24,
+  MAX_TOKENS = 400,
+  MAX_PAGES = 40,
+  N_CLIENTS = 4,
+  MAX_RUNNING = 8
+};
+
+typedef struct subject {
+  sequence seq;
+  int32_t tokens[MAX_TOKENS];
+  uint64_t prefix[MAX_TOKENS]; // of tokens [0, i]
+  bool live;
+  int born; // step
+  bool was_decoding;
+} subject;
+
+typedef struct world {
+  pn_rng rng;
+  scheduler sched;
+  pn_kv_pool *pool;
+  int n_pages, n_live, step;
+  subject all[MAX_SEQS];
+  uint64_t memory[MAX_PAGES * PAGE];
+  int written[MAX_PAGES * PAGE];   // the step that wrote it last
+  int turns[N_CLIENTS][N_CLIENTS]; // [c][d]: first admissions of d since c waits for its turn
+  bool refuse_copies;
+  // Counted over everything.
+  long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed;
+} world;
+
+static world w;
+
+static int below(int n) { return (int)pn_rng_below(&w.rng, (uint64_t)n); }
+
+static uint64_t chain(uint64_t prefix, int32_t token) {
+  uint64_t x = (prefix ^ (uint64_t)(token + 1)) * 0x9e3779b97f4a7c15u;
+  return x ^ (x >> 29);
+}
+
+static void append(subject *s, int32_t token) {
+  int n = s->seq.n_tokens++;
+  s->tokens[n] = token;
+  s->prefix[n] = chain(n ? s->prefix[n - 1] : 0, token);
+}
+
+static bool copy_page(void *ctx, int32_t from, int32_t to) {
+  (void)ctx;
+  if (w.refuse_copies && below(2)) return false;
+  w.n_copies++;
+  memcpy(&w.memory[to * PAGE], &w.memory[from * PAGE], PAGE * sizeof *w.memory);
+  return true;
+}
+
+static void paused(void *ctx, sequence *seq, int n_lost) {
+  (void)ctx;
+  assert_int_equal(seq->state, SEQUENCE_WAITING);
+  assert_int_equal(seq->n_computed, 0);
+  assert_int_equal(seq->table.n_pages, 0);
+  assert_true(n_lost >= 0);
+  w.n_paused++;
+}
+
+static void check_pool(void) {
+  const pn_kv_table *tables[MAX_SEQS];
+  int n = 0;
+  for (int i = 0; i < MAX_SEQS; i++)
+    if (w.all[i].live) tables[n++] = &w.all[i].seq.table;
+  pn_error e = {0};
+  if (!pn_kv_pool_check(w.pool, tables, n, &e)) fail_msg("step %d: %s", w.step, e.msg);
+}
+
+static void submit(int cap_most) {
+  int i = 0;
+  while (i < MAX_SEQS && w.all[i].live) i++;
+  if (i == MAX_SEQS) return;
+  subject *s = &w.all[i];
+  *s = (subject){.live = true, .born = w.step};
+  s->seq.tokens = s->tokens;
+  s->seq.client = (uint64_t)below(N_CLIENTS);
+  s->seq.max_tokens = 1 + below(below(4) ? 12 : 90);
+  // One of a few beginnings, left at a random place.
+  int stem = below(3), n = 1 + below(below(3) ? 60 : 300), leave = below(below(2) ? 60 : 400);
+  if (n > cap_most - 1) n = cap_most - 1;
+  for (int k = 0; k < n; k++) append(s, k < leave ? (stem * k) % 5 : below(2));
+  s->seq.n_prompt = n;
+  s->seq.cap_tokens = n + s->seq.max_tokens < cap_most ? n + s->seq.max_tokens : cap_most;
+  pn_error e;
+  assert_true(pn_kv_table_init(&s->seq.table, s->seq.cap_tokens, &e));
+  bool first = true;
+  for (int k = 0; k < MAX_SEQS; k++)
+    if (k != i && w.all[k].live && w.all[k].seq.client == s->seq.client && w.all[k].seq.age == 0)
+      first = false;
+  if (first) memset(w.turns[s->seq.client], 0, sizeof w.turns[0]);
+  scheduler_add(&w.sched, &s->seq);
+  w.n_live++;
+}
+
+static void drop(subject *s, bool keep) {
+  scheduler_remove(&w.sched, &s->seq, keep);
+  assert_int_equal(s->seq.state, SEQUENCE_OUT);
+  assert_int_equal(s->seq.table.n_pages, 0);
+  pn_kv_table_fini(&s->seq.table);
+  s->live = false;
+  w.n_live--;
+}
+
+static void drop_any(void) {
+  for (int tries = 0; tries < 4; tries++) {
+    subject *s = &w.all[below(MAX_SEQS)];
+    if (!s->live) continue;
+    drop(s, below(4) > 0);
+    return;
+  }
+}
+
+static void admit(void) {
+  bool waits[N_CLIENTS] = {false};
+  for (int i = 0; i < MAX_SEQS; i++)
+    if (w.all[i].live && w.all[i].seq.age == 0) waits[w.all[i].seq.client] = true;
+  uint64_t ages = w.sched.n_ages;
+  bool alone = w.sched.n_running == 0 && w.sched.waiting.n > 0;
+  for (sequence *seq; (seq = scheduler_admit(&w.sched)); alone = false, ages = w.sched.n_ages) {
+    assert_int_equal(seq->state, SEQUENCE_RUNNING);
+    assert_true(seq->n_computed < seq->n_tokens);
+    w.n_followed += seq->leader != NULL;
+    if (w.sched.n_ages == ages) continue; // it had been admitted before
+    memset(w.turns[seq->client], 0, sizeof w.turns[0]);
+    for (int c = 0; c < N_CLIENTS; c++)
+      if (waits[c] && c != (int)seq->client) assert_true(++w.turns[c][seq->client] <= 1);
+    waits[seq->client] = false;
+    for (int i = 0; i < MAX_SEQS; i++)
+      if (w.all[i].live && w.all[i].seq.client == seq->client && w.all[i].seq.age == 0)
+        waits[seq->client] = true;
+  }
+  assert_false(alone); // the front is always let in when nothing runs
+  assert_true(w.sched.n_running <= w.sched.max_running);
+}
+
+// Everything that a row attends to, sometimes all and always the ends of pages.
+static void check_row(const subject *s, int pos) {
+  int stride = below(8) ? PAGE : 1;
+  for (int p = stride - 1; p < pos; p += stride)
+    assert_true(w.memory[pn_kv_slot(&s->seq.table, p)] == s->prefix[p]);
+  if (pos > 0) assert_true(w.memory[pn_kv_slot(&s->seq.table, pos - 1)] == s->prefix[pos - 1]);
+}
+
+static void write_rows(const step_part *p, bool ok) {
+  const subject *s = (const subject *)p->seq;
+  assert_true(p->seq->n_computed + p->n_rows <= p->seq->table.n_pages * PAGE);
+  for (int k = 0; k < p->n_rows; k++) {
+    int pos = p->seq->n_computed + k, slot = pn_kv_slot(&p->seq->table, pos);
+    if (k == 0 || (ok && k == p->n_rows - 1)) check_row(s, pos);
+    assert_int_not_equal(w.written[slot], w.step); // no place twice in a step
+    w.written[slot] = w.step;
+    w.memory[slot] = ok ? s->prefix[pos] : pn_rng_u64(&w.rng);
+  }
+}
+
+// Nobody computes a whole page that another part of the step computes too.
+static void check_no_double_work(const step_part *parts, int n) {
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < i; k++) {
+      const subject *a = (const subject *)parts[i].seq, *b = (const subject *)parts[k].seq;
+      int from = a->seq.n_computed > b->seq.n_computed ? a->seq.n_computed : b->seq.n_computed;
+      int to_a = a->seq.n_computed + parts[i].n_rows, to_b = b->seq.n_computed + parts[k].n_rows;
+      int last = (from + PAGE - 1) / PAGE * PAGE + PAGE - 1; // of the first whole page of both
+      if (last < to_a && last < to_b) assert_true(a->prefix[last] != b->prefix[last]);
+    }
+}
+
+static void check_plan(const step_part *parts, int n, int budget, const sequence *stuck) {
+  int n_prompt = 0, n_decode = 0, must = 0;
+  for (int i = 0; i < n; i++) {
+    subject *s = (subject *)parts[i].seq;
+    assert_int_equal(s->seq.state, SEQUENCE_RUNNING);
+    assert_true(parts[i].n_rows >= 1);
+    assert_true(s->seq.n_computed + parts[i].n_rows <= s->seq.n_tokens);
+    for (int k = 0; k < i; k++) assert_ptr_not_equal(parts[k].seq, parts[i].seq);
+    if (s->was_decoding) {
+      assert_int_equal(n_prompt, 0); // streams come first
+      assert_int_equal(parts[i].n_rows, 1);
+      n_decode++;
+    } else {
+      n_prompt += parts[i].n_rows;
+    }
+  }
+  for (int i = 0; i < MAX_SEQS; i++)
+    must += w.all[i].live && w.all[i].was_decoding && w.all[i].seq.state == SEQUENCE_RUNNING &&
+            &w.all[i].seq != stuck;
+  assert_int_equal(n_decode, must);
+  assert_true(n_prompt <= budget);
+  check_no_double_work(parts, n);
+}
+
+static void take_result(const step_part *p) {
+  subject *s = (subject *)p->seq;
+  scheduler_computed(&w.sched, p);
+  if (s->seq.n_computed < s->seq.n_tokens) return;
+  bool ends =
+      s->seq.n_tokens - s->seq.n_prompt + 1 >= s->seq.max_tokens || s->seq.n_tokens + 1 >= s->seq.cap_tokens;
+  if (s->seq.n_tokens < s->seq.cap_tokens) append(s, (int32_t)(s->prefix[s->seq.n_tokens - 1] % 2));
+  if (!ends && below(40)) return;
+  w.n_ended++;
+  w.n_cached += s->seq.n_cached;
+  drop(s, true);
+}
+
+// One step. False: there was nothing to do.
+static bool step(int fail_one_in) {
+  w.step++;
+  admit();
+  int n_decode = scheduler_n_decoding(&w.sched), budget = below(4) ? 1 + below(60) : n_decode > 0 ? 0 : 1;
+  for (int i = 0; i < MAX_SEQS; i++)
+    w.all[i].was_decoding =
+        w.all[i].live && w.all[i].seq.state == SEQUENCE_RUNNING && sequence_decoding(&w.all[i].seq);
+  step_part parts[MAX_RUNNING];
+  sequence *stuck;
+  pn_error e = {0};
+  int n = scheduler_plan(&w.sched, budget, parts, &stuck, &e);
+  check_plan(parts, n, budget, stuck);
+  if (stuck) {
+    w.n_stuck++;
+    assert_int_equal(e.code, PN_ERR_LIMIT);
+    assert_int_equal(w.sched.n_running, 1);
+    assert_int_equal(n, 0);
+    drop((subject *)stuck, below(2));
+    return true;
+  }
+  bool ok = !fail_one_in || below(fail_one_in) > 0;
+  for (int i = 0; i < n; i++) write_rows(&parts[i], ok);
+  for (int i = 0; i < n; i++) {
+    if (ok) {
+      take_result(&parts[i]);
+    } else {
+      w.n_failed++;
+      drop((subject *)parts[i].seq, below(2));
+    }
+  }
+  for (int i = 0; i < MAX_SEQS; i++) // everyone gets done
+    if (w.all[i].live) assert_true(w.step - w.all[i].born < 20000);
+  return n > 0;
+}
+
+static void start(uint64_t seed, int n_pages, int max_running) {
+  pn_error e;
+  w.n_pages = n_pages;
+  w.n_live = w.step = 0;
+  memset(w.all, 0, sizeof w.all);
+  memset(w.written, 0, sizeof w.written);
+  memset(w.turns, 0, sizeof w.turns);
+  pn_rng_seed(&w.rng, seed);
+  assert_non_null(w.pool = pn_kv_pool_new(n_pages, &e));
+  assert_true(scheduler_init(&w.sched, w.pool, max_running, (scheduler_hooks){copy_page, paused, &w}, &e));
+}
+
+static void finish(void) {
+  int limit = w.step + 20000, idle = 0;
+  while (!scheduler_idle(&w.sched)) {
+    idle = step(0) ? 0 : idle + 1;
+    assert_true(idle < 3);
+    assert_true(w.step < limit);
+    check_pool();
+  }
+  assert_int_equal(w.n_live, 0);
+  assert_int_equal(pn_kv_pool_stats(w.pool).n_used, 0);
+  scheduler_fini(&w.sched);
+  pn_kv_pool_free(w.pool);
+}
+
+static void world_round(uint64_t seed, int n_ops) {
+  pn_rng_seed(&w.rng, seed);
+  int n_pages = 4 + below(MAX_PAGES - 4), most = n_pages * PAGE, busy = 2 + below(12);
+  bool tight = seed % 7 == 0; // prompts that the pool can't hold to their end
+  start(seed, n_pages, 1 + below(MAX_RUNNING));
+  w.sched.reserve = below(3) ? below(20) : SCHEDULER_RESERVE;
+  w.refuse_copies = seed % 3 == 0;
+  if (tight) most += 2 * PAGE;
+  if (most > MAX_TOKENS) most = MAX_TOKENS;
+  int fail_one_in = seed % 2 ? 0 : 20 + below(100);
+  for (int i = 0; i < n_ops; i++, w.n_ops++) {
+    int what = below(32);
+    if (what < busy)
+      submit(most);
+    else if (what == 31)
+      drop_any();
+    else
+      step(fail_one_in);
+    check_pool();
+  }
+  finish();
+}
+
+static void a_million_operations(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; w.n_ops < N_OPS; seed++) world_round(seed, 2500);
+  print_message(
+      "%ld operations: %ld ended, %ld paused, %ld failed, %ld copies, %ld cached tokens, %ld stuck, %ld "
+      "followed\n",
+      w.n_ops, w.n_ended, w.n_paused, w.n_failed, w.n_copies, w.n_cached, w.n_stuck, w.n_followed);
+  // The work was such that everything happened.
+  assert_true(w.n_paused > 100 && w.n_failed > 100 && w.n_copies > 100 && w.n_stuck > 10 &&
+              w.n_followed > 100);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_million_operations)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
