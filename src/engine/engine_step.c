@@ -15,7 +15,7 @@ static bool copy_page(void *ctx, int32_t from, int32_t to) {
 static void was_paused(void *ctx, sequence *seq, int n_lost) {
   pn_engine *g = ctx;
   const pn_gen *gen = generation_of(seq);
-  pn_log(PN_LOG_INFO, gen->id, "preempted: the KV cache is full",
+  pn_log(PN_LOG_INFO, gen->id, "generation preempted",
          PN_FIELDS(PN_I("computed_tokens", n_lost), PN_I("output_tokens", generation_n_output(gen))));
   engine_metrics_preempted(g->metrics, n_lost);
 }

@@ -1,7 +1,8 @@
 #include "fake_model.h"
 
-#include "base/hash.h"
+#include "base/log.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,6 +42,8 @@ void fake_reset(void) {
   fake.poison = -1;
   memset(memory, 0xff, sizeof memory);
 }
+
+void fake_quiet(void) { pn_log_setup(PN_LOG_INFO, false, open("/dev/null", O_WRONLY)); }
 
 static uint64_t chain(uint64_t prefix, int32_t token) {
   uint64_t x = (prefix ^ (uint64_t)(token + 1)) * 0x9e3779b97f4a7c15u;

@@ -30,6 +30,7 @@ typedef struct fake_state {
 extern fake_state fake;
 
 void fake_reset(void);
+void fake_quiet(void); // no log lines
 extern pn_backend fake_backend;
 
 // Of greedy choice.

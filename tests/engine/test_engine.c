@@ -275,6 +275,7 @@ static void a_known_prefix_is_reported_and_not_computed(void **state) {
 }
 
 int main(void) {
+  fake_quiet();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(generates_what_the_model_says),
       cmocka_unit_test(stops_for_every_reason),
