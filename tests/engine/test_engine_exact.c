@@ -1,0 +1,231 @@
+// A small real model through the real backends: the same requests give the same bytes alone and in company, however
+// prompts are cut, with any number of threads, from a warm cache and a cold one, and after pauses.
+#include "base/rng.h"
+#include "engine/engine.h"
+#include "tiny_model.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N = 16, CTX = 640, VOCAB = 50, TEXT = 4 * CTX };
+
+static const char config[] =
+    "{\"model_type\":\"llama\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"
+    "\"num_attention_heads\":6,\"num_key_value_heads\":2,\"vocab_size\":50,\"rms_norm_eps\":1e-5,"
+    "\"rope_theta\":10000,\"max_position_embeddings\":1024,\"tie_word_embeddings\":true}";
+
+static char folder[64];
+static pn_files *files;
+
+typedef struct ask {
+  int32_t tokens[CTX];
+  int n, max_tokens;
+  pn_sampling sampling;
+  char want[TEXT];
+} ask;
+static ask asks[N];
+
+// Fakes of the tokenizer's door, so that the ids can be read from the text: two letters each, and nothing ends a turn.
+const int32_t *pn_tokenizer_end_ids(const pn_tokenizer *t, size_t *n) { return (void)t, *n = 0, NULL; }
+void pn_detokenizer_add(pn_detokenizer *d, int32_t id, pn_buf *out) {
+  (void)d;
+  pn_buf_char(out, (char)('a' + id / 26));
+  pn_buf_char(out, (char)('a' + id % 26));
+}
+void pn_detokenizer_flush(pn_detokenizer *d, pn_buf *out) { (void)d, (void)out; }
+pn_str pn_tokenizer_spelling(const pn_tokenizer *t, int32_t id) { return (void)t, (void)id, PN_STR("?"); }
+
+typedef struct rig {
+  pn_backend *b;
+  pn_model *m;
+  pn_engine *g;
+  pn_metrics *metrics;
+} rig;
+
+static rig open_rig(const char *backend, int threads, int chunk, int running, int pages) {
+  pn_error e = {0};
+  rig r = {.b = pn_backend_open(&(pn_backend_options){.name = backend, .n_threads = threads}, &e)};
+  r.m = r.b ? pn_model_open(files, r.b, &e) : NULL;
+  r.metrics = pn_metrics_new();
+  r.g = r.m ? pn_engine_open(r.m, NULL, r.b,
+                             &(pn_engine_options){.n_ctx = CTX,
+                                                  .kv_tokens = pages * 32,
+                                                  .max_running = running,
+                                                  .max_queue = N,
+                                                  .chunk_tokens = chunk,
+                                                  .kv_type = PN_KV_F16,
+                                                  .metrics = r.metrics},
+                             &e)
+            : NULL;
+  if (!r.g) fail_msg("%s", e.msg);
+  return r;
+}
+
+static double metric(const rig *r, const char *name) {
+  pn_buf text = {0};
+  pn_metrics_write(r->metrics, &text);
+  const char *at = strstr(pn_buf_cstr(&text), name);
+  assert_non_null(at);
+  double value = strtod(at + strlen(name), NULL);
+  pn_buf_fini(&text);
+  return value;
+}
+
+static void close_rig(rig *r) {
+  pn_engine_close(r->g);
+  pn_model_close(r->m);
+  pn_backend_close(r->b);
+  pn_metrics_free(r->metrics);
+}
+
+typedef struct bell {
+  pthread_mutex_t lock;
+  pthread_cond_t rung;
+  int n;
+} bell;
+static bell door = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+static void ring(void *ctx) {
+  bell *b = ctx;
+  pthread_mutex_lock(&b->lock);
+  b->n++;
+  pthread_cond_signal(&b->rung);
+  pthread_mutex_unlock(&b->lock);
+}
+
+static pn_gen *submit(const rig *r, const ask *q) {
+  pn_error e = {0};
+  pn_gen *gen = pn_engine_submit(r->g,
+                                 &(pn_request){.tokens = q->tokens,
+                                               .n_tokens = (size_t)q->n,
+                                               .max_tokens = q->max_tokens,
+                                               .sampling = q->sampling,
+                                               .client = (uint64_t)q->n % 3,
+                                               .notify = ring,
+                                               .notify_ctx = &door},
+                                 &e);
+  if (!gen) fail_msg("%s", e.msg);
+  return gen;
+}
+
+static void collect(pn_gen *gen, char *text) {
+  pn_event ev = {0};
+  size_t n = 0;
+  while (ev.kind != PN_EVENT_DONE) {
+    pthread_mutex_lock(&door.lock);
+    door.n = 0;
+    pthread_mutex_unlock(&door.lock);
+    while (ev.kind != PN_EVENT_DONE && pn_gen_next(gen, &ev)) {
+      if (ev.kind == PN_EVENT_FAILED) fail_msg("%s", ev.error.msg);
+      if (ev.kind != PN_EVENT_TEXT) continue;
+      memcpy(text + n, ev.text, ev.n_text);
+      n += ev.n_text;
+    }
+    pthread_mutex_lock(&door.lock);
+    while (ev.kind != PN_EVENT_DONE && door.n == 0) pthread_cond_wait(&door.rung, &door.lock);
+    pthread_mutex_unlock(&door.lock);
+  }
+  text[n] = '\0';
+  pn_gen_release(gen);
+}
+
+// Prompts with two beginnings in common, left at different places; greedy and drawn answers.
+static void make_asks(void) {
+  pn_rng rng;
+  pn_rng_seed(&rng, 11);
+  for (int i = 0; i < N; i++) {
+    ask *q = &asks[i];
+    int stem = i % 2, leave = (int)pn_rng_below(&rng, 120);
+    q->n = 2 + (int)pn_rng_below(&rng, i % 4 ? 50 : 150);
+    for (int k = 0; k < q->n; k++)
+      q->tokens[k] = k < leave ? (stem * 17 + k * k) % VOCAB : (int32_t)pn_rng_below(&rng, VOCAB);
+    q->max_tokens = 4 + (int)pn_rng_below(&rng, 28);
+    q->sampling = (pn_sampling){.temperature = i % 3 ? 1.0f : 0.0f, .top_p = 0.9f, .seed = (uint64_t)i};
+  }
+}
+
+static void ask_alone(const char *backend) {
+  for (int i = 0; i < N; i++) {
+    rig r = open_rig(backend, 1, 512, 1, CTX / 32);
+    collect(submit(&r, &asks[i]), asks[i].want);
+    assert_int_equal(strlen(asks[i].want), 2 * asks[i].max_tokens);
+    close_rig(&r);
+  }
+}
+
+// All at once, `rounds` times with one cache. The number of pauses.
+static int ask_together(const char *backend, int threads, int chunk, int running, int pages, int rounds) {
+  rig r = open_rig(backend, threads, chunk, running, pages);
+  for (int round = 0; round < rounds; round++) {
+    pn_gen *gens[N];
+    char text[TEXT];
+    for (int i = 0; i < N; i++) gens[i] = submit(&r, &asks[i]);
+    for (int i = 0; i < N; i++) {
+      collect(gens[i], text);
+      if (strcmp(text, asks[i].want) != 0)
+        fail_msg("%s, %d threads, chunk %d, %d streams, %d pages, round %d, request %d:\n%s\n%s", backend,
+                 threads, chunk, running, pages, round, i, text, asks[i].want);
+    }
+  }
+  if (rounds > 1) assert_true(metric(&r, "\npensieve_cached_tokens_total ") > 100);
+  int pauses = (int)metric(&r, "\npensieve_preemptions_total ");
+  close_rig(&r);
+  return pauses;
+}
+
+static void company_does_not_matter(void **state) {
+  const char *backend = *state;
+  make_asks();
+  ask_alone(backend);
+  const int chunks[] = {1, 7, 64, 512}, streams[] = {1, 2, 4, 16};
+  for (int c = 0; c < 4; c++)
+    for (int s = 0; s < 4; s++) {
+      int threads = 1 + (c + s) % 2;
+      ask_together(backend, threads, chunks[c], streams[s], (c + s) % 3 ? 128 : CTX / 32, 2);
+    }
+}
+
+// Long answers in few pages: streams pause and compute again what they had.
+static void pauses_do_not_matter(void **state) {
+  const char *backend = *state;
+  make_asks();
+  for (int i = 0; i < N; i++) {
+    asks[i].max_tokens = 8;
+    if (i % 4 == 0) asks[i].n = 10 + i, asks[i].max_tokens = 370; // more than what is reserved for an answer
+  }
+  ask_alone(backend);
+  for (int c = 0; c < 2; c++) assert_true(ask_together(backend, 1 + c, c ? 512 : 7, 8, CTX / 32, 1) > 0);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  pn_error e = {0};
+  files = tiny_write(folder, config, NULL) ? pn_files_open(folder, &e) : NULL;
+  if (!files) fprintf(stderr, "%s\n", e.msg);
+  return files ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  pn_files_close(files);
+  tiny_remove(folder);
+  return 0;
+}
+
+int main(void) {
+  static char ref[] = "ref", cpu[] = "cpu";
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_prestate(company_does_not_matter, ref),
+      cmocka_unit_test_prestate(pauses_do_not_matter, ref),
+      cmocka_unit_test_prestate(company_does_not_matter, cpu),
+      cmocka_unit_test_prestate(pauses_do_not_matter, cpu),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
