@@ -44,13 +44,13 @@ static void attach(scheduler *s, sequence *seq) {
   pn_kv_attached(s->pool, &found);
 }
 
-// Wait for another one that computes at least a page more of the same prefix than this one has.
+// Wait for an older one that computes at least a page more of the same prefix than this one has.
 static void choose_leader(const scheduler *s, sequence *seq) {
   int best = seq->n_computed + PN_KV_PAGE_TOKENS - 1;
   seq->leader = NULL;
-  for (int i = 0; i < s->n_running; i++) {
+  for (int i = 0; i < s->n_running && s->running[i] != seq; i++) {
     const sequence *other = s->running[i];
-    if (other == seq || other->joined >= seq->joined || sequence_decoding(other)) continue;
+    if (sequence_decoding(other)) continue;
     int most = smaller(seq->n_tokens, other->n_tokens) - 1, same = 0;
     if (most <= best || memcmp(seq->tokens, other->tokens, (size_t)(best + 1) * sizeof *seq->tokens) != 0)
       continue;
@@ -114,11 +114,9 @@ sequence *scheduler_admit(scheduler *s) {
   s->blocked = NULL;
   seq->state = SEQUENCE_RUNNING;
   seq->fresh = true;
-  seq->joined = ++s->n_admissions;
   if (seq->age == 0) seq->age = ++s->n_ages;
-  int at = s->n_running++;
-  for (; at > 0 && s->running[at - 1]->age > seq->age; at--) s->running[at] = s->running[at - 1];
-  s->running[at] = seq;
+  s->running[s->n_running++] =
+      seq; // it is younger than all of them: the youngest pauses first and comes back last
   choose_leader(s, seq);
   return seq;
 }

@@ -31,9 +31,8 @@ typedef struct scheduler {
   waiting_line waiting;
   sequence **running; // oldest first
   int n_running, max_running;
-  int reserve;           // tokens of an answer that must fit at admission
-  int *rows;             // by running sequence: its rows of the step that is planned
-  uint64_t n_admissions; // all, for `joined`
+  int reserve; // tokens of an answer that must fit at admission
+  int *rows;   // by running sequence: its rows of the step that is planned
   uint64_t n_ages;
   // The front that had no room, so that it isn't tried in vain in every step.
   const sequence *blocked;

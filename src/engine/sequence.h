@@ -16,13 +16,12 @@ typedef struct sequence {
 
   // The scheduler's; others only read.
   sequence_state state;
-  int n_computed;  // tokens whose K and V are in the table
-  int n_cached;    // tokens that its first start took from the prefix cache
-  bool started;    // had rows in a step that went well
-  bool fresh;      // no rows since it was admitted: what became known meanwhile may still be taken
-  uint64_t age;    // number of its first admission, from 1; 0: never admitted
-  uint64_t joined; // number of its latest admission
-  int target;      // tokens that the pool is to have room for
+  int n_computed; // tokens whose K and V are in the table
+  int n_cached;   // tokens that its first start took from the prefix cache
+  bool started;   // had rows in a step that went well
+  bool fresh;     // no rows since it was admitted: what became known meanwhile may still be taken
+  uint64_t age;   // number of its first admission, from 1; 0: never admitted
+  int target;     // tokens that the pool is to have room for
   const struct sequence *leader; // computes the same prefix just now
   int follow_to;                 // tokens that the leader is to have computed
   // Lists of the waiting.

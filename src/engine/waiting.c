@@ -13,11 +13,9 @@ void waiting_add(waiting_line *w, sequence *s) {
 }
 
 void waiting_pause(waiting_line *w, sequence *s) {
-  sequence **at = &w->paused;
-  while (*at && (*at)->age < s->age) at = &(*at)->next;
-  s->next = *at;
+  s->next = w->paused;
   s->next_client = NULL;
-  *at = s;
+  w->paused = s;
   w->n++;
 }
 

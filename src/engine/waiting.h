@@ -12,7 +12,7 @@ typedef struct waiting_line {
 } waiting_line;
 
 void waiting_add(waiting_line *w, sequence *s); // behind its client's others; a new client's turn is the last
-void waiting_pause(waiting_line *w, sequence *s);  // in front of everything that is younger or never ran
+void waiting_pause(waiting_line *w, sequence *s);  // in front of everything
 sequence *waiting_front(const waiting_line *w);    // NULL when nobody waits
 void waiting_take(waiting_line *w);                // the front leaves; its client goes behind the others
 void waiting_remove(waiting_line *w, sequence *s); // from anywhere
