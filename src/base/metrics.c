@@ -98,7 +98,7 @@ static void number(pn_buf *out, double v) {
   else if (v == floor(v) && fabs(v) < 9007199254740992.0)
     pn_buf_printf(out, "%lld", (long long)v);
   else
-    pn_buf_printf(out, "%.9g", v);
+    pn_buf_printf(out, "%.15g", v); // the time of day to microseconds, and 0.1 as 0.1
 }
 
 // name suffix{labels,extra} value

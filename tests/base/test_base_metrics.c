@@ -1,7 +1,9 @@
 #include "../unit.h"
 #include "base/metrics.h"
 
+#include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double bounds[] = {0.1, 1, 10};
@@ -75,6 +77,36 @@ static void nobody_counts(void **state) {
   pn_metrics_free(NULL);
 }
 
+static void writes_numbers(void **state) {
+  (void)state;
+  static const struct {
+    double v;
+    const char *text;
+  } cases[] = {{0, "0"},
+               {0.1, "0.1"},
+               {-3, "-3"},
+               {0.0075, "0.0075"},
+               {1795459866.25, "1795459866.25"},
+               {9007199254740991, "9007199254740991"},
+               {1e300, "1e+300"},
+               {INFINITY, "+Inf"},
+               {-INFINITY, "-Inf"},
+               {NAN, "NaN"}};
+  pn_metrics *m = pn_metrics_new();
+  pn_metric *g = pn_metrics_add(m, &(pn_metric_spec){PN_GAUGE, "g", "G.", NULL, NULL, NULL, 0});
+  pn_buf out = {0};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char want[100];
+    snprintf(want, sizeof want, "# HELP g G.\n# TYPE g gauge\ng %s\n", cases[i].text);
+    pn_metric_set(g, cases[i].v);
+    pn_buf_clear(&out);
+    pn_metrics_write(m, &out);
+    assert_string_equal(pn_buf_cstr(&out), want);
+  }
+  pn_buf_fini(&out);
+  pn_metrics_free(m);
+}
+
 static void keeps_its_own_labels(void **state) {
   (void)state;
   pn_metrics *m = pn_metrics_new();
@@ -111,9 +143,13 @@ static void loses_nothing_between_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(writes_families_together), cmocka_unit_test(histograms_are_cumulative),
-      cmocka_unit_test(refreshes_before_writing), cmocka_unit_test(nobody_counts),
-      cmocka_unit_test(keeps_its_own_labels),     cmocka_unit_test(loses_nothing_between_threads),
+      cmocka_unit_test(writes_families_together),
+      cmocka_unit_test(histograms_are_cumulative),
+      cmocka_unit_test(refreshes_before_writing),
+      cmocka_unit_test(nobody_counts),
+      cmocka_unit_test(writes_numbers),
+      cmocka_unit_test(keeps_its_own_labels),
+      cmocka_unit_test(loses_nothing_between_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
