@@ -13,7 +13,10 @@ typedef struct pn_api pn_api;
 
 // What the API serves. Everything must outlive the api.
 typedef struct pn_api_options {
-  pn_engine *engine; // NULL: /health says "starting" and generations are refused
+  pn_engine *engine;      // NULL: /health says "starting" and generations are refused
+  pn_metrics *metrics;    // what GET /metrics shows and the API counts in; NULL: no such path
+  const char *version;    // of the program, for the metrics
+  uint64_t weights_bytes; // the same
   const pn_tokenizer *tokenizer;
   const pn_template *chat_template;   // NULL: the model has none, and requests are refused with that
   pn_template_consts template_consts; // now_ms 0: the time of each request
@@ -42,8 +45,10 @@ typedef struct pn_reply pn_reply;
 
 // Never NULL except when memory ran out: errors are replies with the error envelope.
 pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);
-// An error reply made by the HTTP layer itself (401, 404, 405, 413, ...), in the same envelope.
-pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id);
+// An error reply made by the HTTP layer itself (401, 404, 405, 413, ...), in the same envelope. It is counted under its
+// path when `a` is given.
+pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
+                             const char *request_id);
 
 // Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
 // Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is true.

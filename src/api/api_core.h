@@ -3,15 +3,21 @@
 #define PN_API_CORE_H
 
 #include "api/api.h"
+#include "api/api_counts.h"
 #include "api/api_reply.h"
+#include "api/metrics_page.h"
 
 #include <stdatomic.h>
 
 struct pn_api {
   pn_api_options o;
   atomic_bool draining;
-  uint64_t (*now_us)(void); // pn_now_us; tests put a clock of theirs here
+  api_counts *counts;         // NULL: nothing is counted
+  metrics_page *metrics_page; // the same
+  uint64_t (*now_us)(void);   // pn_now_us; tests put a clock of theirs here
 };
+
+#define API_NO_SUCH_PATH "Not found: this server has no such path"
 
 // `tail` is what the request's path has behind a route that ends in "/*", percent-escapes as sent.
 typedef pn_reply *(*api_handler)(pn_api *a, const pn_api_request *r, pn_str tail);
@@ -21,6 +27,7 @@ pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_health(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_hello(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_models(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *about_metrics(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_model(pn_api *a, const pn_api_request *r, pn_str tail);
 
 #endif

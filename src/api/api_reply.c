@@ -23,6 +23,7 @@ pn_reply *api_reply_error(int status, const char *message, const char *details, 
   pn_reply *r = api_reply_new(status, "application/json");
   if (!r) return NULL;
   r->retry_after_s = api_reply_retry_after_s(status);
+  r->error_type = envelope_type(status);
   envelope_write(&r->body, status, message, details, request_id);
   return r;
 }
@@ -48,10 +49,6 @@ static void pump(pn_reply *r) {
   if (r->source && !r->finished) r->source->pump(r->self, r);
 }
 
-pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id) {
-  return api_reply_error(status, message, NULL, request_id);
-}
-
 bool pn_reply_ready(pn_reply *r) {
   if (!r->ready) pump(r);
   return r->ready;
@@ -63,11 +60,18 @@ const char *pn_reply_allow(const pn_reply *r) { return r->allow; }
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
 int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 
+static void count(pn_reply *r, int status) {
+  api_counts_reply(r->counts, r->counted_path, status, r->error_type);
+  r->counts = NULL;
+}
+
+// It is counted before its last bytes leave, so that who has read them finds it counted.
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
   pump(r);
   pn_buf_str(out, pn_buf_view(&r->body));
   pn_buf_clear(&r->body);
   *done = r->finished;
+  if (r->finished) count(r, r->status);
   return !r->body.oom && !out->oom;
 }
 
@@ -82,6 +86,7 @@ void pn_reply_end(pn_reply *r) {
 
 void pn_reply_free(pn_reply *r, bool client_gone) {
   if (!r) return;
+  count(r, r->ready ? r->status : 499);
   if (r->source) r->source->free(r->self, client_gone);
   pn_buf_fini(&r->body);
   free(r);

@@ -3,6 +3,7 @@
 #define PN_API_REPLY_H
 
 #include "api/api.h"
+#include "api/api_counts.h"
 
 // What feeds a reply over time. All functions run on the reply's thread.
 typedef struct api_source {
@@ -21,6 +22,9 @@ struct pn_reply {
   pn_buf body;              // made and not pulled yet
   const api_source *source; // NULL: everything is in body
   void *self;               // owned through source->free
+  const char *error_type;   // of the envelope in the body, of which there is one at most; NULL: none
+  api_counts *counts;       // where to count it at its end, once; NULL: nowhere
+  int counted_path;         // see api_counts_reply
 };
 
 // A reply that is complete once its body is written. NULL when memory ran out.

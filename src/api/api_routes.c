@@ -12,13 +12,10 @@ static const struct {
   const char *method, *path;
   api_handler handler;
 } routes[] = {
-    {"POST", "/v1/messages", messages_create},
-    {"POST", "/v1/messages/count_tokens", messages_count},
-    {"GET", "/v1/models", about_models},
-    {"GET", "/v1/models/*", about_model},
-    {"GET", "/health", about_health},
-    {"GET", "/api/hello", about_hello},
-    {"GET", "/", about_hello},
+    {"POST", "/v1/messages", messages_create}, {"POST", "/v1/messages/count_tokens", messages_count},
+    {"GET", "/v1/models", about_models},       {"GET", "/v1/models/*", about_model},
+    {"GET", "/health", about_health},          {"GET", "/metrics", about_metrics},
+    {"GET", "/api/hello", about_hello},        {"GET", "/", about_hello},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 
@@ -61,16 +58,47 @@ static pn_reply *refuse_method(const pn_api_request *r, pn_str path) {
   return reply;
 }
 
-pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
-  pn_str path = plain_path(r->path), tail;
-  bool known = false;
+// The first route with this path and, when there is one, this method. -1: none has the path.
+static int find_route(const char *method, pn_str path) {
+  int found = -1;
+  pn_str tail;
   for (int i = 0; i < N_ROUTES; i++) {
     if (!route_matches(routes[i].path, path, &tail)) continue;
-    if (method_matches(routes[i].method, r->method)) return routes[i].handler(a, r, tail);
-    known = true;
+    if (method && method_matches(routes[i].method, method)) return i;
+    if (found < 0) found = i;
   }
-  if (known) return refuse_method(r, path);
-  return api_reply_error(404, "Not found: this server has no such path", NULL, r->request_id);
+  return found;
+}
+
+static pn_reply *counted(pn_api *a, pn_reply *r, int route) {
+  if (!r) return NULL;
+  r->counts = a->counts;
+  r->counted_path = route;
+  return r;
+}
+
+pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
+  pn_str path = plain_path(r->path), tail = {0};
+  int i = find_route(r->method, path);
+  if (i < 0) return counted(a, api_reply_error(404, API_NO_SUCH_PATH, NULL, r->request_id), i);
+  if (!method_matches(routes[i].method, r->method)) return counted(a, refuse_method(r, path), i);
+  route_matches(routes[i].path, path, &tail);
+  return counted(a, routes[i].handler(a, r, tail), i);
+}
+
+pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
+                             const char *request_id) {
+  pn_reply *r = api_reply_error(status, message, NULL, request_id);
+  return a ? counted(a, r, find_route(NULL, plain_path(path))) : r;
+}
+
+static bool start_counting(pn_api *a, pn_error *e) {
+  api_counted paths[N_ROUTES];
+  if (!a->o.metrics) return true;
+  for (int i = 0; i < N_ROUTES; i++) paths[i] = (api_counted){routes[i].method, routes[i].path};
+  a->counts = api_counts_new(a->o.metrics, paths, N_ROUTES);
+  if (!a->counts) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the metrics");
+  return metrics_page_open(&a->o, &a->metrics_page, e);
 }
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
@@ -80,8 +108,15 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   a->o = *o;
   a->now_us = pn_now_us;
   atomic_init(&a->draining, false);
-  return a;
+  if (start_counting(a, e)) return a;
+  pn_api_free(a);
+  return NULL;
 }
 
-void pn_api_free(pn_api *a) { free(a); }
+void pn_api_free(pn_api *a) {
+  if (!a) return;
+  api_counts_free(a->counts);
+  metrics_page_close(a->metrics_page);
+  free(a);
+}
 void pn_api_set_draining(pn_api *a) { atomic_store(&a->draining, true); }

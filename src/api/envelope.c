@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 #include <stddef.h>
+#include <string.h>
 
 // 503 is what a draining server says: clients repeat it longer than a 529, so a restart stays unnoticed.
 static const struct {
@@ -59,6 +60,15 @@ const char *envelope_type(int status) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (types[i].status == status) return types[i].type;
   return status >= 500 ? "api_error" : "invalid_request_error";
+}
+
+const char *envelope_type_at(int i) {
+  for (size_t at = 0; at < sizeof types / sizeof *types; at++) {
+    bool again = false;
+    for (size_t j = 0; j < at; j++) again |= strcmp(types[j].type, types[at].type) == 0;
+    if (!again && i-- == 0) return types[at].type;
+  }
+  return NULL;
 }
 
 void envelope_write(pn_buf *out, int status, const char *message, const char *details,

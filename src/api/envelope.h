@@ -11,6 +11,8 @@ int envelope_status(pn_code code);
 int envelope_status_running(pn_code code);
 // Anthropic's error type of an HTTP status, such as "invalid_request_error".
 const char *envelope_type(int status);
+// The different types there are, one after the other; NULL behind the last.
+const char *envelope_type_at(int i);
 // {"type":"error","error":{"type","message"[,"details"]},"request_id"}. `details` is JSON text or NULL; request_id
 // may be NULL.
 void envelope_write(pn_buf *out, int status, const char *message, const char *details,

@@ -180,6 +180,7 @@ static void fail(answer *w, pn_reply *r, const pn_error *e, int status) {
     r->status = status;
     r->retry_after_s = api_reply_retry_after_s(status);
   }
+  r->error_type = envelope_type(status);
   envelope_write(&r->body, status, e->msg, NULL, w->request_id);
   if (w->stream) pn_buf_z(&r->body, "\n\n");
 }

@@ -48,7 +48,7 @@ void request_on_completed(void *h, struct MHD_Connection *mc, void **ctx,
 }
 
 static bool refuse(conn *c, int status, const char *why) {
-  c->reply = pn_api_error_reply(status, why, c->id);
+  c->reply = pn_api_error_reply(c->h->api, c->path, status, why, c->id);
   return c->reply != NULL;
 }
 

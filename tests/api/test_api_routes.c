@@ -172,7 +172,7 @@ static void error_replies_of_the_http_layer(void **state) {
                {504, "timeout_error"},
                {529, "overloaded_error"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    pn_reply *r = pn_api_error_reply(cases[i].status, "say \"why\"", i ? "req_2" : NULL);
+    pn_reply *r = pn_api_error_reply(NULL, "/", cases[i].status, "say \"why\"", i ? "req_2" : NULL);
     assert_int_equal(pn_reply_status(r), cases[i].status);
     assert_int_equal(pn_reply_retry_after_s(r), cases[i].status == 503 ? 5 : cases[i].status == 529);
     char *body = play_body(r), want[200];

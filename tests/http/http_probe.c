@@ -96,9 +96,11 @@ static pn_reply *reply_new(pn_api *a, int status, const char *path) {
   return r;
 }
 
-pn_reply *pn_api_error_reply(int status, const char *message, const char *request_id) {
+pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
+                             const char *request_id) {
   static const char *const types[] = {"invalid_request_error", "authentication_error", "",
                                       "permission_error"};
+  (void)a, (void)path;
   pn_reply *r = reply_new(NULL, status, "error");
   if (!r) return NULL;
   pn_buf_printf(&r->out,
