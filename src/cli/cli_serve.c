@@ -14,6 +14,7 @@
 
 typedef struct server {
   open_model m;
+  pn_metrics *metrics; // engine and API count in it: it goes last
   pn_engine *engine;
   pn_api *api;
   pn_http *http;
@@ -60,9 +61,12 @@ static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
 }
 
 static bool open_api(server *s, const options *o, pn_error *e) {
+  s->metrics = pn_metrics_new();
+  if (!s->metrics) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the metrics");
   const engine_wish w = {.max_running = (int)options_int(o, "max-requests"),
                          .max_queue = (int)options_int(o, "queue"),
-                         .prefill_share = (float)options_number(o, "prefill-share")};
+                         .prefill_share = (float)options_number(o, "prefill-share"),
+                         .metrics = s->metrics};
   s->engine = open_model_engine(&s->m, o, &w, e);
   if (!s->engine) return false;
   if (!s->m.chat_template)
@@ -73,7 +77,10 @@ static bool open_api(server *s, const options *o, pn_error *e) {
                             .template_consts = s->m.consts,
                             .model_name = s->m.name,
                             .backend_name = s->m.backend->ops->describe(s->m.backend),
-                            .request_timeout_s = (int)options_int(o, "request-timeout")};
+                            .request_timeout_s = (int)options_int(o, "request-timeout"),
+                            .version = PN_BUILD_VERSION,
+                            .weights_bytes = pn_files_bytes(s->m.files),
+                            .metrics = s->metrics};
   s->api = pn_api_new(&a, e);
   return s->api != NULL;
 }
@@ -141,6 +148,7 @@ static void close_all(server *s) {
   pn_api_free(s->api);
   pn_engine_close(s->engine);
   open_model_close(&s->m);
+  pn_metrics_free(s->metrics);
   pn_buf_fini(&s->key);
 }
 
