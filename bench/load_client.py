@@ -56,7 +56,7 @@ def dechunk(data):
             return b"".join(out), False
         size = int(data[at:end].split(b";")[0] or b"0", 16)
         if size == 0:
-            return b"".join(out), True
+            return b"".join(out), data.find(b"\r\n\r\n", end) >= 0
         out.append(data[end + 2:end + 2 + size])
         at = end + 2 + size + 2
         if at > len(data):

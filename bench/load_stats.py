@@ -68,6 +68,7 @@ def percentile(values, p):
 
 
 def ratio(a, b):
+    """a / b; None where either is not known."""
     return a / b if a is not None and b else None
 
 
@@ -79,11 +80,13 @@ def of_answers(answers, begin, busy_end, end):
     """The figures of one run. Output tokens a second are counted while every stream was busy (begin to busy_end), so that
     the last stragglers do not count; requests a second over the whole."""
     good = [a for a in answers if not a.error]
-    tokens = 0.0
-    for a in good:
-        tokens += a.n_output * sum(t <= busy_end for t in a.times) / len(a.times)
+    tokens = sum(a.n_output * sum(t <= busy_end for t in a.times) / len(a.times) for a in good)
     n_events, n_output = sum(len(a.times) for a in good), sum(a.n_output for a in good)
     n_prompt = sum(a.n_prompt for a in good)
+    if good and n_output == 0:  # a server that does not say
+        tokens = n_output = None
+    if good and n_prompt == 0:
+        n_prompt = None
     long = [a for a in good if len(a.times) > 1 and a.n_output > 1]
     return {
         **spread("ttft", [a.ttft for a in good]),
