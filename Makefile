@@ -1,9 +1,10 @@
 # A thin front for CMake and the tools. `make help` lists what it does.
 .DEFAULT_GOAL := build
+MINUTES ?= 15
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BUILD := build/release
 
-.PHONY: help build setup run test bench fmt fmt-check check clean
+.PHONY: help build setup run test bench soak fmt fmt-check check clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,6 +26,9 @@ test: ## Everything: style, stairs, unit tests with sanitizers, golden logits, e
 
 bench: build ## Measure load, prefill, decode on the default model
 	@tools/bench
+
+soak: build ## Rough clients on a small server for MINUTES=15; every answer must equal the quiet one
+	@python3 tools/soak --minutes $(MINUTES)
 
 fmt: ## Format the C sources
 	@tools/fmt

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import json
 import pathlib
+import signal
 import sys
 import time
 
@@ -118,6 +119,7 @@ def measure(o, specs, log):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that started servers are ended
     o = arguments()
     specs = [(o.name, o.url, o.start)]
     if o.peer_url or o.peer_start:

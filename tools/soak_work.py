@@ -336,8 +336,8 @@ class Clients:
     def burst(self, rng, items, n):
         """n clients at once; the tally tells how many were refused."""
         short = [i for i in items if i.body and i.quiet[0] == 200 and i.body.get("max_tokens", 99) <= 60]
-        threads = [threading.Thread(target=self.guarded, args=(Clients.patient, random.Random(rng.random()),
-                                                               rng.choice(short))) for _ in range(n)]
+        threads = [threading.Thread(target=self.guarded, daemon=True, args=(
+            Clients.patient, random.Random(rng.random()), rng.choice(short))) for _ in range(n)]
         for t in threads:
             t.start()
         for t in threads:
