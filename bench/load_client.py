@@ -30,14 +30,15 @@ always those both paper together got group often run""".split()
 
 
 def words(rng, n):
-    """About n tokens of ordinary words: almost every word is one token, and a sentence ends now and then."""
+    """About n tokens of ordinary words: almost every word is one token, and so is the full stop of a sentence."""
     out = []
-    while len(out) < n:
-        sentence = rng.choices(WORDS, k=rng.randint(8, 16))
+    while n > 0:
+        sentence = rng.choices(WORDS, k=min(n, rng.randint(8, 16)))
+        n -= len(sentence) + 1
         sentence[0] = sentence[0].capitalize()
         sentence[-1] += "."
         out += sentence
-    return " ".join(out[:n])
+    return " ".join(out)
 
 
 def message_body(messages, max_tokens, system=None, **more):

@@ -131,7 +131,8 @@ def test_medians_leave_out_what_is_unknown():
 
 def test_words_are_the_same_for_a_seed():
     assert load_client.words(random.Random(3), 50) == load_client.words(random.Random(3), 50)
-    assert len(load_client.words(random.Random(3), 50).split()) == 50
+    text = load_client.words(random.Random(3), 500)
+    assert abs(len(text.split()) + text.count(".") - 500) <= 1  # tokens, nearly
 
 
 def test_the_soak_sees_what_changed():
