@@ -130,9 +130,8 @@ static void company_does_not_matter(void **state) {
   const int chunks[] = {1, 7, 64, 512}, runnings[] = {1, 2, 4, 16};
   for (int c = 0; c < 4; c++)
     for (int r = 0; r < 4; r++) {
-      all_at_once(chunks[c], runnings[r], FAKE_PAGES, false);
-      all_at_once(chunks[c], runnings[r], 13, r % 2);
-      all_at_once(chunks[c], runnings[r], 24, c % 2);
+      const int pages[] = {FAKE_PAGES, 13, 24};
+      all_at_once(chunks[c], runnings[r], pages[(c + r) % 3], (c ^ r) & 1);
     }
 }
 
