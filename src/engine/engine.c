@@ -33,21 +33,36 @@ static bool check_options(pn_engine *g, pn_error *e) {
   return true;
 }
 
-// What a step writes to, for the largest one.
-static bool open_step(pn_engine *g, pn_error *e) {
-  size_t seqs = (size_t)g->options.max_running, rows = (size_t)g->options.chunk_tokens + seqs;
-  g->token = calloc(4 * rows + seqs, sizeof *g->token);
-  g->parts = calloc(seqs, sizeof *g->parts);
-  g->pages = calloc(seqs, sizeof *g->pages);
-  g->logits = calloc(seqs * (size_t)g->n_vocab, sizeof *g->logits);
-  if (!g->token || !g->parts || !g->pages || !g->logits)
+static bool open_rows(step_rows *r, int max_rows, int max_parts, pn_error *e) {
+  size_t rows = (size_t)max_rows, parts = (size_t)max_parts;
+  r->token = calloc(4 * rows + parts, sizeof *r->token);
+  r->parts = calloc(parts, sizeof *r->parts);
+  r->pages = calloc(parts, sizeof *r->pages);
+  if (!r->token || !r->parts || !r->pages)
     return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %zu rows", rows);
-  g->seq = g->token + rows;
-  g->pos = g->seq + rows;
-  g->slot = g->pos + rows;
-  g->logit_rows = g->slot + rows;
-  step_cost_init(&g->cost, (double)g->options.prefill_share, g->options.chunk_tokens);
-  return sampler_init(&g->sampler, g->n_vocab, e) && pn_model_reserve(g->model, (int)rows, (int)seqs, e);
+  r->seq = r->token + rows;
+  r->pos = r->seq + rows;
+  r->slot = r->pos + rows;
+  r->logit_rows = r->slot + rows;
+  return true;
+}
+
+static void free_rows(step_rows *r) {
+  free(r->token);
+  free(r->parts);
+  free(r->pages);
+}
+
+// What steps write to.
+static bool open_steps(pn_engine *g, pn_error *e) {
+  const pn_engine_options *o = &g->options;
+  int n = o->max_running, chunk = o->chunk_tokens;
+  g->logits = calloc((size_t)n * (size_t)g->n_vocab, sizeof *g->logits);
+  if (!g->logits) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the logits of %d sequences", n);
+  prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pn_model_config_of(g->model)->n_layers);
+  return open_rows(&g->streams, n, n, e) && open_rows(&g->prompts, chunk, n, e) &&
+         sampler_init(&g->sampler, g->n_vocab, e) && pn_model_reserve(g->model, n, n, e) &&
+         (g->pass = pn_pass_open(g->model, chunk, n, e)) != NULL;
 }
 
 static bool open_cache(pn_engine *g, pn_error *e) {
@@ -71,7 +86,7 @@ static bool open_memory(pn_engine *g, pn_error *e) {
   if (!check_options(g, e)) return false;
   g->inbox = pn_mpsc_new((size_t)g->options.max_queue + (size_t)g->options.max_running);
   if (!g->inbox) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the queue");
-  return open_cache(g, e) && open_step(g, e);
+  return open_cache(g, e) && open_steps(g, e);
 }
 
 static void free_memory(pn_engine *g) {
@@ -81,10 +96,10 @@ static void free_memory(pn_engine *g) {
   pn_kv_pool_free(g->pool);
   sampler_fini(&g->sampler);
   pn_mpsc_free(g->inbox);
+  pn_pass_close(g->pass);
+  free_rows(&g->streams);
+  free_rows(&g->prompts);
   free(g->logits);
-  free(g->pages);
-  free(g->parts);
-  free(g->token);
   free(g);
 }
 

@@ -4,11 +4,20 @@
 
 #include "engine/engine_metrics.h"
 #include "engine/generation.h"
+#include "engine/prompt_pace.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
-#include "engine/step_cost.h"
 
 #define ENGINE_LONG_IDLE_US (10u * 1000000u) // without work: then the memory of free pages goes back
+
+// The rows of a step. Arrays are made when the engine opens, for the largest one.
+typedef struct step_rows {
+  int n_parts, n_rows, n_logits;
+  step_part *parts;
+  int32_t *token, *seq, *pos, *slot; // by row
+  int32_t *logit_rows;
+  const int32_t **pages; // by part
+} step_rows;
 
 struct pn_engine {
   // Constant after opening.
@@ -31,7 +40,10 @@ struct pn_engine {
 
   // The engine's thread only.
   scheduler scheduler;
-  step_cost cost;
+  prompt_pace pace;
+  step_rows streams; // their next step
+  step_rows prompts; // of the pass under way; no parts: there is none
+  pn_pass *pass;
   sampler sampler;
   pn_kv *kv;
   pn_kv_pool *pool;
@@ -39,11 +51,7 @@ struct pn_engine {
   uint64_t next_deadline_us; // the earliest; UINT64_MAX: none
   uint64_t last_end_us;      // of a request, or when work began after a rest
   bool worked;               // since memory was given back
-  // Of a step, with room for chunk_tokens + max_running rows and max_running sequences. One allocation each.
-  int32_t *token, *seq, *pos, *slot, *logit_rows;
-  step_part *parts;
-  const int32_t **pages;
-  float *logits; // [max_running][n_vocab], host
+  float *logits;             // [max_running][n_vocab], host
 };
 
 // engine_loop.c: the thread.
@@ -56,6 +64,8 @@ void engine_show_state(pn_engine *g); // for other threads and for the metrics
 // engine_step.c: admit, plan, compute, sample.
 void engine_admit(pn_engine *g);
 void engine_step(pn_engine *g);
+void engine_leave_pass(pn_engine *g,
+                       const sequence *seq); // the sequence gives its pages back: nothing may write there
 scheduler_hooks engine_hooks(pn_engine *g);
 
 // prefix_log.c: one debug line on what the cache gave to a request, and where it differs from what it knew.

@@ -21,6 +21,7 @@ static void note_end(pn_engine *g) {
 
 void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error,
                    bool keep) {
+  engine_leave_pass(g, &gen->seq);
   scheduler_remove(&g->scheduler, &gen->seq, keep);
   generation_end(gen, why, stop_index, error, g->now_us);
   atomic_fetch_sub(&g->n_requests, 1);
@@ -39,6 +40,7 @@ static void take(pn_engine *g, pn_gen *gen) {
     atomic_fetch_add(&g->n_cancels, 1); // its own count may have been seen before
   int32_t differs;
   generation_queued(gen, pn_kv_lookup(g->pool, gen->seq.tokens, gen->seq.n_prompt - 1, &differs));
+  generation_tell(gen);
 }
 
 // Without work it sleeps, and after a long rest gives memory back.

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 enum { N_STOPS = PN_STOP_CONTEXT + 1, N_CODES = PN_ERR_INTERNAL + 1 };
-enum { STEP_DECODE, STEP_PREFILL, STEP_MIXED, N_STEPS };
+enum { STEP_DECODE, STEP_PREFILL, N_STEPS };
 enum { PAGES_USED, PAGES_CACHED, PAGES_FREE, N_PAGES };
 
 struct engine_metrics {
@@ -107,7 +107,7 @@ static void add_tokens(engine_metrics *m, pn_metrics *r) {
 }
 
 static void add_steps(engine_metrics *m, pn_metrics *r) {
-  static const char *const kinds[N_STEPS] = {"kind=\"decode\"", "kind=\"prefill\"", "kind=\"mixed\""};
+  static const char *const kinds[N_STEPS] = {"kind=\"decode\"", "kind=\"prefill\""};
   for (int i = 0; i < N_STEPS; i++) {
     m->step_s[i] = histogram(r, "pensieve_step_seconds", NULL, kinds[i], &step_seconds,
                              "How long one step of the model took.");
@@ -164,11 +164,11 @@ void engine_metrics_free(engine_metrics *m) { free(m); }
 
 static double seconds(uint64_t us) { return (double)us * 1e-6; }
 
-void engine_metrics_step(engine_metrics *m, uint64_t us, int n_decode_rows, int n_prompt_rows, int n_seqs) {
+void engine_metrics_step(engine_metrics *m, bool prompts, uint64_t us, int n_rows, int n_seqs) {
   if (!m) return;
-  int kind = n_prompt_rows == 0 ? STEP_DECODE : n_decode_rows == 0 ? STEP_PREFILL : STEP_MIXED;
+  int kind = prompts ? STEP_PREFILL : STEP_DECODE;
   pn_metric_observe(m->step_s[kind], seconds(us));
-  pn_metric_observe(m->step_rows[kind], (double)n_decode_rows + n_prompt_rows);
+  pn_metric_observe(m->step_rows[kind], n_rows);
   pn_metric_observe(m->step_seqs, n_seqs);
 }
 

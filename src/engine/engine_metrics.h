@@ -20,8 +20,8 @@ typedef struct engine_metrics_setup {
 engine_metrics *engine_metrics_new(pn_metrics *registry, const engine_metrics_setup *s);
 void engine_metrics_free(engine_metrics *m);
 
-// One step that went well: how long it took, rows of running streams (one each), rows of prompts, sequences in it.
-void engine_metrics_step(engine_metrics *m, uint64_t us, int n_decode_rows, int n_prompt_rows, int n_seqs);
+// A step of streams (a row each) or a pass of prompts that went well: how long it took, rows, sequences in it.
+void engine_metrics_step(engine_metrics *m, bool prompts, uint64_t us, int n_rows, int n_seqs);
 void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt,
                             int n_cached); // first admission
 // Every generated token is one of these two, an end-of-turn token too.

@@ -1,4 +1,5 @@
-// One step: what comes next, computed and sampled. Nothing here allocates.
+// One turn: a step of the running streams, then as many layers of a pass of prompts as its pace allows. Nothing here
+// allocates.
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
@@ -15,6 +16,7 @@ static bool copy_page(void *ctx, int32_t from, int32_t to) {
 static void was_paused(void *ctx, sequence *seq, int n_lost) {
   pn_engine *g = ctx;
   const pn_gen *gen = generation_of(seq);
+  engine_leave_pass(g, seq);
   pn_log(PN_LOG_INFO, gen->id, "generation preempted",
          PN_FIELDS(PN_I("computed_tokens", n_lost), PN_I("output_tokens", generation_n_output(gen))));
   engine_metrics_preempted(g->metrics, n_lost);
@@ -37,14 +39,14 @@ static bool is_end(const pn_engine *g, int32_t id) {
   return false;
 }
 
-// Everything of the sequence is computed: choose its next token from the logits after the last one.
-static void advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now_us) {
+// Everything of the sequence is computed: choose its next token from the logits after the last one. False: it has ended.
+static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now_us) {
   int32_t id = sampler_pick(&g->sampler, logits, &gen->sampling, &gen->rng);
   if (id < 0) {
     const pn_error bad = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"};
     pn_log(PN_LOG_ERROR, gen->id, bad.msg, NULL);
     engine_finish(g, gen, PN_STOP_END_TURN, -1, &bad, false);
-    return;
+    return false;
   }
   if (gen->first_us == 0)
     engine_metrics_first_token(g->metrics, now_us - gen->submit_us);
@@ -62,12 +64,17 @@ static void advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now
     engine_finish(g, gen, PN_STOP_CONTEXT, -1, NULL, true);
   else if (gen->slow_reader)
     engine_finish(g, gen, PN_STOP_END_TURN, -1, NULL, true);
+  else
+    return true;
+  return false;
 }
 
-static void fail_parts(pn_engine *g, int n_parts, const pn_error *e) {
+static void fail_parts(pn_engine *g, step_rows *r, const pn_error *e) {
   if (e->code == PN_ERR_DEVICE) atomic_store(&g->failed, true); // before anyone hears of it
-  for (int i = 0; i < n_parts; i++) {
-    pn_gen *gen = generation_of(g->parts[i].seq);
+  int n = r->n_parts;
+  r->n_parts = 0;
+  for (int i = 0; i < n; i++) {
+    pn_gen *gen = generation_of(r->parts[i].seq);
     pn_log(PN_LOG_ERROR, gen->id, "step failed",
            PN_FIELDS(PN_S("code", pn_code_name(e->code)), PN_S("error", e->msg)));
     engine_finish(g, gen, PN_STOP_END_TURN, -1, e, e->code != PN_ERR_DEVICE);
@@ -80,65 +87,115 @@ static void begin(pn_engine *g, pn_gen *gen) {
   prefix_log(g->pool, g->tokenizer, gen);
 }
 
-// What a step is made of.
-typedef struct step_size {
-  int n_parts, n_rows, n_logits, n_decode;
-} step_size;
-
-// The rows of the i-th part into the step's arrays. Their pages are reserved.
-static void add_rows(pn_engine *g, int i, step_size *size) {
-  const step_part *part = &g->parts[i];
-  const sequence *seq = part->seq;
-  int n = size->n_rows;
-  for (int k = 0; k < part->n_rows; k++) {
-    int at = seq->n_computed + k;
-    g->token[n + k] = seq->tokens[at];
-    g->seq[n + k] = i;
-    g->pos[n + k] = at;
-    g->slot[n + k] = pn_kv_slot(&seq->table, at);
+// The rows of the parts into the step's arrays. Their pages are reserved.
+static pn_batch lay_out(pn_engine *g, step_rows *r) {
+  r->n_rows = r->n_logits = 0;
+  for (int i = 0; i < r->n_parts; i++) {
+    const step_part *part = &r->parts[i];
+    const sequence *seq = part->seq;
+    if (!seq->started) begin(g, generation_of(part->seq));
+    for (int k = 0, n = r->n_rows; k < part->n_rows; k++, n++) {
+      int at = seq->n_computed + k;
+      r->token[n] = seq->tokens[at];
+      r->seq[n] = i;
+      r->pos[n] = at;
+      r->slot[n] = pn_kv_slot(&seq->table, at);
+    }
+    r->pages[i] = seq->table.pages;
+    r->n_rows += part->n_rows;
+    if (seq->n_computed + part->n_rows == seq->n_tokens) r->logit_rows[r->n_logits++] = r->n_rows - 1;
   }
-  g->pages[i] = seq->table.pages;
-  size->n_rows += part->n_rows;
-  size->n_decode += sequence_decoding(seq);
-  if (seq->n_computed + part->n_rows == seq->n_tokens) g->logit_rows[size->n_logits++] = size->n_rows - 1;
+  return (pn_batch){r->n_rows, r->n_parts, r->token, r->seq, r->pos, r->slot, r->pages};
 }
 
-static void take_results(pn_engine *g, int n_parts, uint64_t now_us) {
+// All rows are computed. Clients hear of it when every sequence has its token, so that they don't take the core before.
+static void take_results(pn_engine *g, step_rows *r) {
   const float *logits = g->logits;
-  for (int i = 0; i < n_parts; i++) {
-    sequence *seq = g->parts[i].seq;
+  int n = r->n_parts;
+  r->n_parts = 0;
+  for (int i = 0; i < n; i++) {
+    sequence *seq = r->parts[i].seq;
     pn_gen *gen = generation_of(seq);
     bool prefill = seq->n_computed < seq->n_prompt;
-    scheduler_computed(&g->scheduler, &g->parts[i]);
+    scheduler_computed(&g->scheduler, &r->parts[i]);
     if (prefill) generation_prefilled(gen);
     if (seq->n_computed < seq->n_tokens) continue;
-    advance(g, gen, logits, now_us);
+    if (!advance(g, gen, logits, g->now_us)) r->parts[i].seq = NULL;
     logits += g->n_vocab;
   }
+  for (int i = 0; i < n; i++)
+    if (r->parts[i].seq) generation_tell(generation_of(r->parts[i].seq));
+}
+
+// How long it took; 0: there was none.
+static uint64_t step_streams(pn_engine *g) {
+  pn_error e;
+  sequence *stuck;
+  step_rows *r = &g->streams;
+  uint64_t start = g->now_us;
+  r->n_parts = scheduler_plan_streams(&g->scheduler, r->parts, &stuck, &e);
+  if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
+  if (r->n_parts == 0) return 0;
+  const pn_batch batch = lay_out(g, r);
+  engine_show_state(g);
+  if (!pn_model_forward(g->model, g->kv, &batch, r->logit_rows, r->n_logits, g->logits, NULL, &e)) {
+    fail_parts(g, r, &e);
+    return 0;
+  }
+  g->now_us = pn_now_us();
+  uint64_t us = g->now_us > start ? g->now_us - start : 1;
+  engine_metrics_step(g->metrics, false, us, r->n_rows, r->n_parts);
+  take_results(g, r);
+  return us;
+}
+
+void engine_leave_pass(pn_engine *g, const sequence *seq) {
+  for (int i = 0; i < g->prompts.n_parts; i++)
+    if (g->prompts.parts[i].seq == seq) g->prompts.n_parts = 0; // the others' rows are computed again
+}
+
+static bool plan_pass(pn_engine *g, bool streams) {
+  pn_error e;
+  sequence *stuck;
+  step_rows *r = &g->prompts;
+  r->n_parts =
+      scheduler_plan_prompts(&g->scheduler, prompt_pace_rows(&g->pace, streams), r->parts, &stuck, &e);
+  if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
+  if (r->n_parts == 0) return false;
+  const pn_batch batch = lay_out(g, r);
+  engine_show_state(g);
+  prompt_pace_begin(&g->pace, r->n_rows);
+  if (pn_pass_begin(g->pass, g->kv, &batch, r->logit_rows, r->n_logits, &e)) return true;
+  fail_parts(g, r, &e);
+  return false;
+}
+
+static bool someone_knocks(pn_engine *g) { return atomic_load(&g->n_cancels) || pn_mpsc_count(g->inbox); }
+
+// Layers of prompts, until the pace, the end of the pass or someone's call stops them.
+static void step_prompts(pn_engine *g, bool streams) {
+  step_rows *r = &g->prompts;
+  if (r->n_parts == 0 && (scheduler_n_prompts(&g->scheduler) == 0 || !plan_pass(g, streams))) return;
+  bool done = false;
+  uint64_t start = pn_now_us();
+  do {
+    pn_error e;
+    if (!prompt_pace_fits(&g->pace)) return;
+    if (!pn_pass_layer(g->pass, g->logits, &done, &e)) {
+      fail_parts(g, r, &e);
+      return;
+    }
+    g->now_us = pn_now_us();
+    prompt_pace_took(&g->pace, g->now_us - start);
+    start = g->now_us;
+  } while (!done && !someone_knocks(g));
+  if (!done) return;
+  engine_metrics_step(g->metrics, true, g->pace.pass_us, r->n_rows, r->n_parts);
+  take_results(g, r);
 }
 
 void engine_step(pn_engine *g) {
-  pn_error e;
-  sequence *stuck;
-  int n_decode = scheduler_n_decoding(&g->scheduler);
-  step_size size = {
-      .n_parts = scheduler_plan(&g->scheduler, step_cost_budget(&g->cost, n_decode), g->parts, &stuck, &e)};
-  if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
-  if (size.n_parts == 0) return;
-  for (int i = 0; i < size.n_parts; i++) {
-    if (!g->parts[i].seq->started) begin(g, generation_of(g->parts[i].seq));
-    add_rows(g, i, &size);
-  }
-  engine_show_state(g);
-  const pn_batch batch = {size.n_rows, size.n_parts, g->token, g->seq, g->pos, g->slot, g->pages};
-  if (!pn_model_forward(g->model, g->kv, &batch, g->logit_rows, size.n_logits, g->logits, NULL, &e)) {
-    fail_parts(g, size.n_parts, &e);
-    return;
-  }
-  uint64_t now_us = pn_now_us();
-  int n_prompt = size.n_rows - size.n_decode;
-  step_cost_took(&g->cost, size.n_decode, n_prompt, now_us - g->now_us);
-  engine_metrics_step(g->metrics, now_us - g->now_us, size.n_decode, n_prompt, size.n_parts);
-  g->now_us = now_us;
-  take_results(g, size.n_parts, now_us);
+  uint64_t streams_us = step_streams(g);
+  prompt_pace_turn(&g->pace, streams_us, scheduler_n_prompts(&g->scheduler));
+  step_prompts(g, streams_us > 0);
 }

@@ -101,9 +101,14 @@ void generation_unref(pn_gen *gen) {
 }
 
 static void tell(pn_gen *gen) {
+  gen->untold = false;
   pthread_mutex_lock(&gen->notify_lock);
   if (gen->notify) gen->notify(gen->notify_ctx);
   pthread_mutex_unlock(&gen->notify_lock);
+}
+
+void generation_tell(pn_gen *gen) {
+  if (gen->untold) tell(gen);
 }
 
 static bool post(pn_gen *gen, pn_event_kind kind, int n_cached, pn_str text) {
@@ -111,18 +116,17 @@ static bool post(pn_gen *gen, pn_event_kind kind, int n_cached, pn_str text) {
   record head = {kind, n_cached, gen->n_told, generation_n_output(gen)};
   memcpy(bytes, &head, sizeof head);
   if (text.n) memcpy(bytes + sizeof head, text.p, text.n);
-  return pn_spsc_push(gen->outbox, bytes, sizeof head + text.n);
+  if (!pn_spsc_push(gen->outbox, bytes, sizeof head + text.n)) return false;
+  return gen->untold = true;
 }
 
-void generation_queued(pn_gen *gen, int n_cached) {
-  if (post(gen, PN_EVENT_QUEUED, n_cached, (pn_str){0})) tell(gen);
-}
+void generation_queued(pn_gen *gen, int n_cached) { post(gen, PN_EVENT_QUEUED, n_cached, (pn_str){0}); }
 
 void generation_prefilled(pn_gen *gen) {
   int done = gen->seq.n_computed < gen->seq.n_prompt ? gen->seq.n_computed : gen->seq.n_prompt;
   if (done <= gen->n_told) return; // it computes again what it had before a pause
   gen->n_told = done;
-  if (post(gen, PN_EVENT_PREFILL, gen->seq.n_cached, (pn_str){0})) tell(gen);
+  post(gen, PN_EVENT_PREFILL, gen->seq.n_cached, (pn_str){0});
 }
 
 // Post gen->text in pieces of whole characters and clear it.
@@ -134,7 +138,6 @@ static void post_text(pn_gen *gen) {
     if (!post(gen, PN_EVENT_TEXT, gen->seq.n_cached, part)) gen->slow_reader = true;
     rest = (pn_str){rest.p + part.n, rest.n - part.n};
   }
-  if (gen->text.n) tell(gen);
   pn_buf_clear(&gen->text);
 }
 

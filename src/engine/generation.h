@@ -44,6 +44,7 @@ struct pn_gen {
   stop_matcher stop;
   pn_buf piece, text;                   // reused
   bool slow_reader;                     // the outbox was full once
+  bool untold;                          // it has something that the client was not woken for
   uint64_t start_us, first_us, last_us; // began to run, first and latest token; 0: not yet
 };
 
@@ -56,10 +57,12 @@ pn_gen *generation_of(sequence *seq);
 
 // The rest is called by the engine's thread.
 static inline int generation_n_output(const pn_gen *gen) { return gen->seq.n_tokens - gen->seq.n_prompt; }
+// What these put into the outbox the client hears of with generation_tell, or at the end.
 void generation_queued(pn_gen *gen, int n_cached);
 void generation_prefilled(pn_gen *gen); // more of the prompt may be computed
 // Take a sampled token: appended to the sequence, its text to the outbox. True when a stop string completed (*stop).
 bool generation_take(pn_gen *gen, int32_t id, bool is_end, uint64_t now_us, int *stop);
+void generation_tell(pn_gen *gen);
 // Makes the last event, `final`: error NULL means DONE. Then, when everything is counted, the client hears of it.
 void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error, uint64_t now_us);
 void generation_tell_end(pn_gen *gen);

@@ -127,6 +127,8 @@ int scheduler_n_decoding(const scheduler *s) {
   return n;
 }
 
+int scheduler_n_prompts(const scheduler *s) { return s->n_running - scheduler_n_decoding(s); }
+
 // Nobody follows it any more, and it holds no pages.
 static void stop_running(scheduler *s, sequence *seq, bool keep) {
   int at = 0;
@@ -204,23 +206,35 @@ static void share_out(scheduler *s, int budget) {
   give(s, oldest, budget);
 }
 
-int scheduler_plan(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e) {
-  int n = 0, m = 0;
+// Some may have had to pause for another one.
+static int still_running(step_part *parts, int n) {
+  int m = 0;
+  for (int i = 0; i < n; i++)
+    if (parts[i].seq->state == SEQUENCE_RUNNING) parts[m++] = parts[i];
+  return m;
+}
+
+int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_error *e) {
+  int n = 0;
   *stuck = NULL;
   s->blocked_for++;
   for (int i = 0; i < s->n_running; i++) {
     sequence *seq = s->running[i];
     if (sequence_decoding(seq) && reserve(s, seq, seq->n_tokens, stuck, e)) parts[n++] = (step_part){seq, 1};
   }
+  return still_running(parts, n);
+}
+
+int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e) {
+  int n = 0;
+  *stuck = NULL;
   share_out(s, budget);
   for (int i = 0; i < s->n_running; i++) {
     sequence *seq = s->running[i];
     int rows = s->rows[i];
     if (rows > 0 && reserve(s, seq, seq->n_computed + rows, stuck, e)) parts[n++] = (step_part){seq, rows};
   }
-  for (int i = 0; i < n; i++)
-    if (parts[i].seq->state == SEQUENCE_RUNNING) parts[m++] = parts[i]; // else it had to pause for another
-  return m;
+  return still_running(parts, n);
 }
 
 void scheduler_computed(scheduler *s, const step_part *part) {

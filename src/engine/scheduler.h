@@ -1,9 +1,9 @@
 // Which sequences the next step computes, and which pages they get: pure decisions over sequences and a pool of page
 // numbers, without threads, clock or model. Owned by the engine's thread; after scheduler_init nothing allocates.
 //
-// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. Each step has a
-// row of every running stream, then rows of prompts within a budget: at least half of it for the oldest prompt, the rest
-// for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
+// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A step has a row
+// of every running stream. Prompts are computed in passes of their own, within a budget of rows: at least half of it for
+// the oldest prompt, the rest for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
 // youngest sequence pauses: it gives its pages back and computes again later what the cache has lost.
 #ifndef PN_ENGINE_SCHEDULER_H
 #define PN_ENGINE_SCHEDULER_H
@@ -32,7 +32,7 @@ typedef struct scheduler {
   sequence **running; // oldest first
   int n_running, max_running;
   int reserve; // tokens of an answer that must fit at admission
-  int *rows;   // by running sequence: its rows of the step that is planned
+  int *rows;   // by running sequence: its rows of the pass that is planned
   uint64_t n_ages;
   // The front that had no room, so that it isn't tried in vain in every step.
   const sequence *blocked;
@@ -47,9 +47,13 @@ void scheduler_add(scheduler *s, sequence *seq); // it waits
 sequence *scheduler_admit(scheduler *s);
 int scheduler_n_decoding(const scheduler *s);
 
-// Fill `parts` (room for max_running) with the next step, streams first, their pages reserved; at most `budget` rows of
-// prompts. The number of parts; 0 with *stuck set: that sequence is alone and the pool has no page for it (*e says so).
-int scheduler_plan(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e);
+int scheduler_n_prompts(const scheduler *s);
+
+// Fill `parts` (room for max_running) with the next step of the streams, or with a pass of at most `budget` rows of
+// prompts, which may be planned when no other is under way. Their pages are reserved. The number of parts; 0 with *stuck
+// set: that sequence is alone and the pool has no page for it (*e says so).
+int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_error *e);
+int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e);
 // The rows of a part are computed. (After a step that failed this is not called: nothing has changed.)
 void scheduler_computed(scheduler *s, const step_part *part);
 

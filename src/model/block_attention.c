@@ -6,7 +6,7 @@ bool block_attention(model_step *st, int layer) {
   const pn_model_config *c = &m->spec.c;
   const pn_backend_ops *ops = m->b->ops;
   pn_weight *const *w = m->layers[layer].w;
-  model_scratch *s = &m->s;
+  const model_scratch *s = st->s;
   int n = st->n_rows, nq = c->n_heads * c->head_dim, nkv = c->n_kv_heads * c->head_dim;
   int64_t stride = nq + 2 * (int64_t)nkv;
   float *q = s->qkv, *k = q + nq, *v = k + nkv;

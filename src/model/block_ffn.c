@@ -6,7 +6,7 @@ bool block_ffn(model_step *st, int layer) {
   const pn_model_config *c = &m->spec.c;
   const pn_backend_ops *ops = m->b->ops;
   pn_weight *const *w = m->layers[layer].w;
-  model_scratch *s = &m->s;
+  const model_scratch *s = st->s;
   int n = st->n_rows, f = c->d_ffn;
   int64_t stride = 2 * (int64_t)f;
   float *gate = s->gate_up, *up = gate + f;

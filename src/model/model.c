@@ -20,7 +20,7 @@ pn_model *pn_model_open(pn_files *files, pn_backend *b, pn_error *e) {
 void pn_model_close(pn_model *m) {
   if (!m) return;
   weights_close(m);
-  if (m->s.memory) m->b->ops->release(m->b, m->s.memory);
+  scratch_fini(&m->s, m);
   free(m);
 }
 
@@ -59,17 +59,26 @@ static size_t lay_out(model_scratch *s, const pn_model_config *c, char *memory) 
   return at > end ? at : end;
 }
 
-bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
-  if (max_rows <= m->s.max_rows && max_logits <= m->s.max_logits) return true;
-  model_scratch s = {.max_rows = max_rows > m->s.max_rows ? max_rows : m->s.max_rows,
-                     .max_logits = max_logits > m->s.max_logits ? max_logits : m->s.max_logits};
-  s.bytes = lay_out(&s, &m->spec.c, NULL);
-  s.memory = m->b->ops->alloc(m->b, s.bytes);
-  if (!s.memory)
-    return pn_fail(e, PN_ERR_NOMEM, "out of memory: %zu bytes of scratch for steps of %d rows", s.bytes,
-                   s.max_rows);
-  lay_out(&s, &m->spec.c, s.memory);
-  if (m->s.memory) m->b->ops->release(m->b, m->s.memory);
-  m->s = s;
+bool scratch_reserve(model_scratch *s, const pn_model *m, int max_rows, int max_logits, pn_error *e) {
+  if (max_rows <= s->max_rows && max_logits <= s->max_logits) return true;
+  model_scratch n = {.max_rows = max_rows > s->max_rows ? max_rows : s->max_rows,
+                     .max_logits = max_logits > s->max_logits ? max_logits : s->max_logits};
+  n.bytes = lay_out(&n, &m->spec.c, NULL);
+  n.memory = m->b->ops->alloc(m->b, n.bytes);
+  if (!n.memory)
+    return pn_fail(e, PN_ERR_NOMEM, "out of memory: %zu bytes of scratch for steps of %d rows", n.bytes,
+                   n.max_rows);
+  lay_out(&n, &m->spec.c, n.memory);
+  scratch_fini(s, m);
+  *s = n;
   return true;
+}
+
+void scratch_fini(model_scratch *s, const pn_model *m) {
+  if (s->memory) m->b->ops->release(m->b, s->memory);
+  *s = (model_scratch){0};
+}
+
+bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
+  return scratch_reserve(&m->s, m, max_rows, max_logits, e);
 }

@@ -51,4 +51,14 @@ bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
                       float *logits, const pn_forward_trace *trace, pn_error *e);
 
+// A step that is computed layer by layer, while whole steps of other rows go between its layers. Same results.
+typedef struct pn_pass pn_pass; // with scratch of its own
+pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e);
+void pn_pass_close(pn_pass *p);
+// Begin with a batch, which must stay as it is until the pass is done or another one begins.
+bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
+                   pn_error *e);
+// Compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.
+bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e);
+
 #endif

@@ -78,7 +78,7 @@ typedef struct model_layer {
   float *attn_norm, *ffn_norm; // backend memory
 } model_layer;
 
-// Scratch of a step; one allocation, cut by model_reserve. Rows are dense: stride = width.
+// Scratch of a step; one allocation, cut by scratch_reserve. Rows are dense: stride = width.
 typedef struct model_scratch {
   void *memory;
   size_t bytes;
@@ -98,8 +98,13 @@ struct pn_model {
   float *final_norm;
   model_layer *layers;
   uint64_t weight_bytes;
-  model_scratch s;
+  model_scratch s;   // of pn_model_forward
+  const void *begun; // the pass whose batch the backend was told last; NULL: another step's
 };
+
+// Room for so many rows and rows of logits; what was there is kept when that is enough.
+bool scratch_reserve(model_scratch *s, const pn_model *m, int max_rows, int max_logits, pn_error *e);
+void scratch_fini(model_scratch *s, const pn_model *m);
 
 bool weights_open(pn_model *m, pn_files *files, pn_error *e);
 void weights_close(pn_model *m);
@@ -107,6 +112,7 @@ void weights_close(pn_model *m);
 // One step under way.
 typedef struct model_step {
   pn_model *m;
+  const model_scratch *s;
   pn_kv *kv;
   int n_rows;
   const pn_forward_trace *trace;

@@ -86,20 +86,16 @@ static void has_the_known_names(void **state) {
 
 static void steps(void **state) {
   counted *c = *state;
-  engine_metrics_step(c->m, 2500, 3, 0, 3);
+  engine_metrics_step(c->m, false, 2500, 3, 3);
   expect(c,
          "pensieve_step_seconds_sum{kind=\"decode\"} 0.0025\npensieve_step_seconds_count{kind=\"decode\"} 1\n"
          "pensieve_step_rows_sum{kind=\"decode\"} 3\npensieve_step_rows_count{kind=\"decode\"} 1\n"
          "pensieve_step_sequences_sum 3\npensieve_step_sequences_count 1\n");
-  engine_metrics_step(c->m, 500000, 0, 256, 2);
+  engine_metrics_step(c->m, true, 500000, 256, 2);
   expect(c,
          "pensieve_step_seconds_sum{kind=\"prefill\"} 0.5\npensieve_step_seconds_count{kind=\"prefill\"} 1\n"
          "pensieve_step_rows_sum{kind=\"prefill\"} 256\npensieve_step_rows_count{kind=\"prefill\"} 1\n"
          "pensieve_step_sequences_sum 5\npensieve_step_sequences_count 2\n");
-  engine_metrics_step(c->m, 10000, 2, 64, 4);
-  expect(c, "pensieve_step_seconds_sum{kind=\"mixed\"} 0.01\npensieve_step_seconds_count{kind=\"mixed\"} 1\n"
-            "pensieve_step_rows_sum{kind=\"mixed\"} 66\npensieve_step_rows_count{kind=\"mixed\"} 1\n"
-            "pensieve_step_sequences_sum 9\npensieve_step_sequences_count 3\n");
   assert_true(value(c, "pensieve_step_seconds_bucket{kind=\"decode\",le=\"0.002\"}") == 0);
   assert_true(value(c, "pensieve_step_seconds_bucket{kind=\"decode\",le=\"0.003\"}") == 1);
   assert_true(value(c, "pensieve_step_rows_bucket{kind=\"prefill\",le=\"128\"}") == 0);
@@ -201,7 +197,7 @@ static void state_of_the_moment(void **state) {
 static void nobody_counts(void **state) {
   (void)state;
   assert_null(engine_metrics_new(NULL, &setup));
-  engine_metrics_step(NULL, 1, 1, 1, 1);
+  engine_metrics_step(NULL, true, 1, 1, 1);
   engine_metrics_started(NULL, 1, 1, 1);
   engine_metrics_first_token(NULL, 1);
   engine_metrics_next_token(NULL, 1);

@@ -66,7 +66,12 @@ static void done(void) {
 // Admit and plan; the parts' rows are computed and each complete sequence gets a token.
 static int plan(int budget) {
   while (scheduler_admit(&s)) {}
-  return scheduler_plan(&s, budget, parts, &stuck, &e);
+  int n = scheduler_plan_streams(&s, parts, &stuck, &e), m = 0;
+  if (stuck) return n;
+  n += scheduler_plan_prompts(&s, budget, parts + n, &stuck, &e);
+  for (int i = 0; i < n; i++)
+    if (parts[i].seq->state == SEQUENCE_RUNNING) parts[m++] = parts[i]; // else it paused for a prompt
+  return m;
 }
 static void computed(int n) {
   for (int i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-// Random work for the scheduler and the pages together: submits, steps that go well or fail, cancels, ends, pools so small
-// that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
+// Random work for the scheduler and the pages together: submits, steps that go well or fail, passes of prompts with many
+// steps between, cancels, ends, pools so small that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
 // positions before its own hold the right one.
 #include "base/rng.h"
 #include "engine/scheduler.h"
@@ -36,12 +36,14 @@ typedef struct world {
   pn_kv_pool *pool;
   int n_pages, n_live, step;
   subject all[MAX_SEQS];
+  step_part pass[MAX_RUNNING]; // under way
+  int n_pass;
   uint64_t memory[MAX_PAGES * PAGE];
   int written[MAX_PAGES * PAGE];   // the step that wrote it last
   int turns[N_CLIENTS][N_CLIENTS]; // [c][d]: first admissions of d since c waits for its turn
   bool refuse_copies, long_answers;
   // Counted over everything.
-  long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed;
+  long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed, n_left, n_long;
 } world;
 
 static world w;
@@ -67,8 +69,15 @@ static bool copy_page(void *ctx, int32_t from, int32_t to) {
   return true;
 }
 
+// The pages of one that was in the pass may be anybody's now: nothing of the pass may be written any more.
+static void leave_pass(const sequence *seq) {
+  for (int i = 0; i < w.n_pass; i++)
+    if (w.pass[i].seq == seq) w.n_pass = 0, w.n_left++;
+}
+
 static void paused(void *ctx, sequence *seq, int n_lost) {
   (void)ctx;
+  leave_pass(seq);
   assert_int_equal(seq->state, SEQUENCE_WAITING);
   assert_int_equal(seq->n_computed, 0);
   assert_int_equal(seq->table.n_pages, 0);
@@ -112,6 +121,7 @@ static void submit(int cap_most) {
 }
 
 static void drop(subject *s, bool keep) {
+  leave_pass(&s->seq);
   scheduler_remove(&w.sched, &s->seq, keep);
   assert_int_equal(s->seq.state, SEQUENCE_OUT);
   assert_int_equal(s->seq.table.n_pages, 0);
@@ -205,29 +215,36 @@ static void check_order(void) {
     assert_true(seq->age < seq->next->age);
 }
 
-static void check_plan(const step_part *parts, int n, int budget, const sequence *stuck) {
-  int n_prompt = 0, n_decode = 0, must = 0;
+static void check_parts(const step_part *parts, int n) {
   for (int i = 0; i < n; i++) {
-    subject *s = (subject *)parts[i].seq;
-    assert_int_equal(s->seq.state, SEQUENCE_RUNNING);
+    const sequence *seq = parts[i].seq;
+    assert_int_equal(seq->state, SEQUENCE_RUNNING);
     assert_true(parts[i].n_rows >= 1);
-    assert_true(s->seq.n_computed + parts[i].n_rows <= s->seq.n_tokens);
-    for (int k = 0; k < i; k++) assert_ptr_not_equal(parts[k].seq, parts[i].seq);
-    if (s->was_decoding) {
-      assert_int_equal(n_prompt, 0); // streams come first
-      assert_int_equal(parts[i].n_rows, 1);
-      n_decode++;
-    } else {
-      n_prompt += parts[i].n_rows;
-    }
+    assert_true(seq->n_computed + parts[i].n_rows <= seq->n_tokens);
+    for (int k = 0; k < i; k++) assert_ptr_not_equal(parts[k].seq, seq);
   }
+}
+
+static void check_streams(const step_part *parts, int n, const sequence *stuck) {
+  int must = 0;
+  check_parts(parts, n);
+  for (int i = 0; i < n; i++)
+    assert_true(((const subject *)parts[i].seq)->was_decoding && parts[i].n_rows == 1);
   for (int i = 0; i < MAX_SEQS; i++)
     must += w.all[i].live && w.all[i].was_decoding && w.all[i].seq.state == SEQUENCE_RUNNING &&
             &w.all[i].seq != stuck;
-  assert_int_equal(n_decode, must);
-  assert_true(n_prompt <= budget);
-  for (int i = 0; i < n; i++) check_no_double_work(&parts[i]);
-  check_order();
+  assert_int_equal(n, must);
+}
+
+static void check_pass(const step_part *parts, int n, int budget) {
+  int n_rows = 0;
+  check_parts(parts, n);
+  for (int i = 0; i < n; i++) {
+    assert_false(sequence_decoding(parts[i].seq));
+    n_rows += parts[i].n_rows;
+    check_no_double_work(&parts[i]);
+  }
+  assert_true(n_rows <= budget);
 }
 
 static void take_result(const step_part *p) {
@@ -243,30 +260,17 @@ static void take_result(const step_part *p) {
   drop(s, true);
 }
 
-// One step. False: there was nothing to do.
-static bool step(int fail_one_in) {
-  w.step++;
-  admit();
-  int n_decode = scheduler_n_decoding(&w.sched), budget = below(4)       ? 1 + below(below(4) ? 60 : 200)
-                                                          : n_decode > 0 ? 0
-                                                                         : 1;
-  for (int i = 0; i < MAX_SEQS; i++)
-    w.all[i].was_decoding =
-        w.all[i].live && w.all[i].seq.state == SEQUENCE_RUNNING && sequence_decoding(&w.all[i].seq);
-  step_part parts[MAX_RUNNING];
-  sequence *stuck;
-  pn_error e = {0};
-  int n = scheduler_plan(&w.sched, budget, parts, &stuck, &e);
-  check_plan(parts, n, budget, stuck);
-  if (stuck) {
-    w.n_stuck++;
-    assert_int_equal(e.code, PN_ERR_LIMIT);
-    assert_int_equal(w.sched.n_running, 1);
-    assert_int_equal(n, 0);
-    drop((subject *)stuck, below(2));
-    return true;
-  }
-  bool ok = !fail_one_in || below(fail_one_in) > 0;
+static bool was_stuck(sequence *stuck, const pn_error *e, int n) {
+  if (!stuck) return false;
+  w.n_stuck++;
+  assert_int_equal(e->code, PN_ERR_LIMIT);
+  assert_int_equal(w.sched.n_running, 1);
+  assert_int_equal(n, 0);
+  drop((subject *)stuck, below(2));
+  return true;
+}
+
+static void run_parts(const step_part *parts, int n, bool ok) {
   for (int i = 0; i < n; i++) write_rows(&parts[i], ok);
   for (int i = 0; i < n; i++) {
     if (ok) {
@@ -276,15 +280,62 @@ static bool step(int fail_one_in) {
       drop((subject *)parts[i].seq, below(2));
     }
   }
-  for (int i = 0; i < MAX_SEQS; i++) // everyone gets done
-    if (w.all[i].live) assert_true(w.step - w.all[i].born < 20000);
+}
+
+static bool step_streams(bool ok) {
+  for (int i = 0; i < MAX_SEQS; i++)
+    w.all[i].was_decoding =
+        w.all[i].live && w.all[i].seq.state == SEQUENCE_RUNNING && sequence_decoding(&w.all[i].seq);
+  step_part parts[MAX_RUNNING];
+  sequence *stuck;
+  pn_error e = {0};
+  int n = scheduler_plan_streams(&w.sched, parts, &stuck, &e);
+  check_streams(parts, n, stuck);
+  if (was_stuck(stuck, &e, n)) return true;
+  run_parts(parts, n, ok);
   return n > 0;
+}
+
+// A pass begins, goes on or is done.
+static bool step_pass(bool ok) {
+  sequence *stuck = NULL;
+  pn_error e = {0};
+  int budget = 1 + below(below(4) ? 60 : 200);
+  if (w.n_pass == 0) {
+    int n = scheduler_plan_prompts(&w.sched, budget, w.pass, &stuck, &e);
+    check_pass(w.pass, n, budget);
+    w.n_pass = n; // only now: who paused while it was planned is not in it
+  } else {
+    w.n_long++;
+  }
+  if (was_stuck(stuck, &e, w.n_pass)) return true;
+  if (w.n_pass == 0 || below(3)) return w.n_pass > 0;
+  step_part parts[MAX_RUNNING];
+  int n = w.n_pass;
+  memcpy(parts, w.pass, sizeof parts);
+  w.n_pass = 0;
+  run_parts(parts, n, ok);
+  return true;
+}
+
+// One step. False: there was nothing to do.
+static bool step(int fail_one_in) {
+  w.step++;
+  admit();
+  bool some = step_streams(!fail_one_in || below(fail_one_in) > 0);
+  check_order();
+  w.step++;
+  some = step_pass(!fail_one_in || below(fail_one_in) > 0) || some;
+  check_order();
+  for (int i = 0; i < MAX_SEQS; i++) // everyone gets done
+    if (w.all[i].live) assert_true(w.step - w.all[i].born < 40000);
+  return some;
 }
 
 static void start(uint64_t seed, int n_pages, int max_running) {
   pn_error e;
   w.n_pages = n_pages;
-  w.n_live = w.step = 0;
+  w.n_live = w.step = w.n_pass = 0;
   memset(w.all, 0, sizeof w.all);
   memset(w.written, 0, sizeof w.written);
   memset(w.turns, 0, sizeof w.turns);
@@ -294,7 +345,7 @@ static void start(uint64_t seed, int n_pages, int max_running) {
 }
 
 static void finish(void) {
-  int limit = w.step + 20000, idle = 0;
+  int limit = w.step + 40000, idle = 0;
   while (!scheduler_idle(&w.sched)) {
     idle = step(0) ? 0 : idle + 1;
     assert_true(idle < 3);
@@ -336,12 +387,13 @@ static void a_million_operations(void **state) {
   for (uint64_t seed = 1; w.n_ops < N_OPS; seed++) world_round(seed, 2500);
   print_message(
       "%ld operations: %ld ended, %ld paused, %ld failed, %ld copies, %ld cached tokens, %ld stuck, %ld "
-      "followed\n",
-      w.n_ops, w.n_ended, w.n_paused, w.n_failed, w.n_copies, w.n_cached, w.n_stuck, w.n_followed);
+      "followed, %ld passes left, %ld steps between layers\n",
+      w.n_ops, w.n_ended, w.n_paused, w.n_failed, w.n_copies, w.n_cached, w.n_stuck, w.n_followed, w.n_left,
+      w.n_long);
   // The work was such that everything happened.
-  const long often[] = {w.n_paused * 3000, w.n_failed * 500, w.n_copies * 50, w.n_stuck * 20000,
-                        w.n_followed * 5000};
-  for (int i = 0; i < 5; i++) assert_true(often[i] > w.n_ops);
+  const long often[] = {w.n_paused * 3000,   w.n_failed * 500, w.n_copies * 50, w.n_stuck * 20000,
+                        w.n_followed * 5000, w.n_left * 1000,  w.n_long * 50};
+  for (int i = 0; i < 7; i++) assert_true(often[i] > w.n_ops);
 }
 
 int main(void) {

@@ -1,0 +1,86 @@
+#include "engine/prompt_pace.h"
+
+#define ALONE_US 250000.0 // a pass without streams: newcomers wait so long
+#define ALONE_MIN 16      // rows
+#define FIRST_ROWS 16     // beside streams, before anything was measured
+#define LEAST_ROWS 8      // fewer cost as much
+#define LAYER_PART 0.5    // of a turn's budget, that a layer should take
+#define MORE_SHARE 0.1    // for each further prompt
+#define MOST_SHARE 0.5
+#define REST_TURNS 2 // after a layer that was longer than the budget
+
+void prompt_pace_init(prompt_pace *p, double share, int max_rows, int n_layers) {
+  *p = (prompt_pace){.share = share, .max_rows = max_rows, .n_layers = n_layers, .rows = FIRST_ROWS};
+}
+
+static int clamp(double rows, int least, int most) {
+  int n = rows >= (double)most ? most : (int)rows;
+  if (n < least) n = least;
+  return n < most ? n : most;
+}
+
+int prompt_pace_rows(const prompt_pace *p, bool streams) {
+  if (streams) return clamp(p->rows, LEAST_ROWS, p->max_rows);
+  if (p->alone_rows_per_us <= 0) return clamp(4 * FIRST_ROWS, ALONE_MIN, p->max_rows);
+  return clamp(p->alone_rows_per_us * ALONE_US, ALONE_MIN, p->max_rows);
+}
+
+void prompt_pace_begin(prompt_pace *p, int n_rows) {
+  if (p->pass_rows > 0) p->layer_us *= (double)n_rows / p->pass_rows;
+  p->shared = p->budget_us > 0;
+  p->pass_us = 0;
+  p->pass_rows = n_rows;
+  p->pass_layers = 0;
+}
+
+void prompt_pace_turn(prompt_pace *p, uint64_t streams_us, int n_prompts) {
+  p->turns_since++;
+  if (streams_us == 0) {
+    p->shared = false;
+    p->budget_us = p->credit_us = 0;
+    return;
+  }
+  double share = p->share + MORE_SHARE * (n_prompts - 1);
+  if (share > MOST_SHARE) share = p->share > MOST_SHARE ? p->share : MOST_SHARE;
+  if (n_prompts <= 1) share = p->share;
+  p->budget_us = (double)streams_us * share / (1 - share);
+  p->credit_us += p->budget_us;
+  double most = p->layer_us > p->budget_us ? p->layer_us : p->budget_us;
+  if (p->credit_us > 1.25 * most) p->credit_us = 1.25 * most;
+}
+
+bool prompt_pace_fits(const prompt_pace *p) {
+  if (p->budget_us <= 0 || p->layer_us <= 0) return true;
+  // Longer than a turn's budget: then most turns go without, and few streams' tokens come late.
+  if (p->layer_us > p->budget_us && p->turns_since <= REST_TURNS) return false;
+  return p->credit_us >= p->layer_us;
+}
+
+// What a whole pass says of the rows that the next one should have.
+static void learn(prompt_pace *p) {
+  double layer = (double)p->pass_us / p->pass_layers, want = LAYER_PART * p->budget_us;
+  if (!p->shared) {
+    double rate = (double)p->pass_rows / (double)(p->pass_us ? p->pass_us : 1);
+    // A small pass pays the same fixed costs as a large one: it can only show that more is possible.
+    if (rate < p->alone_rows_per_us && 2 * p->pass_rows < prompt_pace_rows(p, false)) return;
+    p->alone_rows_per_us = p->alone_rows_per_us > 0 ? (p->alone_rows_per_us + rate) / 2 : rate;
+    return;
+  }
+  if (layer <= 0 || want <= 0) return;
+  double rows = (double)p->pass_rows * want / layer;
+  if (rows > p->rows && p->pass_rows < clamp(p->rows, LEAST_ROWS, p->max_rows)) return; // the prompts ended
+  if (rows > 2 * p->rows) rows = 2 * p->rows;
+  p->rows = (p->rows + rows) / 2;
+  if (p->rows < LEAST_ROWS) p->rows = LEAST_ROWS;
+  if (p->rows > (double)p->max_rows) p->rows = (double)p->max_rows;
+}
+
+void prompt_pace_took(prompt_pace *p, uint64_t us) {
+  p->credit_us -= (double)us;
+  p->turns_since = 0;
+  p->pass_us += us;
+  if (++p->pass_layers < p->n_layers)
+    p->layer_us = us ? (double)us : 1;
+  else
+    learn(p); // the last one has the logits with it: it says nothing of the others
+}
