@@ -2,6 +2,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_isa.h"
+#include "backend/cpu/cpu_kv_layout.h"
 
 #include <string.h>
 
@@ -55,15 +56,20 @@ bool pn_kv_type_of(const char *name, pn_kv_type *out) {
   return false;
 }
 
+// What a page costs over all layers.
+static uint64_t page_bytes(const pn_kv_shape *s) {
+  cpu_kv_head h;
+  if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1) return 0;
+  return times(times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads), cpu_kv_lay_out(s, &h));
+}
+
 uint64_t pn_kv_token_bytes(const pn_kv_shape *s) {
-  if (s->n_layers < 0 || s->n_kv_heads < 0 || s->head_dim < 0) return 0;
-  uint64_t n = times(times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads), (uint64_t)s->head_dim);
-  return times(n, s->type == PN_KV_F32 ? 8 : 4);
+  uint64_t page = page_bytes(s), n = s->page_tokens < 1 ? 1 : (uint64_t)s->page_tokens;
+  return page == UINT64_MAX ? page : page / n + (page % n != 0);
 }
 
 uint64_t pn_kv_shape_bytes(const pn_kv_shape *s) {
-  if (s->page_tokens < 0 || s->n_pages < 0) return 0;
-  return times(pn_kv_token_bytes(s), times((uint64_t)s->page_tokens, (uint64_t)s->n_pages));
+  return s->n_pages < 1 ? 0 : times(page_bytes(s), (uint64_t)s->n_pages);
 }
 
 const char *const *pn_backend_isas(void) {

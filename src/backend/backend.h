@@ -70,7 +70,8 @@ typedef struct pn_batch {
   const int32_t *const *pages;
 } pn_batch;
 
-// How K and V are stored. INT8 and INT4 keep a scale beside each head's vector of each token.
+// How K and V are stored. INT8: each head's vector of each token as codes -127..127 with one f32 scale, max / 127;
+// code = round to even(x / scale). A vector with an infinity or a NaN in it gets a NaN as scale.
 typedef enum pn_kv_type {
   PN_KV_F32,
   PN_KV_F16,
@@ -172,7 +173,8 @@ typedef struct pn_backend_ops {
                  float *out, int64_t out_stride);
 
   // Optional, NULL when missing.
-  // What pages [first, first + n) hold is not wanted any more: their memory may go back to the system.
+  // What pages [first, first + n) hold is not wanted any more: their memory may go back to the system. What they hold
+  // until they are written again is unspecified, and no result depends on it.
   void (*kv_discard)(pn_backend *b, pn_kv *kv, int32_t first, int n);
 
   // Optional, NULL when missing; pn_backend_* below composes it from the ops above.
@@ -204,7 +206,8 @@ void pn_backend_add_rmsnorm(pn_backend *b, float *x, int64_t x_stride, const flo
                             const float *weight, float eps, int n_rows, int width, float *out,
                             int64_t out_stride);
 
-// Bytes that a KV of this shape reserves, and what one token costs over all layers (K and V).
+// Bytes that a KV of this shape reserves, and what one token costs over all layers: K, V, scales, and the padding that
+// `cpu` lays between them (head_dim of V and tokens of a page up to 16), rounded up. 0 for a shape that can't be.
 uint64_t pn_kv_shape_bytes(const pn_kv_shape *s);
 uint64_t pn_kv_token_bytes(const pn_kv_shape *s);
 

@@ -349,39 +349,82 @@ static void check_attention(const attention_case *c) {
 
 static void check_attentions(void) {
   static const attention_case cases[] = {
-      {4, 4, 64, 0, 32, 1, {1}, PN_KV_F16, 2e-5},         {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_F16, 2e-5},
-      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_F16, 2e-5},    {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_F16, 2e-5},
-      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_F16, 2e-5},    {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_BF16, 2e-5},
-      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_F32, 2e-5}, {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_F16, 2e-5},
-      {40, 2, 8, 5, 16, 1, {60}, PN_KV_BF16, 2e-5},       {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_F32, 2e-5},
-      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_F16, 2e-5},    {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_F16, 2e-5},
-      {2, 1, 64, 1, 32, 1, {70}, PN_KV_F32, 2e-5},        {2, 1, 256, 0, 256, 1, {600}, PN_KV_BF16, 2e-5},
+      {4, 4, 64, 0, 32, 1, {1}, PN_KV_F16, 2e-5},
+      {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_F16, 2e-5},
+      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_F16, 2e-5},
+      {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_F16, 2e-5},
+      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_F16, 2e-5},
+      {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_BF16, 2e-5},
+      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_F32, 2e-5},
+      {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_F16, 2e-5},
+      {40, 2, 8, 5, 16, 1, {60}, PN_KV_BF16, 2e-5},
+      {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_F32, 2e-5},
+      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_F16, 2e-5},
+      {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_F16, 2e-5},
+      {2, 1, 64, 1, 32, 1, {70}, PN_KV_F32, 2e-5},
+      {2, 1, 256, 0, 256, 1, {600}, PN_KV_BF16, 2e-5},
+      {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_INT8, 2e-5},
+      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_INT8, 2e-5},
+      {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_INT8, 2e-5},
+      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_INT8, 2e-5},
+      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_INT8, 2e-5},
+      {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_INT8, 2e-5},
+      {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_INT8, 2e-5},
+      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_INT8, 2e-5},
+      {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_INT8, 2e-5},
+      {2, 1, 256, 0, 256, 1, {600}, PN_KV_INT8, 2e-5},
+      {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_INT8, 2e-5},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)) check_attention(&cases[i]);
 }
 
-// A page that another sequence left full of infinities and NaNs must not leak into one that has written only its head.
-static void check_stale_pages(void) {
-  enum { DIM = 64, OLD = 32, NEW = 5 };
-  for (int i = 0; i < n_all; i++) {
-    pn_backend *b = all[i];
-    pn_error e;
-    pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 1, PN_KV_F16}, &e);
-    int32_t zeros[OLD] = {0}, pos[OLD], page = 0;
+// A page that another sequence left full of infinities and NaNs must not leak into one that has written only its head:
+// neither in that page nor in a copy of it, nor past the window of a row, whatever the type.
+static void check_stale_page(pn_backend *b, pn_kv_type type) {
+  enum { DIM = 64, OLD = 32, NEW = 5, WINDOW = 2 };
+  pn_error e = {0};
+  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 2, type}, &e);
+  CHECK(kv, "%s", e.msg);
+  if (!kv) return;
+  const char *who = b->ops->describe(b), *name = pn_kv_type_name(type);
+  float bad[OLD * DIM], good[NEW * DIM], out[NEW * DIM];
+  for (int k = 0; k < OLD * DIM; k++) bad[k] = k % 2 ? INFINITY : NAN;
+  for (int k = 0; k < NEW * DIM; k++) good[k] = 1;
+  for (int32_t page = 0; page < 2; page++) {
+    int32_t zeros[OLD] = {0}, pos[OLD], slot[OLD];
     const int32_t *pages = &page;
-    float bad[OLD * DIM], good[NEW * DIM], out[NEW * DIM];
-    for (int k = 0; k < OLD; k++) pos[k] = k;
-    for (int k = 0; k < OLD * DIM; k++) bad[k] = k % 2 ? INFINITY : NAN;
-    for (int k = 0; k < NEW * DIM; k++) good[k] = 1;
-    pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages}, fresh = {NEW, 1, zeros, zeros, pos, pos, &pages};
+    for (int k = 0; k < OLD; k++) slot[k] = page * OLD + (pos[k] = k);
+    pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages},
+             fresh = {NEW, 1, zeros, zeros, pos, slot, &pages};
     CHECK(b->ops->begin(b, &old, &e), "%s", e.msg);
     b->ops->kv_write(b, kv, 0, bad, DIM, bad, DIM);
+    if (page == 1) CHECK(b->ops->kv_copy(b, kv, 0, 1, &e), "%s", e.msg);
     CHECK(b->ops->begin(b, &fresh, &e), "%s", e.msg);
     b->ops->kv_write(b, kv, 0, good, DIM, good, DIM);
     b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, 0}, good, DIM, out, DIM);
-    for (int k = 0; k < NEW * DIM; k++) CHECK(fabsf(out[k] - 1) < 1e-6f, "stale page: %g", (double)out[k]);
-    b->ops->kv_close(b, kv);
+    for (int k = 0; k < NEW * DIM; k++)
+      CHECK(fabsf(out[k] - 1) < 1e-4f, "%s %s: stale page %d: %g", who, name, page, (double)out[k]);
+    // Positions 0 and 1 turn bad; rows from 3 on see 2 positions only.
+    CHECK(b->ops->begin(b, &(pn_batch){2, 1, zeros, zeros, pos, slot, &pages}, &e), "%s", e.msg);
+    b->ops->kv_write(b, kv, 0, bad, DIM, bad, DIM);
+    CHECK(b->ops->begin(b, &(pn_batch){2, 1, zeros, zeros, pos + 3, slot + 3, &pages}, &e), "%s", e.msg);
+    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, WINDOW}, good, DIM, out, DIM);
+    for (int k = 0; k < 2 * DIM; k++)
+      CHECK(fabsf(out[k] - 1) < 1e-4f, "%s %s: before the window: %g", who, name, (double)out[k]);
+    // A vector that is not finite and is seen must show.
+    CHECK(b->ops->begin(b, &(pn_batch){1, 1, zeros, zeros, pos + 3, slot + 3, &pages}, &e), "%s", e.msg);
+    b->ops->kv_write(b, kv, 0, good, DIM, bad, DIM);
+    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, WINDOW}, good, DIM, out, DIM);
+    CHECK(!isfinite(out[0]), "%s %s: a NaN was lost: %g", who, name, (double)out[0]);
+  }
+  b->ops->kv_close(b, kv);
+}
+
+static void check_stale_pages(void) {
+  for (int type = 0; type < PN_KV_INT4; type++) {
+    check_stale_page(ref, (pn_kv_type)type);
+    for (int i = 0; i < n_all; i++) check_stale_page(all[i], (pn_kv_type)type);
   }
 }
 

@@ -18,6 +18,7 @@ static void close_backend(pn_backend *b) {
   cpu_scratch_fini(&s->rope_floats);
   cpu_scratch_fini(&s->blocks);
   cpu_scratch_fini(&s->states);
+  cpu_scratch_fini(&s->rooms);
   cpu_scratch_fini(&s->spans);
   free(s);
 }
@@ -248,6 +249,7 @@ static const pn_backend_ops table = {
     .silu_mul = silu_mul,
     .add = add,
     .gather = gather,
+    .kv_discard = cpu_kv_discard,
     .add_rmsnorm = add_rmsnorm,
 };
 

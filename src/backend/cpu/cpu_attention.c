@@ -22,11 +22,22 @@ typedef struct attend_job {
   int state_floats;
 } attend_job;
 
+static size_t room_floats(const cpu_backend *s) {
+  return (size_t)CPU_ATTEND_QUERIES * (size_t)s->max_dim_pad;
+}
+
+float *cpu_attention_room(const cpu_backend *s, int thread) {
+  return (float *)s->rooms.p + (size_t)thread * room_floats(s);
+}
+
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e) {
   if (dim_pad > s->max_dim_pad) s->max_dim_pad = dim_pad;
   size_t state = (size_t)cpu_attend_state_floats(s->max_dim_pad) * sizeof(float);
   size_t states = (size_t)cpu_pool_threads(s->pool) * 2 * CPU_ATTEND_QUERIES * state;
-  if (cpu_scratch_reserve(&s->states, states) && cpu_scratch_reserve(&s->spans, CPU_SPAN_BYTES)) return true;
+  size_t rooms = (size_t)cpu_pool_threads(s->pool) * room_floats(s) * sizeof(float);
+  if (cpu_scratch_reserve(&s->states, states) && cpu_scratch_reserve(&s->rooms, rooms) &&
+      cpu_scratch_reserve(&s->spans, CPU_SPAN_BYTES))
+    return true;
   return pn_fail(e, PN_ERR_NOMEM, "no memory for the attention of heads of %d", dim_pad);
 }
 

@@ -1,38 +1,31 @@
+#include "backend/cpu/cpu_kv_layout.h"
 #include "backend/cpu/cpu_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static bool check(const pn_kv_shape *s, pn_error *e) {
-  bool type = s->type == PN_KV_F32 || s->type == PN_KV_F16 || s->type == PN_KV_BF16;
-  if (type && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 && s->head_dim <= 1 << 16 &&
-      s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS && s->n_pages >= 1)
+  if ((unsigned)s->type < PN_KV_INT4 && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 &&
+      s->head_dim <= 1 << 16 && s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS &&
+      s->n_pages >= 1)
     return true;
   return pn_fail(
       e, PN_ERR_UNSUPPORTED,
-      "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s: expected at least one of each, at most "
-      "%d tokens a page, and f32, f16 or bf16",
+      "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s: expected at least one of each, at "
+      "most %d tokens a page, and f32, f16, bf16 or int8",
       s->n_layers, s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type),
       CPU_MAX_PAGE_TOKENS);
 }
 
-static int pad(int n) { return (n + CPU_LANES - 1) / CPU_LANES * CPU_LANES; }
-
 // Fill in the sizes; the bytes of all layers, or SIZE_MAX when there is no such memory.
 static size_t lay_out(pn_kv *kv) {
   const pn_kv_shape *s = &kv->shape;
-  cpu_kv_head *h = &kv->head;
-  h->dtype = s->type == PN_KV_F32 ? PN_F32 : s->type == PN_KV_F16 ? PN_F16 : PN_BF16;
-  size_t element = pn_dtype_block_bytes(h->dtype);
-  h->head_dim = s->head_dim;
-  h->dim_pad = pad(s->head_dim);
-  h->page_tokens = s->page_tokens;
-  h->tokens_pad = pad(s->page_tokens);
-  h->v_offset_bytes = (size_t)s->head_dim * (size_t)h->tokens_pad * element;
-  kv->head_bytes = h->v_offset_bytes + (size_t)s->page_tokens * (size_t)h->dim_pad * element;
+  uint64_t head_bytes = cpu_kv_lay_out(s, &kv->head);
   size_t bytes;
-  if (__builtin_mul_overflow(kv->head_bytes, (size_t)s->n_kv_heads, &h->page_bytes) ||
-      __builtin_mul_overflow(h->page_bytes, (size_t)s->n_pages, &kv->layer_bytes) ||
+  if (head_bytes >= SIZE_MAX) return SIZE_MAX;
+  kv->head_bytes = (size_t)head_bytes;
+  if (__builtin_mul_overflow(kv->head_bytes, (size_t)s->n_kv_heads, &kv->head.page_bytes) ||
+      __builtin_mul_overflow(kv->head.page_bytes, (size_t)s->n_pages, &kv->layer_bytes) ||
       __builtin_mul_overflow(kv->layer_bytes, (size_t)s->n_layers, &bytes))
     return SIZE_MAX;
   return bytes;
@@ -70,12 +63,21 @@ void cpu_kv_close(pn_backend *b, pn_kv *kv) {
 
 bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)e;
-  for (int layer = 0; layer < kv->shape.n_layers; layer++) {
+  for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++) {
     char *pages = kv->data + (size_t)layer * kv->layer_bytes;
     memcpy(pages + (size_t)to * kv->head.page_bytes, pages + (size_t)from * kv->head.page_bytes,
            kv->head.page_bytes);
   }
   return true;
+}
+
+// Whole pages only: what is left of the system's pages at the ends belongs to neighbours too.
+void cpu_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
+  (void)b;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    cpu_memory_discard(kv->data,
+                       kv->data + (size_t)layer * kv->layer_bytes + (size_t)first * kv->head.page_bytes,
+                       (size_t)n * kv->head.page_bytes);
 }
 
 typedef struct write_job {
@@ -87,40 +89,59 @@ typedef struct write_job {
 } write_job;
 
 // One element of each of n rows, row_bytes apart: a column of K.
-static void scatter(pn_dtype t, char *dst, size_t row_bytes, const void *src, int n) {
-  if (t == PN_F32) {
-    const float *f = src;
-    for (int i = 0; i < n; i++, dst += row_bytes) memcpy(dst, &f[i], 4);
-  } else {
-    const uint16_t *h = src;
-    for (int i = 0; i < n; i++, dst += row_bytes) memcpy(dst, &h[i], 2);
-  }
+static void scatter(size_t element, char *dst, size_t row_bytes, const void *src, int n) {
+  const char *from = src;
+  if (element == 4)
+    for (int i = 0; i < n; i++, dst += row_bytes, from += 4) memcpy(dst, from, 4);
+  else if (element == 2)
+    for (int i = 0; i < n; i++, dst += row_bytes, from += 2) memcpy(dst, from, 2);
+  else
+    for (int i = 0; i < n; i++, dst += row_bytes, from++) *dst = *from;
 }
 
-static void write_token(const write_job *j, int row, int kv_head) {
+static void write_floats(const cpu_ops *ops, const cpu_kv_head *h, char *page, int offset, const float *k,
+                         const float *v) {
   enum { CHUNK = 128 };
-  const cpu_kv_head *h = &j->kv->head;
-  const cpu_ops *ops = j->s->ops;
-  int slot = j->s->batch.slot[row], page = slot / h->page_tokens, offset = slot % h->page_tokens;
-  size_t element = pn_dtype_block_bytes(h->dtype), row_bytes = (size_t)h->tokens_pad * element;
-  char *at = j->layer + (size_t)page * h->page_bytes + (size_t)kv_head * j->kv->head_bytes;
-  const float *k = j->k + row * j->k_stride + (int64_t)kv_head * h->head_dim;
-  const float *v = j->v + row * j->v_stride + (int64_t)kv_head * h->head_dim;
+  pn_dtype t = h->type == PN_KV_F32 ? PN_F32 : h->type == PN_KV_F16 ? PN_F16 : PN_BF16;
+  size_t element = pn_dtype_block_bytes(t), row_bytes = (size_t)h->tokens_pad * element;
   float rounded[CHUNK];
   for (int d = 0; d < h->head_dim; d += CHUNK) {
     int n = h->head_dim - d < CHUNK ? h->head_dim - d : CHUNK;
-    ops->store(h->dtype, rounded, k + d, n);
-    scatter(h->dtype, at + (size_t)d * row_bytes + (size_t)offset * element, row_bytes, rounded, n);
+    ops->store(t, rounded, k + d, n);
+    scatter(element, page + (size_t)d * row_bytes + (size_t)offset * element, row_bytes, rounded, n);
   }
-  ops->store(h->dtype, at + h->v_offset_bytes + (size_t)(offset * h->dim_pad) * element, v, h->head_dim);
+  ops->store(t, page + h->v_offset + (size_t)(offset * h->dim_pad) * element, v, h->head_dim);
+}
+
+static void write_int8(const cpu_ops *ops, const cpu_kv_head *h, char *page, int offset, const float *k,
+                       const float *v, void *room) {
+  float k_scale = ops->store_int8(room, k, h->head_dim);
+  scatter(1, page + offset, (size_t)h->tokens_pad, room, h->head_dim);
+  float v_scale = ops->store_int8((int8_t *)page + h->v_offset + offset * h->dim_pad, v, h->head_dim);
+  memcpy(page + h->k_scales_offset + (size_t)offset * sizeof k_scale, &k_scale, sizeof k_scale);
+  memcpy(page + h->v_scales_offset + (size_t)offset * sizeof v_scale, &v_scale, sizeof v_scale);
+}
+
+static void write_token(const write_job *j, int row, int kv_head, float *room) {
+  const cpu_kv_head *h = &j->kv->head;
+  const cpu_ops *ops = j->s->ops;
+  int slot = j->s->batch.slot[row], page = slot / h->page_tokens, offset = slot % h->page_tokens;
+  char *at = j->layer + (size_t)page * h->page_bytes + (size_t)kv_head * j->kv->head_bytes;
+  const float *k = j->k + row * j->k_stride + (int64_t)kv_head * h->head_dim;
+  const float *v = j->v + row * j->v_stride + (int64_t)kv_head * h->head_dim;
+  if (h->type == PN_KV_INT8)
+    write_int8(ops, h, at, offset, k, v, room);
+  else
+    write_floats(ops, h, at, offset, k, v);
 }
 
 static void write_share(void *ctx, int thread, int n_threads) {
   const write_job *j = ctx;
+  float *room = cpu_attention_room(j->s, thread);
   int64_t begin, end; // of the heads, so that no two threads write the same cache line of K
   cpu_pool_share(j->kv->shape.n_kv_heads, 1, thread, n_threads, &begin, &end);
   for (int64_t h = begin; h < end; h++)
-    for (int r = 0; r < j->s->batch.n_rows; r++) write_token(j, r, (int)h);
+    for (int r = 0; r < j->s->batch.n_rows; r++) write_token(j, r, (int)h, room);
 }
 
 void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,

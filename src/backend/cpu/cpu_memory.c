@@ -4,9 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
+#endif
+
+// Elsewhere than on Linux MADV_DONTNEED is a hint that keeps the memory; MADV_FREE gives it back.
+#if defined(__linux__) || !defined(MADV_FREE)
+#define DISCARD MADV_DONTNEED
+#else
+#define DISCARD MADV_FREE
 #endif
 
 enum { ALIGN = 64, MAP_FROM_BYTES = 256 * 1024 };
@@ -44,6 +52,15 @@ void cpu_memory_free(void *block) {
     munmap(p, h->total_bytes);
   else
     free(p);
+}
+
+void cpu_memory_discard(const void *block, void *from, size_t bytes) {
+  const head *h = (const head *)(const void *)((const char *)block - ALIGN);
+  long size = sysconf(_SC_PAGESIZE);
+  if (!h->mapped || size <= 0) return;
+  uintptr_t page = (uintptr_t)size, begin = ((uintptr_t)from + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)from + bytes) / page * page;
+  if (begin < end) madvise((char *)from + (begin - (uintptr_t)from), end - begin, DISCARD);
 }
 
 bool cpu_scratch_reserve(cpu_scratch *s, size_t bytes) {

@@ -10,7 +10,7 @@
 #ifndef PN_BACKEND_CPU_OPS_H
 #define PN_BACKEND_CPU_OPS_H
 
-#include "base/dtype.h"
+#include "backend/backend.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,14 +21,15 @@ enum {
   CPU_MAX_PAGE_TOKENS = 256,
 };
 
-// One kv head of one layer, as pages. Page p lies at base + p * page_bytes:
-//   K [head_dim][tokens_pad], then V [page_tokens][dim_pad], elements of dtype;
+// One kv head of one layer, as pages. Page p lies at base + p * page_bytes; the offsets below are from there.
+//   f32, f16, bf16: K [head_dim][tokens_pad], V [page_tokens][dim_pad], elements of the type;
+//   int8: K and V likewise, codes of one byte; K scales and V scales, each [tokens_pad] f32.
 // tokens_pad and dim_pad are page_tokens and head_dim rounded up to 16 (the padding of V is zero). K lies with the
 // positions side by side so that a vector holds the scores of 16 positions and no reduction is needed.
 typedef struct cpu_kv_head {
-  pn_dtype dtype;
+  pn_kv_type type;
   int head_dim, dim_pad, page_tokens, tokens_pad;
-  size_t page_bytes, v_offset_bytes;
+  size_t page_bytes, k_scales_offset, v_offset, v_scales_offset; // bytes
   char *base;
 } cpu_kv_head;
 
@@ -38,6 +39,8 @@ static inline int cpu_attend_state_floats(int dim_pad) { return dim_pad + CPU_LA
 // Queries of one sequence that read the same kv head. For each query and each page in ascending order:
 //   s_p = scale * dot, dot = fma(q[d], K[d][p], dot) for d ascending; m' = max(m, max s_p); a = exp(m - m');
 //   e_p = exp(s_p - m'); sum = fma(sum, a, tree sum of e_p); acc = fma(e_p, V_p, acc * a) for p ascending.
+// int8, with codes in place of K and V: s_p = scale * (dot * kscale_p), acc = fma(e_p * vscale_p, code, acc).
+// What a page holds behind the positions that a query sees never enters its result, not even a NaN.
 typedef struct cpu_attend {
   const cpu_kv_head *kv;
   const int32_t *pages; // the sequence's page table
@@ -62,6 +65,9 @@ typedef struct cpu_ops {
   void (*rope_pairs)(float *x, int n_rot, const float *table);
   // dst[0 .. n) = src as dtype, rounded to nearest even.
   void (*store)(pn_dtype t, void *dst, const float *src, int n);
+  // n codes of x by one scale: scale = max |x| / 127, code = round to even(x / scale), 0 for scale 0. Where x has an
+  // infinity or a NaN, the codes are 0 and the scale is NaN.
+  float (*store_int8)(int8_t *codes, const float *x, int n);
   // Fold pages [page_begin, page_end) into the states of the queries.
   void (*attend)(const cpu_attend *a, int page_begin, int page_end);
   // Fold the state `from`, of later positions, into `into`.

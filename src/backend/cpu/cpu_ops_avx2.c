@@ -93,5 +93,17 @@ static inline void v_to_bf16(uint16_t *p, v16 v) {
   _mm_storeu_si128(out, narrow_bf16(v.a));
   _mm_storeu_si128(out + 1, narrow_bf16(v.b));
 }
+static inline __m256 widen_i8(__m128i c) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(c)); }
+static inline v16 v_from_i8(const void *p) {
+  __m128i c = _mm_loadu_si128(p);
+  return BOTH(widen_i8(c), widen_i8(_mm_unpackhi_epi64(c, c)));
+}
+static inline __m128i narrow_i16(__m256 v) {
+  __m256i n = _mm256_cvtps_epi32(v);
+  return _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+}
+static inline void v_to_i8(int8_t *p, v16 v) {
+  _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi16(narrow_i16(v.a), narrow_i16(v.b)));
+}
 
 #include "backend/cpu/cpu_ops_body.h"

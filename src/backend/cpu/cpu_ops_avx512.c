@@ -63,5 +63,11 @@ static inline void v_to_bf16(uint16_t *p, v16 v) {
   r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
   _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
 }
+static inline v16 v_from_i8(const void *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+}
+static inline void v_to_i8(int8_t *p, v16 v) {
+  _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
 
 #include "backend/cpu/cpu_ops_body.h"

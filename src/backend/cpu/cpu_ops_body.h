@@ -145,18 +145,46 @@ static void ops_store(pn_dtype t, void *dst, const float *src, int n) {
   }
 }
 
-// 16 stored elements as f32. t is a constant where this is inlined.
-INLINE v16 v_stored(pn_dtype t, const char *p, int64_t i) {
-  if (t == PN_F32) return v_load((const float *)(const void *)p + i);
-  return t == PN_F16 ? v_from_f16(p + 2 * i) : v_from_bf16(p + 2 * i);
+static float ops_store_int8(int8_t *codes, const float *x, int n) {
+  v16 top = v_set1(0), wrong = v_set1(0);
+  int i = 0;
+  for (; i < n; i += CPU_LANES) {
+    v16 v = n - i < CPU_LANES ? v_load_n(x + i, n - i) : v_load(x + i);
+    top = v_max(top, v_max(v, v_sub(v_set1(0), v)));
+    wrong = v_fma(v, v_set1(0), wrong);
+  }
+  bool finite = v_sum(wrong) == 0;
+  float scale = finite ? v_top(top) / 127 : NAN;
+  if (!finite || scale == 0) {
+    memset(codes, 0, (size_t)n);
+    return scale;
+  }
+  v16 by = v_set1(scale), most = v_set1(127);
+  for (i = 0; i < n; i += CPU_LANES) {
+    int8_t rest[CPU_LANES];
+    int left = n - i;
+    v16 v = v_div(left < CPU_LANES ? v_load_n(x + i, left) : v_load(x + i), by);
+    v = v_round(v_min(v_max(v, v_sub(v_set1(0), most)), most));
+    v_to_i8(left < CPU_LANES ? rest : codes + i, v);
+    if (left < CPU_LANES) memcpy(codes + i, rest, (size_t)left);
+  }
+  return scale;
 }
 
-INLINE size_t element_bytes(pn_dtype t) { return t == PN_F32 ? 4 : 2; }
+// 16 stored elements as f32. t is a constant where this is inlined.
+INLINE v16 v_stored(pn_kv_type t, const char *p, int64_t i) {
+  if (t == PN_KV_F32) return v_load((const float *)(const void *)p + i);
+  if (t == PN_KV_INT8) return v_from_i8(p + i);
+  return t == PN_KV_F16 ? v_from_f16(p + 2 * i) : v_from_bf16(p + 2 * i);
+}
+
+INLINE size_t element_bytes(pn_kv_type t) { return t == PN_KV_F32 ? 4 : t == PN_KV_INT8 ? 1 : 2; }
 
 // One page for up to CPU_ATTEND_QUERIES queries. Only those that see positions of it are listed.
 typedef struct page_job {
   const cpu_attend *a;
   const char *k, *v;
+  const float *k_scales, *v_scales; // [tokens_pad], int8
   ptrdiff_t next; // from a byte of this page to the same byte of the next one: what to prefetch
   int n;          // queries listed
   const float *q[CPU_ATTEND_QUERIES];
@@ -166,7 +194,7 @@ typedef struct page_job {
 } page_job;
 
 // score = scale * (q . K) for nq queries and nv vectors of positions from t on.
-INLINE void scores_tile(const page_job *j, pn_dtype type, int at, int nq, int t, int nv) {
+INLINE void scores_tile(const page_job *j, pn_kv_type type, int at, int nq, int t, int nv) {
   const cpu_kv_head *kv = j->a->kv;
   const char *k = j->k + (size_t)t * element_bytes(type);
   size_t row_bytes = (size_t)kv->tokens_pad * element_bytes(type);
@@ -181,12 +209,17 @@ INLINE void scores_tile(const page_job *j, pn_dtype type, int at, int nq, int t,
     for (int i = 0; i < nq; i++)
       for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(q[i][d]), kd[n], acc[i][n]);
   }
+  if (type == PN_KV_INT8)
+    for (int n = 0; n < nv; n++) {
+      v16 by = v_load(j->k_scales + t + n * CPU_LANES);
+      for (int i = 0; i < nq; i++) acc[i][n] = v_mul(acc[i][n], by);
+    }
   v16 scale = v_set1(j->a->scale);
   for (int i = 0; i < nq; i++)
     for (int n = 0; n < nv; n++) v_store(j->score[at + i] + t + n * CPU_LANES, v_mul(acc[i][n], scale));
 }
 
-INLINE void scores_of(const page_job *j, pn_dtype type, int at, int nq) {
+INLINE void scores_of(const page_job *j, pn_kv_type type, int at, int nq) {
   int pad = j->a->kv->tokens_pad, t = 0;
   for (; t + 2 * CPU_LANES <= pad; t += 2 * CPU_LANES) scores_tile(j, type, at, nq, t, 2);
   if (t < pad) scores_tile(j, type, at, nq, t, 1);
@@ -210,12 +243,15 @@ static void soften(const page_job *j, int i) {
   for (int t = 0; t < pad; t += CPU_LANES) total = v_add(total, v_load(s + t));
   *sum = fmaf(*sum, shrink, v_sum(total));
   *max = m;
+  if (kv->type == PN_KV_INT8)
+    for (int t = 0; t < pad; t += CPU_LANES) v_store(s + t, v_mul(v_load(s + t), v_load(j->v_scales + t)));
   if (shrink == 1.0f) return;
   for (int d = 0; d < kv->dim_pad; d += CPU_LANES) v_store(acc + d, v_mul(v_load(acc + d), v_set1(shrink)));
 }
 
 // acc += e_p V_p over tokens [begin, end) for nq queries and nv vectors from element d on.
-INLINE void values_tile(const page_job *j, pn_dtype type, int at, int nq, int d, int nv, int begin, int end) {
+INLINE void values_tile(const page_job *j, pn_kv_type type, int at, int nq, int d, int nv, int begin,
+                        int end) {
   size_t row_bytes = (size_t)j->a->kv->dim_pad * element_bytes(type);
   const char *v = j->v + (size_t)d * element_bytes(type) + (size_t)begin * row_bytes;
   float *const *state = j->state + at, *const *e = j->score + at;
@@ -234,7 +270,7 @@ INLINE void values_tile(const page_job *j, pn_dtype type, int at, int nq, int d,
     for (int n = 0; n < nv; n++) v_store(state[i] + d + n * CPU_LANES, acc[i][n]);
 }
 
-INLINE void values_one(const page_job *j, pn_dtype type, int at, int begin, int end) {
+INLINE void values_one(const page_job *j, pn_kv_type type, int at, int begin, int end) {
   int pad = j->a->kv->dim_pad, d = 0;
   for (; d + TILE_VECTORS * CPU_LANES <= pad; d += TILE_VECTORS * CPU_LANES)
     values_tile(j, type, at, 1, d, TILE_VECTORS, begin, end);
@@ -244,7 +280,7 @@ INLINE void values_one(const page_job *j, pn_dtype type, int at, int begin, int 
 
 // nq queries together over the tokens that all of them see, and each alone over the rest: none touches a V that it may
 // not see, for that might be an infinity.
-INLINE void values_of(const page_job *j, pn_dtype type, int at, int nq) {
+INLINE void values_of(const page_job *j, pn_kv_type type, int at, int nq) {
   int begin = 0, end = CPU_MAX_PAGE_TOKENS, pad = j->a->kv->dim_pad, d = 0;
   for (int i = at; i < at + nq; i++) {
     if (j->begin[i] > begin) begin = j->begin[i];
@@ -262,7 +298,7 @@ INLINE void values_of(const page_job *j, pn_dtype type, int at, int nq) {
     if (j->end[i] > end) values_one(j, type, i, end, j->end[i]);
 }
 
-INLINE void attend_page(const page_job *j, pn_dtype type) {
+INLINE void attend_page(const page_job *j, pn_kv_type type) {
   int at = 0;
   for (; at + TILE_QUERIES <= j->n; at += TILE_QUERIES) scores_of(j, type, at, TILE_QUERIES);
 #if TILE_QUERIES > 4
@@ -278,13 +314,24 @@ INLINE void attend_page(const page_job *j, pn_dtype type) {
   for (; at < j->n; at++) values_one(j, type, at, j->begin[at], j->end[at]);
 }
 
-static void attend_page_f32(const page_job *j) { attend_page(j, PN_F32); }
-static void attend_page_f16(const page_job *j) { attend_page(j, PN_F16); }
-static void attend_page_bf16(const page_job *j) { attend_page(j, PN_BF16); }
+static void attend_page_f32(const page_job *j) { attend_page(j, PN_KV_F32); }
+static void attend_page_f16(const page_job *j) { attend_page(j, PN_KV_F16); }
+static void attend_page_bf16(const page_job *j) { attend_page(j, PN_KV_BF16); }
+static void attend_page_int8(const page_job *j) { attend_page(j, PN_KV_INT8); }
+
+static void (*page_of(pn_kv_type t))(const page_job *) {
+  switch (t) {
+  case PN_KV_F16: return attend_page_f16;
+  case PN_KV_BF16: return attend_page_bf16;
+  case PN_KV_INT8: return attend_page_int8;
+  default: return attend_page_f32;
+  }
+}
 
 static void ops_attend(const cpu_attend *a, int page_begin, int page_end) {
   const cpu_kv_head *kv = a->kv;
   _Alignas(64) float scores[CPU_ATTEND_QUERIES][CPU_MAX_PAGE_TOKENS];
+  void (*attend_page_now)(const page_job *) = page_of(kv->type);
   page_job j = {.a = a};
   for (int page = page_begin; page < page_end; page++) {
     int first = page * kv->page_tokens;
@@ -302,15 +349,12 @@ static void ops_attend(const cpu_attend *a, int page_begin, int page_end) {
     }
     if (j.n == 0) continue;
     j.k = kv->base + (size_t)a->pages[page] * kv->page_bytes;
-    j.v = j.k + kv->v_offset_bytes;
+    j.v = j.k + kv->v_offset;
+    j.k_scales = (const float *)(const void *)(j.k + kv->k_scales_offset);
+    j.v_scales = (const float *)(const void *)(j.k + kv->v_scales_offset);
     int next = page + 1 < page_end ? page + 1 : page;
     j.next = ((ptrdiff_t)a->pages[next] - a->pages[page]) * (ptrdiff_t)kv->page_bytes;
-    if (kv->dtype == PN_F16)
-      attend_page_f16(&j);
-    else if (kv->dtype == PN_BF16)
-      attend_page_bf16(&j);
-    else
-      attend_page_f32(&j);
+    attend_page_now(&j);
   }
 }
 
@@ -340,6 +384,7 @@ const cpu_ops OPS_TABLE = {
     .rope_half = ops_rope_half,
     .rope_pairs = ops_rope_pairs,
     .store = ops_store,
+    .store_int8 = ops_store_int8,
     .attend = ops_attend,
     .attend_merge = ops_attend_merge,
     .attend_finish = ops_attend_finish,

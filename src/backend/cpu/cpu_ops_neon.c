@@ -105,5 +105,17 @@ static inline void v_to_bf16(uint16_t *p, v16 v) {
   narrow_bf16(p + 8, v.c);
   narrow_bf16(p + 12, v.d);
 }
+static inline v16 v_from_i8(const void *src) {
+  int8x16_t c = vld1q_s8(src);
+  int16x8_t low = vmovl_s8(vget_low_s8(c)), high = vmovl_s8(vget_high_s8(c));
+  return (v16){vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+               vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))};
+}
+static inline int16x8_t narrow_i16(float32x4_t x, float32x4_t y) {
+  return vcombine_s16(vmovn_s32(vcvtq_s32_f32(x)), vmovn_s32(vcvtq_s32_f32(y)));
+}
+static inline void v_to_i8(int8_t *p, v16 v) {
+  vst1q_s8(p, vcombine_s8(vmovn_s16(narrow_i16(v.a, v.b)), vmovn_s16(narrow_i16(v.c, v.d))));
+}
 
 #include "backend/cpu/cpu_ops_body.h"

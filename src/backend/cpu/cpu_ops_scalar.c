@@ -101,5 +101,13 @@ static inline v16 v_from_bf16(const void *p) {
 }
 static inline void v_to_f16(uint16_t *p, v16 v) { EACH p[l] = pn_f32_to_f16(v.f[l]); }
 static inline void v_to_bf16(uint16_t *p, v16 v) { EACH p[l] = pn_f32_to_bf16(v.f[l]); }
+static inline v16 v_from_i8(const void *p) {
+  int8_t c[CPU_LANES];
+  v16 v;
+  memcpy(c, p, sizeof c);
+  EACH v.f[l] = (float)c[l];
+  return v;
+}
+static inline void v_to_i8(int8_t *p, v16 v) { EACH p[l] = (int8_t)v.f[l]; }
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -2,10 +2,12 @@
 // no result depends on their number.
 //
 // Accumulation: matrix products, norms, scores and the sums of the softmax run in double, ascending, and are rounded
-// to f32 once. The KV has the dtype of its shape; everything else is f32.
+// to f32 once. The KV has the dtype of its shape, and of int8 and int4 the values that their codes stand for, as f32;
+// everything else is f32.
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_memory.h"
 #include "backend/cpu/cpu_pool.h"
+#include "backend/cpu/cpu_ref_codes.h"
 #include "backend/cpu/cpu_ref_matrix.h"
 
 #include <math.h>
@@ -86,12 +88,15 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
   (void)b;
   const pn_kv_shape *s = shape;
   if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1 ||
-      (s->type != PN_KV_F32 && s->type != PN_KV_F16 && s->type != PN_KV_BF16)) {
+      (unsigned)s->type >= PN_KV_INT4) {
     pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
             s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
     return NULL;
   }
-  uint64_t bytes = pn_kv_shape_bytes(shape);
+  pn_dtype dtype = s->type == PN_KV_F16 ? PN_F16 : s->type == PN_KV_BF16 ? PN_BF16 : PN_F32;
+  pn_kv_shape held = *shape; // what pages of plain numbers take, which is no less than what they take here
+  if (dtype == PN_F32) held.type = PN_KV_F32;
+  uint64_t bytes = pn_kv_shape_bytes(&held);
   pn_kv *kv = malloc(sizeof *kv);
   char *data = bytes < SIZE_MAX ? cpu_memory_new((size_t)bytes) : NULL;
   if (!kv || !data) {
@@ -100,7 +105,6 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
     free(kv);
     return NULL;
   }
-  pn_dtype dtype = s->type == PN_KV_F32 ? PN_F32 : s->type == PN_KV_F16 ? PN_F16 : PN_BF16;
   *kv = (pn_kv){*shape, dtype, data};
   return kv;
 }
@@ -112,16 +116,27 @@ static void ref_kv_close(pn_backend *b, pn_kv *kv) {
   free(kv);
 }
 
+static size_t page_bytes(const pn_kv *kv) {
+  const pn_kv_shape *s = &kv->shape;
+  return (size_t)s->n_kv_heads * (size_t)s->page_tokens * 2 * (size_t)s->head_dim *
+         pn_dtype_block_bytes(kv->dtype);
+}
+
+static char *page_at(const pn_kv *kv, int layer, int32_t page) {
+  return kv->data + ((size_t)layer * (size_t)kv->shape.n_pages + (size_t)page) * page_bytes(kv);
+}
+
 static bool ref_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)e;
-  const pn_kv_shape *s = &kv->shape;
-  size_t bytes =
-      (size_t)(s->n_kv_heads * s->page_tokens) * 2 * (size_t)s->head_dim * pn_dtype_block_bytes(kv->dtype);
-  for (int layer = 0; layer < s->n_layers; layer++) {
-    char *pages = kv->data + (size_t)layer * (size_t)s->n_pages * bytes;
-    memcpy(pages + (size_t)to * bytes, pages + (size_t)from * bytes, bytes);
-  }
+  for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++)
+    memcpy(page_at(kv, layer, to), page_at(kv, layer, from), page_bytes(kv));
   return true;
+}
+
+static void ref_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
+  (void)b;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    cpu_memory_discard(kv->data, page_at(kv, layer, first), (size_t)n * page_bytes(kv));
 }
 
 static bool ref_begin(pn_backend *b, const pn_batch *batch, pn_error *e) {
@@ -222,14 +237,18 @@ static char *kv_at(const pn_kv *kv, int layer, int64_t slot, int head, int which
   return kv->data + (size_t)((index * 2 + which) * s->head_dim) * pn_dtype_block_bytes(kv->dtype);
 }
 
-static void store(pn_dtype t, char *dst, const float *src, int n) {
-  if (t == PN_F32) {
+static void store(pn_kv_type t, void *dst, const float *src, int n) {
+  if (t == PN_KV_INT8 || t == PN_KV_INT4) {
+    cpu_ref_codes(t, src, n, dst);
+    return;
+  }
+  if (t == PN_KV_F32) {
     memcpy(dst, src, (size_t)n * 4);
     return;
   }
   for (int i = 0; i < n; i++) {
-    uint16_t h = t == PN_F16 ? pn_f32_to_f16(src[i]) : pn_f32_to_bf16(src[i]);
-    memcpy(dst + 2 * i, &h, 2);
+    uint16_t h = t == PN_KV_F16 ? pn_f32_to_f16(src[i]) : pn_f32_to_bf16(src[i]);
+    memcpy((char *)dst + 2 * i, &h, 2);
   }
 }
 
@@ -240,8 +259,8 @@ static void ref_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, in
   for (int r = 0; r < s->batch.n_rows; r++)
     for (int h = 0; h < kv->shape.n_kv_heads; h++) {
       int64_t slot = s->batch.slot[r];
-      store(kv->dtype, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
-      store(kv->dtype, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
+      store(kv->shape.type, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
+      store(kv->shape.type, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
     }
 }
 
@@ -346,6 +365,7 @@ static const pn_backend_ops ref_ops = {
     .kv_open = ref_kv_open,
     .kv_close = ref_kv_close,
     .kv_copy = ref_kv_copy,
+    .kv_discard = ref_kv_discard,
     .begin = ref_begin,
     .embed = ref_embed,
     .rmsnorm = ref_rmsnorm,

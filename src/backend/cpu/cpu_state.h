@@ -55,17 +55,21 @@ typedef struct cpu_backend {
 
   int max_dim_pad;    // of all KVs opened
   cpu_scratch states; // [n_threads][2][CPU_ATTEND_QUERIES] states
+  cpu_scratch rooms;  // [n_threads] of cpu_attention_room
   cpu_scratch spans;  // CPU_SPAN_BYTES
 } cpu_backend;
 
 // Room for the states of a KV's heads.
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
+// Room of one thread for the heads that it works on, at least CPU_ATTEND_QUERIES * dim_pad floats.
+float *cpu_attention_room(const cpu_backend *s, int thread);
 // pn_backend_ops.attention. Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages
 // ascending in it; a query's states are merged in ascending order, whoever computed them.
 void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
                    float *out, int64_t out_stride);
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
+void cpu_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n);
 void cpu_kv_close(pn_backend *b, pn_kv *kv);
 bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
 void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,

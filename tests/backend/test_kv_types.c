@@ -1,0 +1,302 @@
+// The KV's types apart from attention's arithmetic: what they cost, what they round to, copies and discarded pages.
+#include "backend/backend.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+
+static const char *const backends[] = {"ref", "cpu"};
+
+static pn_backend *open_backend(const char *name) {
+  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = name, .n_threads = 2}, NULL);
+  assert_non_null(b);
+  return b;
+}
+
+static void names(void **state) {
+  (void)state;
+  for (int t = 0; t < PN_KV_INT4; t++) {
+    pn_kv_type found = PN_KV_N_TYPES;
+    assert_true(pn_kv_type_of(pn_kv_type_name((pn_kv_type)t), &found));
+    assert_int_equal(found, t);
+  }
+  pn_kv_type found;
+  assert_false(pn_kv_type_of("int5", &found));
+  assert_string_equal(pn_kv_type_name(PN_KV_N_TYPES), "unknown");
+}
+
+static uint64_t token_bytes(int dim, int page_tokens, pn_kv_type t) {
+  return pn_kv_token_bytes(&(pn_kv_shape){1, 1, dim, page_tokens, 7, t});
+}
+
+static void costs(void **state) {
+  (void)state;
+  assert_int_equal(token_bytes(64, 32, PN_KV_F32), 512);
+  assert_int_equal(token_bytes(64, 32, PN_KV_F16), 256);
+  assert_int_equal(token_bytes(64, 32, PN_KV_BF16), 256);
+  assert_int_equal(token_bytes(64, 32, PN_KV_INT8), 128 + 8);     // two scales
+  assert_int_equal(token_bytes(33, 32, PN_KV_INT8), 33 + 48 + 8); // V's row is padded to 16 elements
+  // A page of 5 tokens has columns of 16: K 16 * 64, V 5 * 64, scales 2 * 64; rounded up a token.
+  assert_int_equal(token_bytes(64, 5, PN_KV_INT8), (16 * 64 + 5 * 64 + 2 * 64 + 4) / 5);
+  for (int t = 0; t < PN_KV_INT4; t++) {
+    pn_kv_shape s = {30, 3, 64, 32, 100, (pn_kv_type)t};
+    assert_true(pn_kv_token_bytes(&s) == 90 * token_bytes(64, 32, (pn_kv_type)t));
+    assert_true(pn_kv_shape_bytes(&s) == 3200 * pn_kv_token_bytes(&s));
+    pn_kv_shape none = s, huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, (pn_kv_type)t};
+    none.head_dim = 0;
+    assert_true(pn_kv_token_bytes(&none) == 0 && pn_kv_shape_bytes(&none) == 0);
+    assert_true(pn_kv_token_bytes(&huge) == UINT64_MAX && pn_kv_shape_bytes(&huge) == UINT64_MAX);
+  }
+}
+
+enum { MAX_DIM = 256 };
+
+// What v reads as after being stored: the answer of the only position, whose weight is 1.
+static void stored(pn_backend *b, pn_kv_type type, int dim, const float *v, float *out) {
+  pn_error e = {0};
+  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, dim, 32, 1, type}, &e);
+  assert_non_null(kv);
+  int32_t zero = 0;
+  const int32_t *pages = &zero;
+  assert_true(b->ops->begin(b, &(pn_batch){1, 1, &zero, &zero, &zero, &zero, &pages}, &e));
+  b->ops->kv_write(b, kv, 0, v, dim, v, dim);
+  b->ops->attention(b, kv, &(pn_attention){0, 1, 1, dim, 1, 0}, v, dim, out, dim);
+  b->ops->kv_close(b, kv);
+}
+
+static void int8_rounds_to_even(void **state) {
+  (void)state;
+  // scale 2: the codes are halves of these.
+  static const float x[] = {254, -254, 1, 3, -1, -3, 5, 2.9f, 3.1f, 0, -0.0f, 100};
+  static const float want[] = {254, -254, 0, 4, 0, -4, 4, 2, 4, 0, 0, 100};
+  static const float tiny[] = {1e-44f, -3e-45f, 0}, zeros[3] = {0};
+  float out[12];
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = open_backend(backends[k]);
+    stored(b, PN_KV_INT8, 12, x, out);
+    for (int i = 0; i < 12; i++) assert_true(out[i] == want[i]);
+    stored(b, PN_KV_INT8, 3, zeros, out);
+    for (int i = 0; i < 3; i++) assert_true(out[i] == 0);
+    stored(b, PN_KV_INT8, 3, tiny, out);
+    for (int i = 0; i < 3; i++) assert_true(fabsf(out[i]) <= 1e-43f);
+    pn_backend_close(b);
+  }
+}
+
+static float normal(pn_rng *rng) {
+  double u = pn_rng_unit(rng) + 1e-12, v = pn_rng_unit(rng);
+  return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+}
+
+// Relative distances of normal vectors from what is stored of them.
+static void precision(void **state) {
+  (void)state;
+  static const struct {
+    pn_kv_type type;
+    double most;
+  } cases[] = {{PN_KV_F32, 1e-7}, {PN_KV_F16, 4e-4}, {PN_KV_BF16, 3e-3}, {PN_KV_INT8, 0.01}};
+  static const int dims[] = {1, 16, 33, 64, 80, 96, 128, 256};
+  pn_rng rng;
+  pn_rng_seed(&rng, 3);
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = open_backend(backends[k]);
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++)
+      for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
+        float x[MAX_DIM], out[MAX_DIM];
+        double error = 0, norm = 0;
+        for (int i = 0; i < dims[d]; i++) x[i] = normal(&rng);
+        stored(b, cases[c].type, dims[d], x, out);
+        for (int i = 0; i < dims[d]; i++) {
+          error += pow((double)out[i] - (double)x[i], 2);
+          norm += pow((double)x[i], 2);
+        }
+        assert_true(sqrt(error / norm) <= cases[c].most);
+      }
+    pn_backend_close(b);
+  }
+}
+
+// A sequence of `n` tokens at pages[], and what its last row sees of layer `layer`.
+enum { LAYERS = 2, HEADS = 2, DIM = 96, PAGE = 32, TOKENS = 70, PAGES = 40, WIDTH = HEADS * DIM };
+
+typedef struct sequence {
+  pn_backend *b;
+  pn_kv *kv;
+  int32_t pages[3];
+  float *k, *v; // [TOKENS][WIDTH]
+} sequence;
+
+static void begin_rows(sequence *s, int first, int n) {
+  static int32_t zeros[TOKENS], pos[TOKENS], slot[TOKENS];
+  static const int32_t *pages;
+  pn_error e = {0};
+  pages = s->pages;
+  for (int r = 0; r < n; r++) {
+    pos[r] = first + r;
+    slot[r] = s->pages[pos[r] / PAGE] * PAGE + pos[r] % PAGE;
+  }
+  assert_true(s->b->ops->begin(s->b, &(pn_batch){n, 1, zeros, zeros, pos, slot, &pages}, &e));
+}
+
+static void write_rows(sequence *s, int first, int n) {
+  begin_rows(s, first, n);
+  for (int layer = 0; layer < LAYERS; layer++) // the other layer gets them the other way round
+    s->b->ops->kv_write(s->b, s->kv, layer, (layer ? s->v : s->k) + first * WIDTH, WIDTH,
+                        (layer ? s->k : s->v) + first * WIDTH, WIDTH);
+}
+
+static void read_row(sequence *s, int row, float *out) {
+  begin_rows(s, row, 1);
+  for (int layer = 0; layer < LAYERS; layer++)
+    s->b->ops->attention(s->b, s->kv, &(pn_attention){layer, HEADS, HEADS, DIM, 0.1f, 0}, s->k + row * WIDTH,
+                         WIDTH, out + layer * WIDTH, WIDTH);
+}
+
+static void open_sequence(sequence *s, const char *backend, pn_kv_type type) {
+  pn_error e = {0};
+  pn_rng rng;
+  pn_rng_seed(&rng, 5);
+  s->b = open_backend(backend);
+  s->kv = s->b->ops->kv_open(s->b, &(pn_kv_shape){LAYERS, HEADS, DIM, PAGE, PAGES, type}, &e);
+  assert_non_null(s->kv);
+  s->k = malloc(TOKENS * WIDTH * sizeof *s->k);
+  s->v = malloc(TOKENS * WIDTH * sizeof *s->v);
+  assert_true(s->k && s->v);
+  for (int i = 0; i < TOKENS * WIDTH; i++) {
+    s->k[i] = normal(&rng);
+    s->v[i] = normal(&rng);
+  }
+}
+
+static void close_sequence(sequence *s) {
+  s->b->ops->kv_close(s->b, s->kv);
+  pn_backend_close(s->b);
+  free(s->k);
+  free(s->v);
+}
+
+// A copied page is the same page, and goes on by itself: writing behind the copy leaves the original alone.
+static void copies(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++)
+    for (int t = 0; t < PN_KV_INT4; t++) {
+      sequence s = {.pages = {3, 0, 39}};
+      float want[LAYERS * WIDTH], early[LAYERS * WIDTH], got[LAYERS * WIDTH];
+      pn_error e = {0};
+      open_sequence(&s, backends[k], (pn_kv_type)t);
+      write_rows(&s, 0, TOKENS);
+      read_row(&s, TOKENS - 1, want);
+      read_row(&s, TOKENS - 3, early);
+      assert_true(s.b->ops->kv_copy(s.b, s.kv, 39, 17, &e));
+      assert_true(s.b->ops->kv_copy(s.b, s.kv, 3, 38, &e));
+      assert_true(s.b->ops->kv_copy(s.b, s.kv, 38, 38, &e));
+      sequence other = s;
+      other.pages[0] = 38, other.pages[2] = 17;
+      read_row(&other, TOKENS - 1, got);
+      assert_memory_equal(got, want, sizeof want);
+      // The copy's last two tokens become others; those before them still read the same.
+      float *tail = other.k + (TOKENS - 2) * WIDTH, old[2 * WIDTH];
+      memcpy(old, tail, sizeof old);
+      for (int i = 0; i < 2 * WIDTH; i++) tail[i] = -3 * tail[i] + 1;
+      write_rows(&other, TOKENS - 2, 2);
+      read_row(&other, TOKENS - 3, got);
+      assert_memory_equal(got, early, sizeof early);
+      memcpy(tail, old, sizeof old);
+      read_row(&other, TOKENS - 1, got);
+      assert_memory_not_equal(got, want, sizeof want);
+      read_row(&s, TOKENS - 1, got);
+      assert_memory_equal(got, want, sizeof want);
+      close_sequence(&s);
+    }
+}
+
+// Discarded pages can be written again, read as numbers, and leave their neighbours as they were.
+static void discards(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++)
+    for (int t = 0; t < PN_KV_INT4; t++) {
+      sequence s = {.pages = {0, 38, 39}};
+      float want[LAYERS * WIDTH], got[LAYERS * WIDTH];
+      open_sequence(&s, backends[k], (pn_kv_type)t);
+      sequence other = s;
+      for (int p = 1; p < 37; p += 3) {
+        for (int i = 0; i < 3; i++) other.pages[i] = p + i;
+        write_rows(&other, 0, TOKENS);
+      }
+      write_rows(&s, 0, TOKENS);
+      read_row(&s, TOKENS - 1, want);
+      s.b->ops->kv_discard(s.b, s.kv, 1, 37);
+      s.b->ops->kv_discard(s.b, s.kv, 5, 0);
+      read_row(&s, TOKENS - 1, got);
+      assert_memory_equal(got, want, sizeof want);
+      read_row(&other, TOKENS - 1, got);
+      for (int i = 0; i < LAYERS * WIDTH; i++) assert_true(isfinite(got[i]));
+      other.pages[0] = 20, other.pages[1] = 9, other.pages[2] = 1;
+      write_rows(&other, 0, TOKENS);
+      read_row(&other, TOKENS - 1, got);
+      assert_memory_equal(got, want, sizeof want);
+      s.b->ops->kv_discard(s.b, s.kv, 0, PAGES);
+      write_rows(&s, 0, TOKENS);
+      read_row(&s, TOKENS - 1, got);
+      assert_memory_equal(got, want, sizeof want);
+      close_sequence(&s);
+    }
+}
+
+#if defined(__linux__)
+static long resident_pages(void) {
+  char text[128] = "";
+  long total, resident = -1;
+  FILE *f = fopen("/proc/self/statm", "r");
+  assert_non_null(f);
+  if (!fgets(text, sizeof text, f) || sscanf(text, "%ld %ld", &total, &resident) != 2) resident = -1;
+  fclose(f);
+  return resident;
+}
+
+// Discarding gives the memory back to the system.
+static void discards_really(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    sequence s = {.pages = {0, 1, 2}};
+    enum { ALL = 39 };
+    open_sequence(&s, backends[k], PN_KV_F32);
+    for (int p = 0; p < ALL; p += 3) {
+      for (int i = 0; i < 3; i++) s.pages[i] = p + i;
+      write_rows(&s, 0, TOKENS);
+    }
+    long before = resident_pages();
+    s.b->ops->kv_discard(s.b, s.kv, 0, ALL);
+    long freed = (before - resident_pages()) * sysconf(_SC_PAGESIZE);
+    pn_kv_shape shape = {LAYERS, HEADS, DIM, PAGE, ALL, PN_KV_F32};
+    assert_true(freed > (long)(pn_kv_shape_bytes(&shape) / 2)); // the system counts in batches
+    close_sequence(&s);
+  }
+}
+#endif
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(names),
+    cmocka_unit_test(costs),
+    cmocka_unit_test(int8_rounds_to_even),
+    cmocka_unit_test(precision),
+    cmocka_unit_test(copies),
+    cmocka_unit_test(discards),
+#if defined(__linux__)
+    cmocka_unit_test(discards_really),
+#endif
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
