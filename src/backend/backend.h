@@ -71,7 +71,10 @@ typedef struct pn_batch {
 } pn_batch;
 
 // How K and V are stored. INT8: each head's vector of each token as codes -127..127 with one f32 scale, max / 127;
-// code = round to even(x / scale). A vector with an infinity or a NaN in it gets a NaN as scale.
+// code = round to even(x / scale). INT4: each vector rotated by the orthonormal Walsh-Hadamard transform (blocks of the
+// largest power of two that divides head_dim), K as codes 0..63, V as codes 0..15, each vector with an f16 scale
+// (max - min) / 63 or / 15 and an f16 minimum; queries are rotated likewise, answers are rotated back. K has two bits
+// more because its errors sit in an exponent. A vector with an infinity or a NaN in it gets a NaN as scale.
 typedef enum pn_kv_type {
   PN_KV_F32,
   PN_KV_F16,

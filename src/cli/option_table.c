@@ -68,7 +68,7 @@ const option_spec option_table[] = {
     {COMPUTE, "threads", NULL, OPTION_INT, "N", "0", 0, 1024, NULL, "threads; 0: as many as there are cores"},
     {COMPUTE, "activations", NULL, OPTION_CHOICE, NULL, "int16", 0, 0, "int16|int8",
      "precision of activations in matrix products: int16 agrees with float32, int8 is faster"},
-    {COMPUTE, "kv", NULL, OPTION_CHOICE, NULL, NULL, 0, 0, "f32|f16|bf16|int8", "type of the KV cache (default: f16; f32 on ref)"},
+    {COMPUTE, "kv", NULL, OPTION_CHOICE, NULL, NULL, 0, 0, "f32|f16|bf16|int8|int4", "type of the KV cache (default: f16; f32 on ref)"},
     {COMPUTE, "memory-limit", "GPU_MEMORY_LIMIT", OPTION_BYTES, "SIZE", NULL, 0, 0, NULL,
      "memory for weights and KV cache: bytes, or with K/M/G/T or %"},
 

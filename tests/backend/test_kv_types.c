@@ -1,5 +1,6 @@
 // The KV's types apart from attention's arithmetic: what they cost, what they round to, copies and discarded pages.
 #include "backend/backend.h"
+#include "backend/cpu/cpu_hadamard.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ static pn_backend *open_backend(const char *name) {
 
 static void names(void **state) {
   (void)state;
-  for (int t = 0; t < PN_KV_INT4; t++) {
+  for (int t = 0; t < PN_KV_N_TYPES; t++) {
     pn_kv_type found = PN_KV_N_TYPES;
     assert_true(pn_kv_type_of(pn_kv_type_name((pn_kv_type)t), &found));
     assert_int_equal(found, t);
@@ -47,9 +48,11 @@ static void costs(void **state) {
   assert_int_equal(token_bytes(64, 32, PN_KV_BF16), 256);
   assert_int_equal(token_bytes(64, 32, PN_KV_INT8), 128 + 8);     // two scales
   assert_int_equal(token_bytes(33, 32, PN_KV_INT8), 33 + 48 + 8); // V's row is padded to 16 elements
+  assert_int_equal(token_bytes(64, 32, PN_KV_INT4), 48 + 32 + 8); // 6 bits, 4 bits, two scales and minima
+  assert_int_equal(token_bytes(33, 32, PN_KV_INT4), 27 + 32 + 8); // K to 4 dimensions, V to 32
   // A page of 5 tokens has columns of 16: K 16 * 64, V 5 * 64, scales 2 * 64; rounded up a token.
   assert_int_equal(token_bytes(64, 5, PN_KV_INT8), (16 * 64 + 5 * 64 + 2 * 64 + 4) / 5);
-  for (int t = 0; t < PN_KV_INT4; t++) {
+  for (int t = 0; t < PN_KV_N_TYPES; t++) {
     pn_kv_shape s = {30, 3, 64, 32, 100, (pn_kv_type)t};
     assert_true(pn_kv_token_bytes(&s) == 90 * token_bytes(64, 32, (pn_kv_type)t));
     assert_true(pn_kv_shape_bytes(&s) == 3200 * pn_kv_token_bytes(&s));
@@ -99,13 +102,82 @@ static float normal(pn_rng *rng) {
   return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
 }
 
+// The transform against its definition, and there and back again.
+static void rotation(void **state) {
+  (void)state;
+  static const int dims[][2] = {{1, 1},   {2, 2},   {12, 4},    {33, 1},   {64, 64},
+                                {80, 16}, {96, 32}, {128, 128}, {256, 256}};
+  pn_rng rng;
+  pn_rng_seed(&rng, 4);
+  for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
+    int n = dims[d][0], block = dims[d][1];
+    float x[MAX_DIM], y[MAX_DIM];
+    assert_int_equal(cpu_hadamard_block(n), block);
+    for (int i = 0; i < n; i++) y[i] = x[i] = normal(&rng);
+    cpu_hadamard(y, n);
+    for (int i = 0; i < n; i++) {
+      double want = 0;
+      int at = i / block * block;
+      for (int k = 0; k < block; k++) {
+        int sign = 1;
+        for (int both = (i - at) & k; both; both &= both - 1) sign = -sign;
+        want += sign * (double)x[at + k];
+      }
+      assert_true(fabs((double)y[i] - want / sqrt(block)) < 1e-5);
+    }
+    cpu_hadamard(y, n);
+    for (int i = 0; i < n; i++) assert_true(fabsf(y[i] - x[i]) < 1e-5f);
+  }
+}
+
+// One large element costs the others nothing but its share of the range: without the rotation they would all vanish.
+static void int4_bears_outliers(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = open_backend(backends[k]);
+    float x[64], out[64];
+    double error = 0;
+    for (int i = 0; i < 64; i++) x[i] = i % 2 ? 1 : -1;
+    x[17] = 30;
+    stored(b, PN_KV_INT4, 64, x, out);
+    for (int i = 0; i < 64; i++) error += pow((double)out[i] - (double)x[i], 2) / 64;
+    assert_true(sqrt(error) < 0.5);
+    pn_backend_close(b);
+  }
+}
+
+// f16 holds no scale of these, so that they must not pass for numbers.
+static void int4_overflows_to_nan(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = open_backend(backends[k]);
+    float x[32], out[32];
+    for (int i = 0; i < 32; i++) x[i] = i % 3 ? 1e30f : -2e30f;
+    stored(b, PN_KV_INT4, 32, x, out);
+    for (int i = 0; i < 32; i++) assert_true(isnan(out[i]));
+    pn_backend_close(b);
+  }
+}
+
+static void int4_head_dim_is_limited(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = open_backend(backends[k]);
+    pn_error e = {0};
+    assert_null(b->ops->kv_open(b, &(pn_kv_shape){1, 1, 8192, 32, 1, PN_KV_INT4}, &e));
+    assert_int_equal(e.code, PN_ERR_UNSUPPORTED);
+    pn_backend_close(b);
+  }
+}
+
 // Relative distances of normal vectors from what is stored of them.
 static void precision(void **state) {
   (void)state;
   static const struct {
     pn_kv_type type;
     double most;
-  } cases[] = {{PN_KV_F32, 1e-7}, {PN_KV_F16, 4e-4}, {PN_KV_BF16, 3e-3}, {PN_KV_INT8, 0.01}};
+  } cases[] = {
+      {PN_KV_F32, 1e-7}, {PN_KV_F16, 4e-4}, {PN_KV_BF16, 3e-3}, {PN_KV_INT8, 0.01}, {PN_KV_INT4, 0.12}};
   static const int dims[] = {1, 16, 33, 64, 80, 96, 128, 256};
   pn_rng rng;
   pn_rng_seed(&rng, 3);
@@ -190,7 +262,7 @@ static void close_sequence(sequence *s) {
 static void copies(void **state) {
   (void)state;
   for (int k = 0; k < 2; k++)
-    for (int t = 0; t < PN_KV_INT4; t++) {
+    for (int t = 0; t < PN_KV_N_TYPES; t++) {
       sequence s = {.pages = {3, 0, 39}};
       float want[LAYERS * WIDTH], early[LAYERS * WIDTH], got[LAYERS * WIDTH];
       pn_error e = {0};
@@ -225,7 +297,7 @@ static void copies(void **state) {
 static void discards(void **state) {
   (void)state;
   for (int k = 0; k < 2; k++)
-    for (int t = 0; t < PN_KV_INT4; t++) {
+    for (int t = 0; t < PN_KV_N_TYPES; t++) {
       sequence s = {.pages = {0, 38, 39}};
       float want[LAYERS * WIDTH], got[LAYERS * WIDTH];
       open_sequence(&s, backends[k], (pn_kv_type)t);
@@ -292,6 +364,10 @@ int main(void) {
     cmocka_unit_test(costs),
     cmocka_unit_test(int8_rounds_to_even),
     cmocka_unit_test(precision),
+    cmocka_unit_test(rotation),
+    cmocka_unit_test(int4_bears_outliers),
+    cmocka_unit_test(int4_overflows_to_nan),
+    cmocka_unit_test(int4_head_dim_is_limited),
     cmocka_unit_test(copies),
     cmocka_unit_test(discards),
 #if defined(__linux__)

@@ -1,3 +1,4 @@
+#include "backend/cpu/cpu_hadamard.h"
 #include "backend/cpu/cpu_state.h"
 
 #include <math.h>
@@ -22,8 +23,9 @@ typedef struct attend_job {
   int state_floats;
 } attend_job;
 
+// For each query a vector, and one more float behind it.
 static size_t room_floats(const cpu_backend *s) {
-  return (size_t)CPU_ATTEND_QUERIES * (size_t)s->max_dim_pad;
+  return (size_t)CPU_ATTEND_QUERIES * (size_t)(s->max_dim_pad + CPU_LANES);
 }
 
 float *cpu_attention_room(const cpu_backend *s, int thread) {
@@ -97,6 +99,20 @@ static void fresh_states(const attend_job *j, cpu_attend *at, float *states) {
   }
 }
 
+// int4 has K and V rotated, so that it wants the queries likewise; see cpu_attend for what lies behind them.
+static void turn_queries(const attend_job *j, cpu_attend *at, int thread) {
+  if (j->kv->shape.type != PN_KV_INT4) return;
+  float *to = cpu_attention_room(j->s, thread);
+  const int dim = j->a->head_dim, pad = j->kv->head.dim_pad;
+  for (int i = 0; i < at->n_queries; i++, to += pad + CPU_LANES) {
+    memcpy(to, at->q[i], (size_t)dim * sizeof *to);
+    memset(to + dim, 0, (size_t)(pad + CPU_LANES - dim) * sizeof *to);
+    cpu_hadamard(to, dim);
+    for (int d = 0; d < dim; d++) to[pad] += to[d];
+    at->q[i] = to;
+  }
+}
+
 static int span_tokens(const attend_job *j) { return CPU_SPAN_PAGES * j->kv->head.page_tokens; }
 
 static void attend_span(const attend_job *j, const cpu_attend *at, int span, int end) {
@@ -112,6 +128,7 @@ static void merge(const attend_job *j, float *into, const float *from) {
 
 static void finish(const attend_job *j, const float *state, float *out) {
   j->s->ops->attend_finish(state, j->kv->head.dim_pad, j->a->head_dim, out);
+  if (j->kv->shape.type == PN_KV_INT4) cpu_hadamard(out, j->a->head_dim);
 }
 
 // All spans of an item on one thread.
@@ -121,6 +138,7 @@ static void attend_item(const attend_job *j, int64_t item, int thread) {
   int begin, end;
   float *out[CPU_ATTEND_QUERIES], *running[CPU_ATTEND_QUERIES];
   describe_item(j, item, &at, &head, &begin, &end, out);
+  turn_queries(j, &at, thread);
   size_t set = (size_t)CPU_ATTEND_QUERIES * (size_t)j->state_floats;
   float *states = (float *)j->s->states.p + (size_t)thread * 2 * set;
   int first = begin / span_tokens(j), last = (end - 1) / span_tokens(j);
@@ -140,7 +158,7 @@ static float *span_states(const attend_job *j, int64_t item, int span) {
 }
 
 // The span-th span that the item sees, into the item's shared states.
-static void attend_one_span(const attend_job *j, int64_t item, int span) {
+static void attend_one_span(const attend_job *j, int64_t item, int span, int thread) {
   cpu_attend at;
   cpu_kv_head head;
   int begin, end;
@@ -148,6 +166,7 @@ static void attend_one_span(const attend_job *j, int64_t item, int span) {
   describe_item(j, item, &at, &head, &begin, &end, out);
   int first = begin / span_tokens(j), last = (end - 1) / span_tokens(j);
   if (first + span > last) return;
+  turn_queries(j, &at, thread);
   fresh_states(j, &at, span_states(j, item, span));
   attend_span(j, &at, first + span, end);
 }
@@ -175,7 +194,7 @@ static void attend_share(void *ctx, int thread, int n_threads) {
     return;
   }
   for (int64_t i; (i = cpu_pool_take(pool, 1)) < j->n_items * j->n_spans;)
-    attend_one_span(j, i / j->n_spans, (int)(i % j->n_spans));
+    attend_one_span(j, i / j->n_spans, (int)(i % j->n_spans), thread);
   cpu_pool_barrier(pool);
   for (int64_t i = thread; i < j->n_items; i += n_threads) merge_item(j, i);
 }

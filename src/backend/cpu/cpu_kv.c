@@ -1,3 +1,4 @@
+#include "backend/cpu/cpu_hadamard.h"
 #include "backend/cpu/cpu_kv_layout.h"
 #include "backend/cpu/cpu_state.h"
 
@@ -5,15 +6,15 @@
 #include <string.h>
 
 static bool check(const pn_kv_shape *s, pn_error *e) {
-  if ((unsigned)s->type < PN_KV_INT4 && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 &&
-      s->head_dim <= 1 << 16 && s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS &&
-      s->n_pages >= 1)
+  int most = s->type == PN_KV_INT4 ? CPU_HADAMARD_MAX : 1 << 16;
+  if ((unsigned)s->type < PN_KV_N_TYPES && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 &&
+      s->head_dim <= most && s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS && s->n_pages >= 1)
     return true;
   return pn_fail(
       e, PN_ERR_UNSUPPORTED,
-      "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s: expected at least one of each, at "
-      "most %d tokens a page, and f32, f16, bf16 or int8",
-      s->n_layers, s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type),
+      "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s: expected at least one of each, heads "
+      "of at most %d, at most %d tokens a page, and f32, f16, bf16, int8 or int4",
+      s->n_layers, s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type), most,
       CPU_MAX_PAGE_TOKENS);
 }
 
@@ -122,6 +123,37 @@ static void write_int8(const cpu_ops *ops, const cpu_kv_head *h, char *page, int
   memcpy(page + h->v_scales_offset + (size_t)offset * sizeof v_scale, &v_scale, sizeof v_scale);
 }
 
+static void put16(char *scales, int i, uint16_t x) { memcpy(scales + 2 * i, &x, sizeof x); }
+
+// A rotated copy of x with its codes behind it, padded with zeros to dim_pad. `room` holds both.
+static uint8_t *encode_int4(const cpu_ops *ops, const cpu_kv_head *h, const float *x, int top, float *room,
+                            char *scales, int offset) {
+  uint16_t scale, min;
+  uint8_t *codes = (uint8_t *)(room + h->dim_pad);
+  memcpy(room, x, (size_t)h->head_dim * sizeof *x);
+  cpu_hadamard(room, h->head_dim);
+  ops->store_codes(codes, room, h->head_dim, top, &scale, &min);
+  memset(codes + h->head_dim, 0, (size_t)(h->dim_pad - h->head_dim));
+  put16(scales, offset, scale);
+  put16(scales, h->tokens_pad + offset, min);
+  return codes;
+}
+
+static void write_int4(const cpu_ops *ops, const cpu_kv_head *h, char *page, int offset, const float *k,
+                       const float *v, float *room) {
+  const uint8_t *c = encode_int4(ops, h, k, CPU_INT4_K_TOP, room, page + h->k_scales_offset, offset);
+  uint8_t *out = (uint8_t *)page + offset;
+  for (int d = 0; d < h->head_dim; d += 4, c += 4, out += 3 * h->tokens_pad) {
+    out[0] = (uint8_t)((c[0] & 15) | (c[1] & 15) << 4);
+    out[h->tokens_pad] = (uint8_t)((c[2] & 15) | (c[3] & 15) << 4);
+    out[2 * h->tokens_pad] = (uint8_t)(c[0] >> 4 | c[1] >> 4 << 2 | c[2] >> 4 << 4 | c[3] >> 4 << 6);
+  }
+  c = encode_int4(ops, h, v, CPU_INT4_V_TOP, room, page + h->v_scales_offset, offset);
+  out = (uint8_t *)page + h->v_offset + offset * (h->dim_pad / 2);
+  for (int d = 0; d < h->dim_pad; d += 2 * CPU_LANES, c += 2 * CPU_LANES, out += CPU_LANES)
+    for (int i = 0; i < CPU_LANES; i++) out[i] = (uint8_t)(c[i] | c[i + CPU_LANES] << 4);
+}
+
 static void write_token(const write_job *j, int row, int kv_head, float *room) {
   const cpu_kv_head *h = &j->kv->head;
   const cpu_ops *ops = j->s->ops;
@@ -131,6 +163,8 @@ static void write_token(const write_job *j, int row, int kv_head, float *room) {
   const float *v = j->v + row * j->v_stride + (int64_t)kv_head * h->head_dim;
   if (h->type == PN_KV_INT8)
     write_int8(ops, h, at, offset, k, v, room);
+  else if (h->type == PN_KV_INT4)
+    write_int4(ops, h, at, offset, k, v, room);
   else
     write_floats(ops, h, at, offset, k, v);
 }

@@ -1,22 +1,30 @@
 #include "backend/cpu/cpu_kv_layout.h"
 
-static int pad(int n) { return (n + CPU_LANES - 1) / CPU_LANES * CPU_LANES; }
+static uint64_t up_to(uint64_t n, uint64_t step) { return (n + step - 1) / step * step; }
 
-static uint64_t element_bytes(pn_kv_type t) { return t == PN_KV_F32 ? 4 : t == PN_KV_INT8 ? 1 : 2; }
+// Bytes of a column of K (one token of every 1 that tokens_pad counts) and of a row of V.
+static void codes(const cpu_kv_head *h, uint64_t *k, uint64_t *v) {
+  uint64_t one = h->type == PN_KV_F32 ? 4 : h->type == PN_KV_INT8 ? 1 : 2;
+  *k = (uint64_t)h->head_dim * one;
+  *v = (uint64_t)h->dim_pad * one;
+  if (h->type != PN_KV_INT4) return;
+  *k = up_to((uint64_t)h->head_dim, 4) / 4 * 3;
+  *v = (uint64_t)h->dim_pad / 2;
+}
 
-// The largest counts (2^31 each) make at most 2^62 codes of 4 bytes: all sums are watched.
 uint64_t cpu_kv_lay_out(const pn_kv_shape *s, cpu_kv_head *h) {
-  if (s->head_dim > INT32_MAX - CPU_LANES || s->page_tokens > INT32_MAX - CPU_LANES) return UINT64_MAX;
+  if (s->head_dim > INT32_MAX - 2 * CPU_LANES || s->page_tokens > INT32_MAX - CPU_LANES) return UINT64_MAX;
   h->type = s->type;
   h->head_dim = s->head_dim;
-  h->dim_pad = pad(s->head_dim);
+  h->dim_pad = (int)up_to((uint64_t)s->head_dim, s->type == PN_KV_INT4 ? 2 * CPU_LANES : CPU_LANES);
   h->page_tokens = s->page_tokens;
-  h->tokens_pad = pad(s->page_tokens);
-  uint64_t k, v, scales = s->type == PN_KV_INT8 ? (uint64_t)h->tokens_pad * sizeof(float) : 0, all;
-  uint64_t one = element_bytes(s->type);
-  if (__builtin_mul_overflow((uint64_t)h->head_dim * one, (uint64_t)h->tokens_pad, &k) ||
-      __builtin_mul_overflow((uint64_t)h->dim_pad * one, (uint64_t)h->page_tokens, &v) ||
-      __builtin_add_overflow(k, v, &all) || __builtin_add_overflow(all, 2 * scales, &all) || all > SIZE_MAX)
+  h->tokens_pad = (int)up_to((uint64_t)s->page_tokens, CPU_LANES);
+  bool scaled = s->type == PN_KV_INT8 || s->type == PN_KV_INT4; // one f32, or two f16
+  uint64_t k, v, scales = scaled ? (uint64_t)h->tokens_pad * sizeof(float) : 0, all;
+  codes(h, &k, &v);
+  if (__builtin_mul_overflow(k, (uint64_t)h->tokens_pad, &k) ||
+      __builtin_mul_overflow(v, (uint64_t)h->page_tokens, &v) || __builtin_add_overflow(k, v, &all) ||
+      __builtin_add_overflow(all, 2 * scales, &all) || all > SIZE_MAX)
     return UINT64_MAX;
   h->k_scales_offset = (size_t)k;
   h->v_offset = (size_t)(k + scales);

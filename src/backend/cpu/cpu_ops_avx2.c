@@ -105,5 +105,25 @@ static inline __m128i narrow_i16(__m256 v) {
 static inline void v_to_i8(int8_t *p, v16 v) {
   _mm_storeu_si128((__m128i *)(void *)p, _mm_packs_epi16(narrow_i16(v.a), narrow_i16(v.b)));
 }
+static inline v16 widen_u8(__m128i c) {
+  return BOTH(widen_i8(c), widen_i8(_mm_unpackhi_epi64(c, c)));
+} // below 128
+static inline __m128i nibbles(__m128i c) { return _mm_and_si128(c, _mm_set1_epi8(15)); }
+static inline void v_from_u4(const void *p, v16 out[2]) {
+  __m128i c = _mm_loadu_si128(p);
+  out[0] = widen_u8(nibbles(c));
+  out[1] = widen_u8(nibbles(_mm_srli_epi16(c, 4)));
+}
+static inline v16 join_u6(__m128i low, __m128i high) {
+  return widen_u8(_mm_or_si128(nibbles(low), _mm_and_si128(high, _mm_set1_epi8(48))));
+}
+static inline void v_from_u6(const char *p, size_t row, v16 out[4]) {
+  __m128i a = _mm_loadu_si128((const void *)p), b = _mm_loadu_si128((const void *)(p + row));
+  __m128i high = _mm_loadu_si128((const void *)(p + 2 * row));
+  out[0] = join_u6(a, _mm_slli_epi16(high, 4));
+  out[1] = join_u6(_mm_srli_epi16(a, 4), _mm_slli_epi16(high, 2));
+  out[2] = join_u6(b, high);
+  out[3] = join_u6(_mm_srli_epi16(b, 4), _mm_srli_epi16(high, 2));
+}
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -171,6 +171,39 @@ static float ops_store_int8(int8_t *codes, const float *x, int n) {
   return scale;
 }
 
+// x[i ..] of n elements; lanes past them are copies of x[0].
+INLINE v16 v_load_some(const float *x, int i, int n) {
+  float some[CPU_LANES];
+  if (n - i >= CPU_LANES) return v_load(x + i);
+  for (int l = 0; l < CPU_LANES; l++) some[l] = l < n - i ? x[i + l] : x[0];
+  return v_load(some);
+}
+
+static void ops_store_codes(uint8_t *codes, const float *x, int n, int top, uint16_t *scale, uint16_t *min) {
+  v16 most = v_set1(x[0]), least = most, wrong = v_set1(0);
+  for (int i = 0; i < n; i += CPU_LANES) {
+    v16 v = v_load_some(x, i, n);
+    most = v_max(most, v);
+    least = v_min(least, v);
+    wrong = v_fma(v, v_set1(0), wrong);
+  }
+  float low = -v_top(v_sub(v_set1(0), least));
+  *min = pn_f32_to_f16(low);
+  *scale = pn_f32_to_f16((v_top(most) - low) / (float)top);
+  float base = pn_f16_to_f32(*min), step = pn_f16_to_f32(*scale);
+  memset(codes, 0, (size_t)n);
+  if (v_sum(wrong) != 0 || !isfinite(base) || !isfinite(step)) {
+    *scale = 0x7E00;
+    *min = 0;
+  } else if (step > 0)
+    for (int i = 0; i < n; i += CPU_LANES) {
+      int8_t some[CPU_LANES];
+      v16 v = v_div(v_sub(v_load_some(x, i, n), v_set1(base)), v_set1(step));
+      v_to_i8(some, v_round(v_min(v_max(v, v_set1(0)), v_set1((float)top))));
+      memcpy(codes + i, some, (size_t)(n - i < CPU_LANES ? n - i : CPU_LANES));
+    }
+}
+
 // 16 stored elements as f32. t is a constant where this is inlined.
 INLINE v16 v_stored(pn_kv_type t, const char *p, int64_t i) {
   if (t == PN_KV_F32) return v_load((const float *)(const void *)p + i);
@@ -178,13 +211,19 @@ INLINE v16 v_stored(pn_kv_type t, const char *p, int64_t i) {
   return t == PN_KV_F16 ? v_from_f16(p + 2 * i) : v_from_bf16(p + 2 * i);
 }
 
+// 16 scales (or minima) from the i-th on.
+INLINE v16 v_scale(pn_kv_type t, const char *scales, int i) {
+  return t == PN_KV_INT8 ? v_load((const float *)(const void *)scales + i) : v_from_f16(scales + 2 * i);
+}
+
+// Not of int4.
 INLINE size_t element_bytes(pn_kv_type t) { return t == PN_KV_F32 ? 4 : t == PN_KV_INT8 ? 1 : 2; }
 
 // One page for up to CPU_ATTEND_QUERIES queries. Only those that see positions of it are listed.
 typedef struct page_job {
   const cpu_attend *a;
   const char *k, *v;
-  const float *k_scales, *v_scales; // [tokens_pad], int8
+  const char *k_scales, *v_scales;
   ptrdiff_t next; // from a byte of this page to the same byte of the next one: what to prefetch
   int n;          // queries listed
   const float *q[CPU_ATTEND_QUERIES];
@@ -211,7 +250,7 @@ INLINE void scores_tile(const page_job *j, pn_kv_type type, int at, int nq, int 
   }
   if (type == PN_KV_INT8)
     for (int n = 0; n < nv; n++) {
-      v16 by = v_load(j->k_scales + t + n * CPU_LANES);
+      v16 by = v_scale(type, j->k_scales, t + n * CPU_LANES);
       for (int i = 0; i < nq; i++) acc[i][n] = v_mul(acc[i][n], by);
     }
   v16 scale = v_set1(j->a->scale);
@@ -219,13 +258,66 @@ INLINE void scores_tile(const page_job *j, pn_kv_type type, int at, int nq, int 
     for (int n = 0; n < nv; n++) v_store(j->score[at + i] + t + n * CPU_LANES, v_mul(acc[i][n], scale));
 }
 
+// The same of int4: groups of 4 dimensions, 3 rows of bytes each.
+INLINE void scores_tile_int4(const page_job *j, int at, int nq, int t, int nv) {
+  const cpu_kv_head *kv = j->a->kv;
+  size_t row_bytes = (size_t)kv->tokens_pad;
+  const char *k = j->k + t;
+  const float *const *q = j->q + at;
+  v16 acc[TILE_QUERIES][2];
+  for (int i = 0; i < nq; i++)
+    for (int n = 0; n < nv; n++) acc[i][n] = v_set1(0);
+  for (int d = 0; d < kv->head_dim; d += 4, k += 3 * row_bytes) {
+    __builtin_prefetch(k + j->next);
+    __builtin_prefetch(k + j->next + 2 * row_bytes);
+    for (int n = 0; n < nv; n++) {
+      v16 kd[4];
+      v_from_u6(k + n * CPU_LANES, row_bytes, kd);
+      for (int c = 0; c < 4; c++)
+        for (int i = 0; i < nq; i++) acc[i][n] = v_fma(v_set1(q[i][d + c]), kd[c], acc[i][n]);
+    }
+  }
+  v16 scale = v_set1(j->a->scale);
+  for (int n = 0; n < nv; n++) {
+    int p = t + n * CPU_LANES;
+    v16 by = v_scale(PN_KV_INT4, j->k_scales, p), min = v_scale(PN_KV_INT4, j->k_scales, kv->tokens_pad + p);
+    for (int i = 0; i < nq; i++) {
+      v16 s = v_fma(by, acc[i][n], v_mul(min, v_set1(q[i][kv->dim_pad])));
+      v_store(j->score[at + i] + p, v_mul(s, scale));
+    }
+  }
+}
+
 INLINE void scores_of(const page_job *j, pn_kv_type type, int at, int nq) {
   int pad = j->a->kv->tokens_pad, t = 0;
+  if (type == PN_KV_INT4) {
+    for (; t + 2 * CPU_LANES <= pad; t += 2 * CPU_LANES) scores_tile_int4(j, at, nq, t, 2);
+    if (t < pad) scores_tile_int4(j, at, nq, t, 1);
+    return;
+  }
   for (; t + 2 * CPU_LANES <= pad; t += 2 * CPU_LANES) scores_tile(j, type, at, nq, t, 2);
   if (t < pad) scores_tile(j, type, at, nq, t, 1);
 }
 
-// Turn scores into e_p and bring max, sum and acc of the state up to date.
+// The tree sum of e_p * vmin_p, and e_p *= vscale_p.
+static float scale_weights(const page_job *j, int i) {
+  const cpu_kv_head *kv = j->a->kv;
+  float *e = j->score[i], low[CPU_MAX_PAGE_TOKENS];
+  int pad = kv->tokens_pad;
+  v16 total = v_set1(0);
+  if (kv->type == PN_KV_INT4) {
+    for (int t = 0; t < pad; t += CPU_LANES)
+      v_store(low + t, v_mul(v_load(e + t), v_scale(PN_KV_INT4, j->v_scales, pad + t)));
+    for (int t = 0; t < j->begin[i]; t++) low[t] = 0; // what lies there might be a NaN
+    for (int t = j->end[i]; t < pad; t++) low[t] = 0;
+    for (int t = 0; t < pad; t += CPU_LANES) total = v_add(total, v_load(low + t));
+  }
+  for (int t = 0; t < pad; t += CPU_LANES)
+    v_store(e + t, v_mul(v_load(e + t), v_scale(kv->type, j->v_scales, t)));
+  return v_sum(total);
+}
+
+// Turn scores into e_p (times vscale_p where there is one) and bring max, sum and acc of the state up to date.
 static void soften(const page_job *j, int i) {
   const cpu_kv_head *kv = j->a->kv;
   float *s = j->score[i], *acc = j->state[i], *max = acc + kv->dim_pad, *sum = max + 1;
@@ -243,26 +335,39 @@ static void soften(const page_job *j, int i) {
   for (int t = 0; t < pad; t += CPU_LANES) total = v_add(total, v_load(s + t));
   *sum = fmaf(*sum, shrink, v_sum(total));
   *max = m;
-  if (kv->type == PN_KV_INT8)
-    for (int t = 0; t < pad; t += CPU_LANES) v_store(s + t, v_mul(v_load(s + t), v_load(j->v_scales + t)));
+  bool codes = kv->type == PN_KV_INT8 || kv->type == PN_KV_INT4;
+  float base = codes ? scale_weights(j, i) : 0;
+  if (kv->type == PN_KV_INT4) {
+    for (int d = 0; d < kv->dim_pad; d += CPU_LANES)
+      v_store(acc + d, v_fma(v_load(acc + d), v_set1(shrink), v_set1(base)));
+    return;
+  }
   if (shrink == 1.0f) return;
   for (int d = 0; d < kv->dim_pad; d += CPU_LANES) v_store(acc + d, v_mul(v_load(acc + d), v_set1(shrink)));
+}
+
+// Bytes of n elements of V.
+INLINE size_t values_bytes(pn_kv_type t, int n) {
+  return t == PN_KV_INT4 ? (size_t)n / 2 : (size_t)n * element_bytes(t);
 }
 
 // acc += e_p V_p over tokens [begin, end) for nq queries and nv vectors from element d on.
 INLINE void values_tile(const page_job *j, pn_kv_type type, int at, int nq, int d, int nv, int begin,
                         int end) {
-  size_t row_bytes = (size_t)j->a->kv->dim_pad * element_bytes(type);
-  const char *v = j->v + (size_t)d * element_bytes(type) + (size_t)begin * row_bytes;
+  size_t row_bytes = values_bytes(type, j->a->kv->dim_pad);
+  const char *v = j->v + values_bytes(type, d) + (size_t)begin * row_bytes;
   float *const *state = j->state + at, *const *e = j->score + at;
   v16 acc[TILE_QUERIES][TILE_VECTORS];
   for (int i = 0; i < nq; i++)
     for (int n = 0; n < nv; n++) acc[i][n] = v_load(state[i] + d + n * CPU_LANES);
   for (int t = begin; t < end; t++, v += row_bytes) {
     v16 vt[TILE_VECTORS];
-    for (int n = 0; n < nv; n += 2)
-      __builtin_prefetch(v + j->next + (size_t)(n * CPU_LANES) * element_bytes(type));
-    for (int n = 0; n < nv; n++) vt[n] = v_stored(type, v, n * CPU_LANES);
+    for (int n = 0; n < nv; n += 2) __builtin_prefetch(v + j->next + values_bytes(type, n * CPU_LANES));
+    for (int n = 0; n < nv; n++)
+      if (type != PN_KV_INT4)
+        vt[n] = v_stored(type, v, n * CPU_LANES);
+      else if (n % 2 == 0)
+        v_from_u4(v + n * (CPU_LANES / 2), vt + n);
     for (int i = 0; i < nq; i++)
       for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(e[i][t]), vt[n], acc[i][n]);
   }
@@ -318,12 +423,14 @@ static void attend_page_f32(const page_job *j) { attend_page(j, PN_KV_F32); }
 static void attend_page_f16(const page_job *j) { attend_page(j, PN_KV_F16); }
 static void attend_page_bf16(const page_job *j) { attend_page(j, PN_KV_BF16); }
 static void attend_page_int8(const page_job *j) { attend_page(j, PN_KV_INT8); }
+static void attend_page_int4(const page_job *j) { attend_page(j, PN_KV_INT4); }
 
 static void (*page_of(pn_kv_type t))(const page_job *) {
   switch (t) {
   case PN_KV_F16: return attend_page_f16;
   case PN_KV_BF16: return attend_page_bf16;
   case PN_KV_INT8: return attend_page_int8;
+  case PN_KV_INT4: return attend_page_int4;
   default: return attend_page_f32;
   }
 }
@@ -350,8 +457,8 @@ static void ops_attend(const cpu_attend *a, int page_begin, int page_end) {
     if (j.n == 0) continue;
     j.k = kv->base + (size_t)a->pages[page] * kv->page_bytes;
     j.v = j.k + kv->v_offset;
-    j.k_scales = (const float *)(const void *)(j.k + kv->k_scales_offset);
-    j.v_scales = (const float *)(const void *)(j.k + kv->v_scales_offset);
+    j.k_scales = j.k + kv->k_scales_offset;
+    j.v_scales = j.k + kv->v_scales_offset;
     int next = page + 1 < page_end ? page + 1 : page;
     j.next = ((ptrdiff_t)a->pages[next] - a->pages[page]) * (ptrdiff_t)kv->page_bytes;
     attend_page_now(&j);
@@ -385,6 +492,7 @@ const cpu_ops OPS_TABLE = {
     .rope_pairs = ops_rope_pairs,
     .store = ops_store,
     .store_int8 = ops_store_int8,
+    .store_codes = ops_store_codes,
     .attend = ops_attend,
     .attend_merge = ops_attend_merge,
     .attend_finish = ops_attend_finish,

@@ -117,5 +117,26 @@ static inline int16x8_t narrow_i16(float32x4_t x, float32x4_t y) {
 static inline void v_to_i8(int8_t *p, v16 v) {
   vst1q_s8(p, vcombine_s8(vmovn_s16(narrow_i16(v.a, v.b)), vmovn_s16(narrow_i16(v.c, v.d))));
 }
+static inline v16 widen_u8(uint8x16_t c) {
+  uint16x8_t low = vmovl_u8(vget_low_u8(c)), high = vmovl_u8(vget_high_u8(c));
+  return (v16){vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
+               vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)))};
+}
+static inline void v_from_u4(const void *p, v16 out[2]) {
+  uint8x16_t c = vld1q_u8(p);
+  out[0] = widen_u8(vandq_u8(c, vdupq_n_u8(15)));
+  out[1] = widen_u8(vshrq_n_u8(c, 4));
+}
+static inline v16 join_u6(uint8x16_t low, uint8x16_t high) {
+  return widen_u8(vorrq_u8(low, vandq_u8(high, vdupq_n_u8(48))));
+}
+static inline void v_from_u6(const char *src, size_t row, v16 out[4]) {
+  const uint8_t *p = (const uint8_t *)src;
+  uint8x16_t a = vld1q_u8(p), b = vld1q_u8(p + row), high = vld1q_u8(p + 2 * row), low = vdupq_n_u8(15);
+  out[0] = join_u6(vandq_u8(a, low), vshlq_n_u8(high, 4));
+  out[1] = join_u6(vshrq_n_u8(a, 4), vshlq_n_u8(high, 2));
+  out[2] = join_u6(vandq_u8(b, low), high);
+  out[3] = join_u6(vshrq_n_u8(b, 4), vshrq_n_u8(high, 2));
+}
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -109,5 +109,21 @@ static inline v16 v_from_i8(const void *p) {
   return v;
 }
 static inline void v_to_i8(int8_t *p, v16 v) { EACH p[l] = (int8_t)v.f[l]; }
+// 32 codes of 4 bits from 16 bytes: first the lower halves, then the upper ones.
+static inline void v_from_u4(const void *p, v16 out[2]) {
+  uint8_t c[CPU_LANES];
+  memcpy(c, p, sizeof c);
+  EACH out[0].f[l] = (float)(c[l] & 15);
+  EACH out[1].f[l] = (float)(c[l] >> 4);
+}
+// 16 codes of 6 bits of each of 4 dimensions, from 3 rows of bytes.
+static inline void v_from_u6(const char *p, size_t row, v16 out[4]) {
+  uint8_t c[3][CPU_LANES];
+  for (size_t r = 0; r < 3; r++) memcpy(c[r], p + r * row, sizeof c[r]);
+  for (int d = 0; d < 4; d++) EACH {
+      int low = c[d / 2][l] >> d % 2 * 4 & 15, high = c[2][l] >> 2 * d & 3;
+      out[d].f[l] = (float)(low | high << 4);
+    }
+}
 
 #include "backend/cpu/cpu_ops_body.h"

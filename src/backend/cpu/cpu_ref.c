@@ -5,6 +5,7 @@
 // to f32 once. The KV has the dtype of its shape, and of int8 and int4 the values that their codes stand for, as f32;
 // everything else is f32.
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_hadamard.h"
 #include "backend/cpu/cpu_memory.h"
 #include "backend/cpu/cpu_pool.h"
 #include "backend/cpu/cpu_ref_codes.h"
@@ -88,7 +89,7 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
   (void)b;
   const pn_kv_shape *s = shape;
   if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1 ||
-      (unsigned)s->type >= PN_KV_INT4) {
+      (unsigned)s->type >= PN_KV_N_TYPES || (s->type == PN_KV_INT4 && s->head_dim > CPU_HADAMARD_MAX)) {
     pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
             s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
     return NULL;
@@ -237,9 +238,9 @@ static char *kv_at(const pn_kv *kv, int layer, int64_t slot, int head, int which
   return kv->data + (size_t)((index * 2 + which) * s->head_dim) * pn_dtype_block_bytes(kv->dtype);
 }
 
-static void store(pn_kv_type t, void *dst, const float *src, int n) {
+static void store(pn_kv_type t, bool value, void *dst, const float *src, int n) {
   if (t == PN_KV_INT8 || t == PN_KV_INT4) {
-    cpu_ref_codes(t, src, n, dst);
+    cpu_ref_codes(t, value, src, n, dst);
     return;
   }
   if (t == PN_KV_F32) {
@@ -259,8 +260,8 @@ static void ref_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, in
   for (int r = 0; r < s->batch.n_rows; r++)
     for (int h = 0; h < kv->shape.n_kv_heads; h++) {
       int64_t slot = s->batch.slot[r];
-      store(kv->shape.type, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
-      store(kv->shape.type, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
+      store(kv->shape.type, false, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
+      store(kv->shape.type, true, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
     }
 }
 

@@ -4,7 +4,10 @@
 
 #include "backend/backend.h"
 
-// out = what K or V x[0 .. n) reads as after being stored as t, PN_KV_INT8 or PN_KV_INT4.
-void cpu_ref_codes(pn_kv_type t, const float *x, int n, float *out);
+#include <stdbool.h>
+
+// out = what a vector x[0 .. n) of K (or of V: value) reads as after being stored as t: INT8, or INT4 with n
+// at most CPU_HADAMARD_MAX.
+void cpu_ref_codes(pn_kv_type t, bool value, const float *x, int n, float *out);
 
 #endif

@@ -61,7 +61,7 @@ typedef struct cpu_backend {
 
 // Room for the states of a KV's heads.
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
-// Room of one thread for the heads that it works on, at least CPU_ATTEND_QUERIES * dim_pad floats.
+// Room of one thread for the heads that it works on, CPU_ATTEND_QUERIES * (dim_pad + 16) floats.
 float *cpu_attention_room(const cpu_backend *s, int thread);
 // pn_backend_ops.attention. Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages
 // ascending in it; a query's states are merged in ascending order, whoever computed them.
