@@ -1,6 +1,6 @@
 // Speed of attention of the cpu backend: one decoding row against the depth of its context (GB/s of KV read, with the
 // KV write before it), and a chunk of 512 rows of a prompt that ends there (GFLOP/s). Medians of several rounds.
-// Usage: bench_attention [threads] [isa]
+// Usage: bench_attention [threads] [isa] [type ...]
 #include "backend/backend.h"
 #include "base/clock.h"
 
@@ -58,10 +58,10 @@ static double time_rows(context *c, int n) {
   return t[ROUNDS / 2];
 }
 
-static void measure(pn_backend *b, const shape *s, int depth) {
+static void measure(pn_backend *b, const shape *s, int depth, pn_kv_type type) {
   int n_pages = depth / PAGE + 1;
   size_t floats = (size_t)CHUNK * (size_t)(s->heads * s->dim);
-  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, PN_KV_F16};
+  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, type};
   int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
   pn_error e;
   context c = {.b = b, .kv = b->ops->kv_open(b, &kv_shape, &e), .s = s, .depth = depth, .pages = pages};
@@ -79,8 +79,9 @@ static void measure(pn_backend *b, const shape *s, int depth) {
   double decode = time_rows(&c, 1), prefill = time_rows(&c, n), flop = 0;
   double bytes = (double)pn_kv_token_bytes(&kv_shape) / s->layers * depth;
   for (int r = 0; r < n; r++) flop += 4.0 * s->heads * s->dim * (depth - n + r + 1);
-  printf("%-22s depth %5d: decode %8.1f us a layer, %5.1f GB/s; %d rows %7.2f ms a layer, %5.1f GFLOP/s\n",
-         s->name, depth, decode / 1e3, bytes / decode, n, prefill / 1e6, flop / prefill);
+  printf(
+      "%-22s %-4s depth %5d: decode %8.1f us a layer, %5.1f GB/s; %d rows %7.2f ms a layer, %5.1f GFLOP/s\n",
+      s->name, pn_kv_type_name(type), depth, decode / 1e3, bytes / decode, n, prefill / 1e6, flop / prefill);
   b->ops->kv_close(b, c.kv);
   free(pages);
   free(c.x);
@@ -96,15 +97,25 @@ int main(int argc, char **argv) {
   };
   static const int depths[] = {128, 2048, 8192};
   pn_error e;
-  pn_backend_options o = {"cpu", argc > 2 ? argv[2] : NULL, argc > 1 ? atoi(argv[1]) : 0};
+  pn_backend_options o = {
+      .name = "cpu", .isa = argc > 2 && *argv[2] ? argv[2] : NULL, .n_threads = argc > 1 ? atoi(argv[1]) : 0};
   pn_backend *b = pn_backend_open(&o, &e);
   if (!b) {
     fprintf(stderr, "%s\n", e.msg);
     return 1;
   }
   printf("%s\n", b->ops->describe(b));
+  pn_kv_type types[PN_KV_N_TYPES] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
+  int n_types = 0;
+  for (int i = 3; i < argc && n_types < PN_KV_N_TYPES; i++)
+    if (!pn_kv_type_of(argv[i], &types[n_types++])) {
+      fprintf(stderr, "unknown type %s\n", argv[i]);
+      return 1;
+    }
+  if (n_types == 0) n_types = 3;
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-    for (size_t k = 0; k < sizeof depths / sizeof depths[0]; k++) measure(b, &shapes[i], depths[k]);
+    for (size_t k = 0; k < sizeof depths / sizeof depths[0]; k++)
+      for (int t = 0; t < n_types; t++) measure(b, &shapes[i], depths[k], types[t]);
   pn_backend_close(b);
   return 0;
 }
