@@ -76,16 +76,12 @@ static inline void v_from_u4(const void *p, v16 out[2]) {
   out[0] = widen_u8(nibbles(c));
   out[1] = widen_u8(nibbles(_mm_srli_epi16(c, 4)));
 }
-static inline v16 join_u6(__m128i low, __m128i high) {
-  return widen_u8(_mm_or_si128(nibbles(low), _mm_and_si128(high, _mm_set1_epi8(48))));
-}
-static inline void v_from_u6(const char *p, size_t row, v16 out[4]) {
-  __m128i a = _mm_loadu_si128((const void *)p), b = _mm_loadu_si128((const void *)(p + row));
-  __m128i high = _mm_loadu_si128((const void *)(p + 2 * row));
-  out[0] = join_u6(a, _mm_slli_epi16(high, 4));
-  out[1] = join_u6(_mm_srli_epi16(a, 4), _mm_slli_epi16(high, 2));
-  out[2] = join_u6(b, high);
-  out[3] = join_u6(_mm_srli_epi16(b, 4), _mm_srli_epi16(high, 2));
+typedef __m128i v_bytes;
+static inline v_bytes v_load_bytes(const char *p) { return _mm_loadu_si128((const void *)p); }
+static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
+  low = nibbles(d % 2 ? _mm_srli_epi16(low, 4) : low);
+  high = d == 3 ? _mm_srli_epi16(high, 2) : _mm_slli_epi16(high, 4 - 2 * d);
+  return widen_u8(_mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi8(48))));
 }
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -2,7 +2,9 @@
 // v_* functions, OPS_TABLE, OPS_NAME and TILE_QUERIES, TILE_VECTORS (register tiles of attention), then includes this.
 // No guard: it is a body, included once in each of those files.
 
+#ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
+#endif
 
 // exp as cpu_ops.h states it.
 INLINE v16 v_exp(v16 x) {
@@ -270,11 +272,15 @@ INLINE void scores_tile_int4(const page_job *j, int at, int nq, int t, int nv) {
   for (int d = 0; d < kv->head_dim; d += 4, k += 3 * row_bytes) {
     __builtin_prefetch(k + j->next);
     __builtin_prefetch(k + j->next + 2 * row_bytes);
-    for (int n = 0; n < nv; n++) {
-      v16 kd[4];
-      v_from_u6(k + n * CPU_LANES, row_bytes, kd);
-      for (int c = 0; c < 4; c++)
-        for (int i = 0; i < nq; i++) acc[i][n] = v_fma(v_set1(q[i][d + c]), kd[c], acc[i][n]);
+    v_bytes row[2][3];
+    for (int n = 0; n < nv; n++)
+      for (size_t r = 0; r < 3; r++) row[n][r] = v_load_bytes(k + r * row_bytes + n * CPU_LANES);
+#pragma GCC unroll 4 // else the sums lie in memory
+    for (int c = 0; c < 4; c++) {
+      v16 kd[2];
+      for (int n = 0; n < nv; n++) kd[n] = v_from_u6(row[n][c / 2], row[n][2], c);
+      for (int i = 0; i < nq; i++)
+        for (int n = 0; n < nv; n++) acc[i][n] = v_fma(v_set1(q[i][d + c]), kd[n], acc[i][n]);
     }
   }
   v16 scale = v_set1(j->a->scale);

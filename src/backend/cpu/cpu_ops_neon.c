@@ -127,16 +127,12 @@ static inline void v_from_u4(const void *p, v16 out[2]) {
   out[0] = widen_u8(vandq_u8(c, vdupq_n_u8(15)));
   out[1] = widen_u8(vshrq_n_u8(c, 4));
 }
-static inline v16 join_u6(uint8x16_t low, uint8x16_t high) {
+typedef uint8x16_t v_bytes;
+static inline v_bytes v_load_bytes(const char *p) { return vld1q_u8((const uint8_t *)p); }
+static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
+  low = d % 2 ? vshrq_n_u8(low, 4) : vandq_u8(low, vdupq_n_u8(15));
+  high = vshlq_u8(high, vdupq_n_s8((int8_t)(4 - 2 * d))); // a negative shift goes right
   return widen_u8(vorrq_u8(low, vandq_u8(high, vdupq_n_u8(48))));
-}
-static inline void v_from_u6(const char *src, size_t row, v16 out[4]) {
-  const uint8_t *p = (const uint8_t *)src;
-  uint8x16_t a = vld1q_u8(p), b = vld1q_u8(p + row), high = vld1q_u8(p + 2 * row), low = vdupq_n_u8(15);
-  out[0] = join_u6(vandq_u8(a, low), vshlq_n_u8(high, 4));
-  out[1] = join_u6(vshrq_n_u8(a, 4), vshlq_n_u8(high, 2));
-  out[2] = join_u6(vandq_u8(b, low), high);
-  out[3] = join_u6(vshrq_n_u8(b, 4), vshrq_n_u8(high, 2));
 }
 
 #include "backend/cpu/cpu_ops_body.h"

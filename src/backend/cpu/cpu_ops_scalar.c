@@ -8,6 +8,7 @@
 #define OPS_NAME "scalar"
 #define TILE_QUERIES 2
 #define TILE_VECTORS 2
+#define INLINE static inline // the compiler's choice: every kernel of every type unrolled takes it minutes
 #define EACH for (int l = 0; l < CPU_LANES; l++)
 
 typedef struct v16 {
@@ -116,14 +117,19 @@ static inline void v_from_u4(const void *p, v16 out[2]) {
   EACH out[0].f[l] = (float)(c[l] & 15);
   EACH out[1].f[l] = (float)(c[l] >> 4);
 }
-// 16 codes of 6 bits of each of 4 dimensions, from 3 rows of bytes.
-static inline void v_from_u6(const char *p, size_t row, v16 out[4]) {
-  uint8_t c[3][CPU_LANES];
-  for (size_t r = 0; r < 3; r++) memcpy(c[r], p + r * row, sizeof c[r]);
-  for (int d = 0; d < 4; d++) EACH {
-      int low = c[d / 2][l] >> d % 2 * 4 & 15, high = c[2][l] >> 2 * d & 3;
-      out[d].f[l] = (float)(low | high << 4);
-    }
+typedef struct v_bytes {
+  uint8_t c[CPU_LANES];
+} v_bytes;
+static inline v_bytes v_load_bytes(const char *p) {
+  v_bytes b;
+  memcpy(b.c, p, sizeof b.c);
+  return b;
+}
+// Codes of 6 bits of dimension d of 4: the half of `low` that d % 2 names, and bits 2 d of `high`.
+static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
+  v16 v;
+  EACH v.f[l] = (float)((low.c[l] >> d % 2 * 4 & 15) | (high.c[l] >> 2 * d & 3) << 4);
+  return v;
 }
 
 #include "backend/cpu/cpu_ops_body.h"
