@@ -49,6 +49,8 @@ typedef struct rig {
   pn_metrics *metrics;
 } rig;
 
+static pn_kv_type kv_type;
+
 static rig open_rig(const char *backend, int threads, int chunk, int running, int pages) {
   pn_error e = {0};
   rig r = {.b = pn_backend_open(&(pn_backend_options){.name = backend, .n_threads = threads}, &e)};
@@ -60,7 +62,7 @@ static rig open_rig(const char *backend, int threads, int chunk, int running, in
                                                   .max_running = running,
                                                   .max_queue = N,
                                                   .chunk_tokens = chunk,
-                                                  .kv_type = PN_KV_F16,
+                                                  .kv_type = kv_type,
                                                   .metrics = r.metrics},
                              &e)
             : NULL;
@@ -180,8 +182,15 @@ static int ask_together(const char *backend, int threads, int chunk, int running
   return pauses;
 }
 
+typedef struct setting {
+  const char *backend;
+  pn_kv_type kv_type;
+} setting;
+
 static void company_does_not_matter(void **state) {
-  const char *backend = *state;
+  const setting *with = *state;
+  const char *backend = with->backend;
+  kv_type = with->kv_type;
   make_asks();
   ask_alone(backend);
   const int chunks[] = {1, 7, 64, 512}, streams[] = {1, 2, 4, 16};
@@ -194,7 +203,9 @@ static void company_does_not_matter(void **state) {
 
 // Long answers in few pages: streams pause and compute again what they had.
 static void pauses_do_not_matter(void **state) {
-  const char *backend = *state;
+  const setting *with = *state;
+  const char *backend = with->backend;
+  kv_type = with->kv_type;
   make_asks();
   for (int i = 0; i < N; i++) {
     asks[i].max_tokens = 8;
@@ -220,12 +231,15 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-  static char ref[] = "ref", cpu[] = "cpu";
+  static setting ref = {"ref", PN_KV_F16}, cpu = {"cpu", PN_KV_F16}, ref8 = {"ref", PN_KV_INT8},
+                 cpu8 = {"cpu", PN_KV_INT8}, cpu4 = {"cpu", PN_KV_INT4};
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_prestate(company_does_not_matter, ref),
-      cmocka_unit_test_prestate(pauses_do_not_matter, ref),
-      cmocka_unit_test_prestate(company_does_not_matter, cpu),
-      cmocka_unit_test_prestate(pauses_do_not_matter, cpu),
+      cmocka_unit_test_prestate(company_does_not_matter, &ref),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &ref8),
+      cmocka_unit_test_prestate(company_does_not_matter, &cpu),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &cpu),
+      cmocka_unit_test_prestate(company_does_not_matter, &cpu8),
+      cmocka_unit_test_prestate(company_does_not_matter, &cpu4),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
