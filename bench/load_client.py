@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pathlib
+import re
 import shlex
 import socket
 import subprocess
@@ -268,6 +269,16 @@ class Server:
         except (OSError, AttributeError):
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def prefill_seconds(self):
+        """Time spent computing prompts so far, if the server tells at /metrics."""
+        try:
+            with urllib.request.urlopen(self.url + "/metrics", timeout=2) as r:
+                text = r.read().decode()
+        except OSError:
+            return None
+        found = re.search(r'^pensieve_step_seconds_sum\{kind="prefill"\} (\S+)$', text, re.M)
+        return float(found[1]) if found else None
 
     def stop(self, seconds=60):
         if not self.process:

@@ -42,6 +42,7 @@ METRICS = [
     ("second_turn_ttft", "second turn: first token, ms", 1e3, 1, "less"),
     ("new_only_ttft", "the new tokens alone: first token, ms", 1e3, 1, "less"),
     ("second_of_new", "second turn / new tokens alone", 1, 2, "less"),
+    ("second_of_prefill", "second turn / computing its new tokens", 1, 2, "less"),
     ("second_of_first", "second turn / first turn", 1, 3, "less"),
     ("second_prompt_tokens", "prompt tokens of the second turn", 1, 0, ""),
     ("second_cached_tokens", "... from the cache", 1, 0, "more"),

@@ -133,11 +133,11 @@ class SteadyStream:
         return sum(len(a.times) for a in self.answers)
 
     def gaps(self, begin, end):
-        """The waits for a token that end in (begin, end], and the one that runs at `end`."""
+        """The waits for a token that end in (begin, end], and the one that runs at `end`: (how many came before, seconds)."""
         out = []
         for a in self.answers:
             t = a.times
-            out += [y - x for x, y in zip(t, t[1:]) if y > begin and x < end]
+            out += [(i, t[i + 1] - t[i]) for i in range(len(t) - 1) if t[i + 1] > begin and t[i] < end]
         return out
 
     async def stop(self):
@@ -146,8 +146,21 @@ class SteadyStream:
         await self.task
 
 
+def at_same_places(gaps, alone, width=100):
+    """For each of the gaps one of those alone from the same hundred tokens of an answer, or the nearest hundred before."""
+    by_place = {}
+    for i, gap in alone:
+        by_place.setdefault(i // width, []).append(gap)
+    out = []
+    for k, (i, _) in enumerate(gaps):
+        place = max((p for p in by_place if p <= i // width), default=min(by_place))
+        out.append(by_place[place][k % len(by_place[place])])
+    return out
+
+
 async def interference(o, server, seed):
-    """A stream alone; then the same while a long prompt is computed."""
+    """A stream alone, for a whole long answer; then the same while a long prompt is computed. A token of a long answer takes
+    longer than one of a short answer, so waits are held against waits alone at the same place of the answer."""
     client, rng = Client(server.url), random.Random(seed)
     long_body = [message_body([{"role": "user", "content": words(rng, o.long_tokens)}], 1) for _ in range(2)]
     alone = await client.ask(long_body[0])
@@ -155,13 +168,16 @@ async def interference(o, server, seed):
     figures, errors = {}, [] if not alone.error else [alone.error]
     if await s.wait_events(20):
         begin = time.perf_counter()
-        await s.wait_events(300)
-        quiet = s.gaps(begin, time.perf_counter())
+        first = s.answers[-1]
+        while not first.closed.done() and await s.wait_events(20):
+            pass
+        alone_gaps = s.gaps(begin, time.perf_counter())
         beside = await client.ask(long_body[1])
         came = beside.times[0] if beside.times else time.perf_counter()
         await s.wait_events(2)  # the wait that ran when the first token came
-        during, n_events = s.gaps(beside.sent, came), sum(beside.sent < t <= came for a in s.answers for t in a.times)
+        during_gaps, n_events = s.gaps(beside.sent, came), sum(beside.sent < t <= came for a in s.answers for t in a.times)
         errors += [beside.error] if beside.error else []
+        during, quiet = [gap for _, gap in during_gaps], at_same_places(during_gaps, alone_gaps)
         p50, p99 = percentile(quiet, 50), percentile(quiet, 99)
         figures = {"alone_p50": p50, "alone_p99": p99, "during_p50": percentile(during, 50),
                    "during_p99": percentile(during, 99), "during_max": max(during, default=None),
@@ -176,23 +192,29 @@ async def interference(o, server, seed):
 
 
 async def second_turn(o, server, seed):
-    """Time to the first token of a conversation's second turn beside that of a prompt as long as what is new in it."""
+    """Time to the first token of a conversation's second turn, beside what the server spent computing its prompt (only what
+    is new, at its depth), and beside the first token of a prompt as long as what is new, which attends to nothing else."""
     client, rng, runs, errors = Client(server.url), random.Random(seed), [], []
+    prefills = []
     for _ in range(o.requests):
         first, new = f"{words(rng, o.conversation_tokens)}\n\n{task(rng)}", f"{words(rng, 60)} {task(rng)}"
         other = f"{words(rng, 60)} {task(rng)}"
         messages = [{"role": "user", "content": first}]
         a = await client.ask(message_body(messages, 100))
         messages += [{"role": "assistant", "content": a.text.rstrip() or "Yes."}, {"role": "user", "content": new}]
+        spent = server.prefill_seconds()
         b = await client.ask(message_body(messages, 16))
+        spent = server.prefill_seconds() - spent if spent is not None else None
         c = await client.ask(message_body([{"role": "user", "content": other}], 16))
         bad = [x.error for x in (a, b, c) if x.error]
         errors += bad
         if not bad:
             runs.append((a, b, c))
+            prefills.append(b.ttft / spent if spent else None)
     med = lambda f: percentile([f(*r) for r in runs], 50)
     return {"first_turn_ttft": med(lambda a, b, c: a.ttft), "second_turn_ttft": med(lambda a, b, c: b.ttft),
             "new_only_ttft": med(lambda a, b, c: c.ttft), "second_of_new": med(lambda a, b, c: b.ttft / c.ttft),
+            "second_of_prefill": percentile([p for p in prefills if p], 50) if any(prefills) else None,
             "second_of_first": med(lambda a, b, c: b.ttft / a.ttft),
             "second_prompt_tokens": med(lambda a, b, c: b.n_prompt), "second_cached_tokens": med(lambda a, b, c: b.n_cached),
             "new_only_tokens": med(lambda a, b, c: c.n_prompt), "requests": 3 * o.requests,

@@ -2,6 +2,7 @@
 nonsense. Every function that can get a whole answer compares it with the quiet one and tells the tally.
 """
 
+import errno
 import json
 import pathlib
 import random
@@ -82,6 +83,8 @@ def make_items(seed):
             turns = turns + [{"role": "assistant", "content": words(rng, 30)}]
     for i in range(3):
         add(f"long answer {i}", f"Write a very long story about {words(rng, 3)}", max_tokens=200)
+    for i in range(4):  # more than is set aside for an answer at admission: together they fill the pool
+        add(f"endless answer {i}", f"{words(rng, 3)}. Count from one to one thousand, every number in words.", max_tokens=700)
     for i in range(3):
         add(f"long prompt {i}", words(rng, 500 + 80 * i), max_tokens=60)
     add("stop 0", "Count from one to ten.", stop_sequences=["five", "@@"])
@@ -305,6 +308,9 @@ class Clients:
                 raw = self.read_all(s)
             except (BrokenPipeError, ConnectionResetError):
                 pass
+            except OSError as e:  # the server closed before the client's shutdown
+                if e.errno != errno.ENOTCONN:
+                    raise
             status = split_answer(raw)[0]
             self.tally.count(f"nonsense answered with {status or 'a closed connection'}")
             if status and not 400 <= status < 500 and not (self.draining and status == 503):

@@ -4,10 +4,12 @@
 #define ALONE_MIN 16      // rows
 #define FIRST_ROWS 16     // beside streams, before anything was measured
 #define LEAST_ROWS 8      // fewer cost as much
-#define LAYER_PART 0.5    // of a turn's budget, that a layer should take
+#define LAYER_PART 0.8    // of a turn's budget, that a layer should take
 #define MORE_SHARE 0.1    // for each further prompt
 #define MOST_SHARE 0.5
-#define REST_TURNS 2 // after a layer that was longer than the budget
+#define REST_TURNS 2 // after a layer that was far longer than the budget
+#define FAR 1.25
+#define ADVANCE 0.8 // of what a layer takes: then it may begin, and the rest is paid later
 
 void prompt_pace_init(prompt_pace *p, double share, int max_rows, int n_layers) {
   *p = (prompt_pace){.share = share, .max_rows = max_rows, .n_layers = n_layers, .rows = FIRST_ROWS};
@@ -51,9 +53,9 @@ void prompt_pace_turn(prompt_pace *p, uint64_t streams_us, int n_prompts) {
 
 bool prompt_pace_fits(const prompt_pace *p) {
   if (p->budget_us <= 0 || p->layer_us <= 0) return true;
-  // Longer than a turn's budget: then most turns go without, and few streams' tokens come late.
-  if (p->layer_us > p->budget_us && p->turns_since <= REST_TURNS) return false;
-  return p->credit_us >= p->layer_us;
+  // Far longer than a turn's budget: then most turns go without, and few streams' tokens come late.
+  if (p->layer_us > FAR * p->budget_us && p->turns_since <= REST_TURNS) return false;
+  return p->credit_us >= ADVANCE * p->layer_us;
 }
 
 // What a whole pass says of the rows that the next one should have.
