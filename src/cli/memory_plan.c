@@ -42,8 +42,8 @@ uint64_t memory_plan_scratch_bytes(const pn_model_config *c, int n_ctx, int max_
   rows = rows < 32 ? 32 : rows > 512 ? 512 : rows;
   // Products round their input first: half as much again.
   uint64_t steps = (rows + running) * row * 3 / 2;
-  uint64_t logits =
-      2 * running * vocab * sizeof(float) + vocab * 2 * sizeof(float); // two copies, and the sampler's
+  uint64_t logits = 3 * running * vocab * sizeof(float) +
+                    vocab * 2 * sizeof(float); // streams', a pass's, the host's; the sampler's
   uint64_t request =
       OUTBOX_BYTES + (uint64_t)n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
   uint64_t bytes = steps + logits + request * (running + (uint64_t)max_queue);
