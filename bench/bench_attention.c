@@ -1,13 +1,15 @@
 // Speed of attention of the cpu backend: one decoding row against the depth of its context (GB/s of KV read, with the
 // KV write before it), and a chunk of 512 rows of a prompt that ends there (GFLOP/s). Medians of several rounds.
-// Usage: bench_attention [threads] [isa] [type ...]
+// Usage: bench_attention [threads] [isa] [tokens a page] [type ...]
 #include "backend/backend.h"
 #include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE = 32, CHUNK = 512, ROUNDS = 9 };
+enum { CHUNK = 512, ROUNDS = 9 };
+
+static int page_tokens = 32;
 
 typedef struct shape {
   const char *name;
@@ -59,9 +61,9 @@ static double time_rows(context *c, int n) {
 }
 
 static void measure(pn_backend *b, const shape *s, int depth, pn_kv_type type) {
-  int n_pages = depth / PAGE + 1;
+  int n_pages = depth / page_tokens + 1;
   size_t floats = (size_t)CHUNK * (size_t)(s->heads * s->dim);
-  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, PAGE, n_pages, type};
+  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, page_tokens, n_pages, type};
   int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
   pn_error e;
   context c = {.b = b, .kv = b->ops->kv_open(b, &kv_shape, &e), .s = s, .depth = depth, .pages = pages};
@@ -107,7 +109,8 @@ int main(int argc, char **argv) {
   printf("%s\n", b->ops->describe(b));
   pn_kv_type types[PN_KV_N_TYPES] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
   int n_types = 0;
-  for (int i = 3; i < argc && n_types < PN_KV_N_TYPES; i++)
+  if (argc > 3 && atoi(argv[3]) > 0) page_tokens = atoi(argv[3]);
+  for (int i = 4; i < argc && n_types < PN_KV_N_TYPES; i++)
     if (!pn_kv_type_of(argv[i], &types[n_types++])) {
       fprintf(stderr, "unknown type %s\n", argv[i]);
       return 1;
