@@ -66,6 +66,7 @@ static bool open_api(server *s, const options *o, pn_error *e) {
   const engine_wish w = {.max_running = (int)options_int(o, "max-requests"),
                          .max_queue = (int)options_int(o, "queue"),
                          .prefill_share = (float)options_number(o, "prefill-share"),
+                         .cache_idle_s = (int)options_int(o, "cache-idle"),
                          .metrics = s->metrics};
   s->engine = open_model_engine(&s->m, o, &w, e);
   if (!s->engine) return false;

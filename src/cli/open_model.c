@@ -131,6 +131,7 @@ pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish 
                                 .max_queue = w->max_queue,
                                 .prefill_share = w->prefill_share,
                                 .kv_type = m->kv_type,
+                                .cache_idle_s = w->cache_idle_s,
                                 .metrics = w->metrics};
   console_progress("preparing %s for %d tokens", m->name, eo.n_ctx);
   pn_engine *g = pn_engine_open(m->model, m->tokenizer, m->backend, &eo, e);

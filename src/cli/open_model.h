@@ -40,6 +40,7 @@ typedef struct engine_wish {
   int64_t kv_tokens; // tokens that the pool must hold; 0: max_running contexts, or what fits
   int max_running, max_queue;
   float prefill_share; // 0: the engine's default
+  int cache_idle_s;    // 0: never
   pn_metrics *metrics; // NULL: nothing is counted
 } engine_wish;
 

@@ -33,6 +33,8 @@ const option_spec option_table[] = {
      "of a step's time that prompts may take while answers run"},
     {VERB_SERVE, "request-timeout", NULL, OPTION_INT, "SECONDS", "0", 0, 86400, NULL,
      "from a request's arrival to its last token; 0: no limit"},
+    {VERB_SERVE, "cache-idle", NULL, OPTION_INT, "SECONDS", "3600", 0, 31536000, NULL,
+     "without a request for so long, give up the prefix cache and its memory; 0: never"},
     {VERB_SERVE, "drain", NULL, OPTION_INT, "SECONDS", "30", 0, 86400, NULL,
      "how long running answers may go on after the first Ctrl-C"},
 

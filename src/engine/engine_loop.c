@@ -43,14 +43,32 @@ static void take(pn_engine *g, pn_gen *gen) {
   generation_tell(gen);
 }
 
-// Without work it sleeps, and after a long rest gives memory back.
-static pn_gen *await(pn_engine *g) {
-  pn_gen *gen = NULL;
-  while (!gen && !atomic_load(&g->closing)) {
-    gen = pn_mpsc_pop(g->inbox, g->worked ? ENGINE_LONG_IDLE_US : UINT64_MAX);
-    if (gen || atomic_load(&g->closing)) break;
+// Something goes back after a rest: the memory of free pages soon, the prefix cache later. Returns after how long a rest
+// the next of these is due.
+static uint64_t give_back(pn_engine *g, uint64_t rested_us) {
+  uint64_t keep_us = g->options.cache_idle_s > 0 ? (uint64_t)g->options.cache_idle_s * 1000000 : UINT64_MAX;
+  int n_cached = pn_kv_pool_stats(g->pool).n_cached;
+  bool forget = n_cached > 0 && rested_us >= keep_us;
+  if (forget) {
+    pn_log(PN_LOG_INFO, NULL, "prefix cache given up after a long rest", PN_FIELDS(PN_I("pages", n_cached)));
+    pn_kv_forget(g->pool);
+    engine_show_state(g);
+  }
+  if (forget || (g->worked && rested_us >= ENGINE_LONG_IDLE_US)) {
     idle_pages_give_back(g->pool, g->backend, g->kv);
     g->worked = false;
+  }
+  uint64_t due_us = n_cached > 0 && !forget ? keep_us : UINT64_MAX;
+  return g->worked && ENGINE_LONG_IDLE_US < due_us ? ENGINE_LONG_IDLE_US : due_us;
+}
+
+// Without work it sleeps.
+static pn_gen *await(pn_engine *g) {
+  pn_gen *gen = NULL;
+  uint64_t since = pn_now_us();
+  while (!gen && !atomic_load(&g->closing)) {
+    uint64_t rested_us = pn_now_us() - since, due_us = give_back(g, rested_us);
+    gen = pn_mpsc_pop(g->inbox, due_us == UINT64_MAX ? due_us : due_us - rested_us);
   }
   g->last_end_us = pn_now_us();
   return gen;

@@ -69,6 +69,9 @@ void pn_kv_publish(pn_kv_pool *p, pn_kv_table *t, const int32_t *tokens, int n_c
 // n_computed 0: nothing is kept that was not published.
 void pn_kv_release(pn_kv_pool *p, pn_kv_table *t, const int32_t *tokens, int n_computed);
 
+// Everything that only the tree remembers is forgotten: cached pages become free.
+void pn_kv_forget(pn_kv_pool *p);
+
 // The next run of pages that are free and were used since they were last reported: their memory may go back. False:
 // no more.
 bool pn_kv_take_idle_run(pn_kv_pool *p, int32_t *first, int *n);

@@ -65,6 +65,10 @@ void kv_pages_forget(pn_kv_pool *p, int32_t page) {
   put_free(p, page);
 }
 
+void pn_kv_forget(pn_kv_pool *p) {
+  for (; p->oldest != KV_NONE; p->n_evicted++) kv_pages_forget(p, p->oldest);
+}
+
 int32_t kv_pages_take(pn_kv_pool *p) {
   if (p->n_free == 0) {
     if (p->oldest == KV_NONE) return KV_NONE;

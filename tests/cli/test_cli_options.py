@@ -21,6 +21,7 @@ def test_defaults(run):
     assert c["log-level"] == ("info", "default")
     assert (c["max-requests"], c["queue"]) == (("8", "default"), ("64", "default"))
     assert (c["prefill-share"], c["request-timeout"]) == (("0.3", "default"), ("0", "default"))
+    assert c["cache-idle"] == ("3600", "default")
 
 
 def test_flag_before_environment_before_file_before_default(run, tmp_path):

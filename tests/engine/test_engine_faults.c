@@ -173,6 +173,31 @@ static void a_rest_gives_memory_back(void **state) {
   pn_kv_pool_free(pool);
 }
 
+// The prefix cache is kept for a while, and then its memory goes back too.
+static void a_long_rest_gives_the_cache_up(void **state) {
+  (void)state;
+  fake_reset();
+  static int32_t prompt[100];
+  fake_bell bell = FAKE_BELL;
+  pn_engine *g = fake_open(&(pn_engine_options){.max_queue = 4, .cache_idle_s = 1});
+  fake_answer said;
+  pn_request r = fake_request(prompt, 100, 5, &bell);
+  fake_ask(g, &r, &said);
+  fake_ask(g, &r, &said);
+  assert_int_equal(said.last.n_cached, 99);
+  pn_engine_info info;
+  pn_engine_info_of(g, &info);
+  assert_true(info.kv_cached_bytes > 0);
+  assert_int_equal(fake.n_discarded, 0);
+  for (int i = 0; i < 100 && info.kv_cached_bytes > 0; i++) usleep(50000), pn_engine_info_of(g, &info);
+  assert_int_equal(info.kv_cached_bytes, 0);
+  fake_ask(g, &r, &said);
+  assert_int_equal(said.last.n_cached, 0);
+  assert_true(fake.n_discarded >= 4);
+  assert_int_equal(fake.bad_rows, 0);
+  pn_engine_close(g);
+}
+
 int main(void) {
   fake_quiet();
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_step_fails_those_in_it),
@@ -180,6 +205,7 @@ int main(void) {
                                      cmocka_unit_test(a_page_that_can_not_be_copied_is_computed),
                                      cmocka_unit_test(logits_that_are_no_numbers_fail_one),
                                      cmocka_unit_test(cancelled_in_the_middle_of_a_prompt),
-                                     cmocka_unit_test(a_rest_gives_memory_back)};
+                                     cmocka_unit_test(a_rest_gives_memory_back),
+                                     cmocka_unit_test(a_long_rest_gives_the_cache_up)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,6 +369,31 @@ static void idle_runs(void **state) {
   pn_kv_pool_free(p);
 }
 
+// What nobody holds is forgotten, what somebody holds stays known.
+static void everything_cached_is_forgotten(void **state) {
+  (void)state;
+  int32_t tokens[4 * PAGE], other[2 * PAGE], differs;
+  fill(tokens, 4 * PAGE, 1), fill(other, 2 * PAGE, 1000);
+  pn_kv_pool *p = pool(20);
+  remember(p, tokens, 4 * PAGE);
+  remember(p, other, 2 * PAGE - 5);
+  pn_kv_table a = table();
+  pn_kv_prefix found;
+  pn_kv_attach(p, &a, tokens, 0, 2 * PAGE, &found);
+  pn_kv_attached(p, &found);
+  counts(p, 14, 2, 4);
+  pn_kv_forget(p);
+  counts(p, 18, 2, 0);
+  check(p, &a, NULL);
+  assert_int_equal(pn_kv_lookup(p, tokens, 4 * PAGE, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, other, 2 * PAGE, &differs), 0);
+  pn_kv_release(p, &a, NULL, 0);
+  pn_kv_forget(p);
+  counts(p, 20, 0, 0);
+  pn_kv_table_fini(&a);
+  pn_kv_pool_free(p);
+}
+
 // Many different first pages: all begin alike for `same` tokens. Looking at each of them for each would take minutes.
 static void many_beginnings(int same) {
   enum { N = 60000 };
@@ -412,6 +437,7 @@ int main(void) {
       cmocka_unit_test(a_sequence_attaches_again_as_it_goes),
       cmocka_unit_test(the_latest_of_equals),
       cmocka_unit_test(idle_runs),
+      cmocka_unit_test(everything_cached_is_forgotten),
       cmocka_unit_test(many_beginnings_are_found_fast),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
