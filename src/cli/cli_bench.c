@@ -159,7 +159,7 @@ static bool open_engine(bench *b, const options *o, pn_error *e) {
                    (long long)most, ctx ? ctx : max);
   for (int k = 0; k < b->n_streams; k++)
     if (b->streams[k] > n) n = b->streams[k];
-  stream = (stream + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
+  stream = (int64_t)pn_kv_pages_of(stream) * PN_KV_PAGE_TOKENS;
   const engine_wish w = {
       .n_ctx = (int)most, .kv_tokens = n * stream, .max_running = n, .max_queue = BENCH_MAX_STREAMS};
   b->engine = open_model_engine(&b->m, o, &w, e);

@@ -50,9 +50,7 @@ uint64_t memory_plan_scratch_bytes(const pn_model_config *c, int n_ctx, int max_
   return bytes > MEMORY_PLAN_OTHER_BYTES ? bytes : MEMORY_PLAN_OTHER_BYTES;
 }
 
-static int64_t whole_pages(int64_t tokens) {
-  return (tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
-}
+static int64_t whole_pages(int64_t tokens) { return (int64_t)pn_kv_pages_of(tokens) * PN_KV_PAGE_TOKENS; }
 
 static uint64_t token_bytes(const pn_model_config *c, pn_kv_type type) {
   return pn_kv_token_bytes(

@@ -5,7 +5,7 @@
 bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *e) {
   s->m = m;
   s->chunk = chunk < n_tokens ? chunk : n_tokens;
-  int n_pages = (n_tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS;
+  int n_pages = pn_kv_pages_of(n_tokens);
   const pn_kv_shape shape = pn_model_kv_shape(m->model, m->kv_type, PN_KV_PAGE_TOKENS, n_pages);
   s->memory = calloc((size_t)s->chunk, 4 * sizeof *s->memory);
   if (!s->memory) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %d tokens", s->chunk);

@@ -67,7 +67,7 @@ static bool open_steps(pn_engine *g, pn_error *e) {
 
 static bool open_cache(pn_engine *g, pn_error *e) {
   const pn_engine_options *o = &g->options;
-  int n_pages = (int)((o->kv_tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS);
+  int n_pages = pn_kv_pages_of(o->kv_tokens);
   const pn_kv_shape shape = pn_model_kv_shape(g->model, o->kv_type, PN_KV_PAGE_TOKENS, n_pages);
   g->kv_bytes = pn_kv_shape_bytes(&shape);
   uint64_t token_bytes = pn_kv_token_bytes(&shape);

@@ -20,7 +20,6 @@ void scheduler_fini(scheduler *s) {
   *s = (scheduler){0};
 }
 
-static int pages_of(int n_tokens) { return (n_tokens + PN_KV_PAGE_TOKENS - 1) / PN_KV_PAGE_TOKENS; }
 static int whole(int n_tokens) { return n_tokens / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS; }
 static int smaller(int a, int b) { return a < b ? a : b; }
 
@@ -66,7 +65,7 @@ static void choose_leader(const scheduler *s, sequence *seq) {
 static int promised(const scheduler *s) {
   int n = 0;
   for (int i = 0; i < s->n_running; i++) {
-    int more = pages_of(s->running[i]->target) - s->running[i]->table.n_pages;
+    int more = pn_kv_pages_of(s->running[i]->target) - s->running[i]->table.n_pages;
     if (more > 0) n += more;
   }
   return n;
@@ -89,7 +88,7 @@ static bool make_room(scheduler *s, sequence *seq) {
   int left = seq->max_tokens - (seq->n_tokens - seq->n_prompt);
   seq->target = smaller(seq->cap_tokens, seq->n_tokens + smaller(left, s->reserve));
   if (s->n_running > 0) {
-    int have = slack(s), known, want = pages_of(seq->target);
+    int have = slack(s), known, want = pn_kv_pages_of(seq->target);
     if (s->blocked == seq && have <= s->blocked_slack && s->blocked_for < RETRY_PLANS) return false;
     known = want > have ? pn_kv_lookup(s->pool, seq->tokens, seq->n_tokens - 1, &(int32_t){0}) : 0;
     // Even if others hold all that it knows: then those pages cost nothing.

@@ -7,7 +7,7 @@
 static int least(int a, int b) { return a < b ? a : b; }
 
 bool pn_kv_table_init(pn_kv_table *t, int max_tokens, pn_error *e) {
-  int cap = max_tokens > 0 ? (max_tokens - 1) / PAGE + 1 : 0;
+  int cap = pn_kv_pages_of(max_tokens);
   *t = (pn_kv_table){0};
   if (cap == 0) return true;
   t->pages = malloc((size_t)cap * sizeof *t->pages);
@@ -93,7 +93,7 @@ void pn_kv_attach(pn_kv_pool *p, pn_kv_table *t, const int32_t *tokens, int n_co
                   pn_kv_prefix *out) {
   n = least(n, t->cap_pages * PAGE);
   *out = (pn_kv_prefix){n_computed, -1, -1};
-  cut(p, t, (n_computed + PAGE - 1) / PAGE);
+  cut(p, t, pn_kv_pages_of(n_computed));
   place at = standing(p, t);
   while (walk(p, &at, tokens, n)) {}
   if (at.n_whole * PAGE + at.n_part <= n_computed) return;
@@ -115,7 +115,7 @@ void pn_kv_attached(pn_kv_pool *p, const pn_kv_prefix *prefix) {
 }
 
 bool pn_kv_reserve(pn_kv_pool *p, pn_kv_table *t, int n, pn_error *e) {
-  int want = n > 0 ? (n - 1) / PAGE + 1 : 0, more = want - t->n_pages;
+  int want = pn_kv_pages_of(n), more = want - t->n_pages;
   if (want > t->cap_pages)
     return pn_fail(e, PN_ERR_INTERNAL, "a table for %d KV pages is asked to hold %d", t->cap_pages, want);
   if (more > p->n_free + p->n_cached)

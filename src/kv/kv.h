@@ -76,6 +76,11 @@ void pn_kv_forget(pn_kv_pool *p);
 // no more.
 bool pn_kv_take_idle_run(pn_kv_pool *p, int32_t *first, int *n);
 
+// Pages that hold n_tokens, which stay below 2^31 pages.
+static inline int pn_kv_pages_of(int64_t n_tokens) {
+  return n_tokens > 0 ? (int)((n_tokens - 1) / PN_KV_PAGE_TOKENS + 1) : 0;
+}
+
 // The physical slot of position pos, which must be reserved.
 static inline int32_t pn_kv_slot(const pn_kv_table *t, int pos) {
   return t->pages[pos / PN_KV_PAGE_TOKENS] * PN_KV_PAGE_TOKENS + pos % PN_KV_PAGE_TOKENS;
