@@ -175,7 +175,7 @@ static bool someone_knocks(pn_engine *g) { return atomic_load(&g->n_cancels) || 
 // Layers of prompts, until the pace, the end of the pass or someone's call stops them.
 static void step_prompts(pn_engine *g, bool streams) {
   step_rows *r = &g->prompts;
-  if (r->n_parts == 0 && (scheduler_n_prompts(&g->scheduler) == 0 || !plan_pass(g, streams))) return;
+  if (r->n_parts == 0 && !plan_pass(g, streams)) return;
   bool done = false;
   uint64_t start = pn_now_us();
   do {

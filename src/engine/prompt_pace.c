@@ -42,9 +42,9 @@ void prompt_pace_turn(prompt_pace *p, uint64_t streams_us, int n_prompts) {
     p->budget_us = p->credit_us = 0;
     return;
   }
-  double share = p->share + MORE_SHARE * (n_prompts - 1);
-  if (share > MOST_SHARE) share = p->share > MOST_SHARE ? p->share : MOST_SHARE;
-  if (n_prompts <= 1) share = p->share;
+  double share = p->share, most_share = share > MOST_SHARE ? share : MOST_SHARE;
+  if (n_prompts > 1) share += MORE_SHARE * (n_prompts - 1);
+  if (share > most_share) share = most_share;
   p->budget_us = (double)streams_us * share / (1 - share);
   p->credit_us += p->budget_us;
   double most = p->layer_us > p->budget_us ? p->layer_us : p->budget_us;
