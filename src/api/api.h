@@ -33,10 +33,15 @@ void pn_api_set_draining(pn_api *a);
 
 typedef struct pn_api_request {
   const char *method, *path; // path without query, percent-escapes as sent
+  pn_str query;              // what follows '?', as sent
   pn_str body;
-  const char *request_id;  // "req_..."
-  uint64_t client;         // who asks: waiting requests are taken from the clients in turn
-  void (*wake)(void *ctx); // any thread: the reply has more to pull
+  const char *request_id;      // "req_..."
+  const char *key_name;        // of the API key that was shown; NULL: none was asked for
+  const char *session, *agent; // X-Claude-Code-Session-Id and x-claude-code-agent-id; NULL: not given
+  int n_retries;               // X-Stainless-Retry-Count: how often the client has sent this request before
+  bool background;             // to be generated only while nobody else wants the model
+  uint64_t client;             // who asks: waiting requests are taken from the clients in turn
+  void (*wake)(void *ctx);     // any thread: the reply has more to pull
   void *wake_ctx;
 } pn_api_request;
 
@@ -58,6 +63,16 @@ const char *pn_reply_content_type(const pn_reply *r);
 const char *pn_reply_allow(const pn_reply *r); // value of the Allow header of a 405, else NULL
 bool pn_reply_streaming(const pn_reply *r);    // SSE: send what there is as it comes
 int pn_reply_retry_after_s(const pn_reply *r); // value of the Retry-After header; 0: none
+// What the access log says of a reply beside its status. The texts are the reply's.
+typedef struct pn_reply_facts {
+  const char *model; // as the request named it; NULL: it named none
+  const char
+      *stop; // how a generation ended: a stop_reason or an error's name; NULL: it has not, or there was none
+  size_t n_input;               // tokens of the prompt; 0: nothing was generated
+  int n_cached, n_output;       // tokens
+  double ttft_ms, tokens_per_s; // 0: unknown
+} pn_reply_facts;
+const pn_reply_facts *pn_reply_facts_of(const pn_reply *r);
 // Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed.
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done);
 // Monotonic us at which pull wants to be called although nothing woke it (for pings), UINT64_MAX: never.

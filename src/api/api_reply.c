@@ -60,6 +60,8 @@ const char *pn_reply_allow(const pn_reply *r) { return r->allow; }
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
 int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 
+const pn_reply_facts *pn_reply_facts_of(const pn_reply *r) { return &r->facts; }
+
 static void count(pn_reply *r, int status) {
   api_counts_reply(r->counts, r->counted_path, status, r->error_type);
   r->counts = NULL;

@@ -23,6 +23,7 @@ struct pn_reply {
   const api_source *source; // NULL: everything is in body
   void *self;               // owned through source->free
   const char *error_type;   // of the envelope in the body, of which there is one at most; NULL: none
+  pn_reply_facts facts;     // a generation's are filled in as they come
   api_counts *counts;       // where to count it at its end, once; NULL: nowhere
   int counted_path;         // see api_counts_reply
 };

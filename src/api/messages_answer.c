@@ -151,14 +151,16 @@ static void stream_end(answer *w, pn_buf *b, const pn_event *last) {
   ADD(b, "}\n\n" FRAME("message_stop") "}\n\n");
 }
 
-// Of a generation that ended by itself; the engine tells of those that were cancelled.
-static void log_end(const answer *w, const pn_event *last, const char *how) {
-  uint64_t first = last->queue_us + last->prefill_us;
-  double speed = last->decode_us ? (double)w->n_output * 1e6 / (double)last->decode_us : 0;
+static void note_end(const answer *w, pn_reply *r, const pn_event *last, const char *how) {
+  r->facts.stop = how;
+  r->facts.n_cached = w->n_cached;
+  r->facts.n_output = w->n_output;
+  r->facts.ttft_ms = (double)(last->queue_us + last->prefill_us) / 1000;
+  r->facts.tokens_per_s = last->decode_us ? (double)w->n_output * 1e6 / (double)last->decode_us : 0;
   pn_log(PN_LOG_INFO, w->request_id, "generated",
          PN_FIELDS(PN_I("input_tokens", w->marks.n_prompt), PN_I("cached_tokens", w->n_cached),
-                   PN_I("output_tokens", w->n_output), PN_D("ttft_ms", (double)first / 1000),
-                   PN_D("tok_s", speed), PN_S("stop", how)));
+                   PN_I("output_tokens", w->n_output), PN_D("ttft_ms", r->facts.ttft_ms),
+                   PN_D("tok_s", r->facts.tokens_per_s), PN_S("stop", how)));
 }
 
 static void finish(answer *w, pn_reply *r, const pn_event *last) {
@@ -168,7 +170,7 @@ static void finish(answer *w, pn_reply *r, const pn_event *last) {
   } else {
     write_message(w, &r->body, last);
   }
-  log_end(w, last, stop_name(last->stop));
+  note_end(w, r, last, stop_name(last->stop));
 }
 
 // The status of a stream is out already: there the error is the last event.
@@ -188,7 +190,7 @@ static void fail(answer *w, pn_reply *r, const pn_error *e, int status) {
 static void fail_as(answer *w, pn_reply *r, const pn_event *last, const pn_error *e) {
   int status = envelope_status_running(e->code);
   fail(w, r, e, status);
-  log_end(w, last, pn_code_name(e->code));
+  note_end(w, r, last, pn_code_name(e->code));
   if (status != 499)
     pn_log(PN_LOG_ERROR, w->request_id, "generation failed", PN_FIELDS(PN_S("error", e->msg)));
 }
@@ -211,10 +213,10 @@ static void take(answer *w, pn_reply *r, const pn_event *ev) {
   w->heard = true;
   switch (ev->kind) {
   case PN_EVENT_QUEUED:
-  case PN_EVENT_PREFILL: w->n_cached = ev->n_cached; break;
+  case PN_EVENT_PREFILL: r->facts.n_cached = w->n_cached = ev->n_cached; break;
   case PN_EVENT_TEXT:
     pn_buf_add(&w->text, ev->text, ev->n_text);
-    w->n_output = ev->n_output;
+    r->facts.n_output = w->n_output = ev->n_output;
     break;
   case PN_EVENT_DONE:
     w->n_cached = ev->n_cached;
@@ -267,5 +269,9 @@ pn_reply *answer_start(answer *w, pn_gen *gen) {
   static const api_source source = {pump, deadline_us, stop, release};
   w->gen = gen;
   w->sent_us = w->now_us();
-  return api_reply_from(&source, w, w->stream);
+  pn_reply *r = api_reply_from(&source, w, w->stream);
+  if (!r) return NULL;
+  r->facts.model = w->model.p;
+  r->facts.n_input = w->marks.n_prompt;
+  return r;
 }
