@@ -84,7 +84,8 @@ static bool open_cache(pn_engine *g, pn_error *e) {
 
 static bool open_memory(pn_engine *g, pn_error *e) {
   if (!check_options(g, e)) return false;
-  g->inbox = pn_mpsc_new((size_t)g->options.max_queue + (size_t)g->options.max_running);
+  // As many again for the background.
+  g->inbox = pn_mpsc_new(2 * ((size_t)g->options.max_queue + (size_t)g->options.max_running));
   if (!g->inbox) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the queue");
   return open_cache(g, e) && open_steps(g, e);
 }
@@ -160,6 +161,9 @@ static bool check_request(const pn_engine *g, const pn_request *r, pn_error *e) 
     if (r->tokens[i] < 0 || r->tokens[i] >= g->n_vocab)
       return pn_fail(e, PN_ERR_USAGE, "token %zu: expected 0 to %d, found %d", i, g->n_vocab - 1,
                      (int)r->tokens[i]);
+  if (r->n_top_logprobs < 0 || r->n_top_logprobs > PN_TOP_LOGPROBS)
+    return pn_fail(e, PN_ERR_USAGE, "top log probabilities: expected 0 to %d, found %d", PN_TOP_LOGPROBS,
+                   r->n_top_logprobs);
   if (r->max_tokens < 1)
     return pn_fail(e, PN_ERR_USAGE, "max_tokens: expected 1 or more, found %d", r->max_tokens);
   const pn_sampling *s = &r->sampling;
@@ -173,15 +177,17 @@ static bool check_request(const pn_engine *g, const pn_request *r, pn_error *e) 
 
 pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
   if (!check_request(g, r, e)) return NULL;
-  if (atomic_fetch_add(&g->n_requests, 1) >= g->options.max_queue + g->options.max_running) {
-    atomic_fetch_sub(&g->n_requests, 1);
+  atomic_int *n = r->background ? &g->n_background : &g->n_requests;
+  if (atomic_fetch_add(n, 1) >= g->options.max_queue + g->options.max_running) {
+    atomic_fetch_sub(n, 1);
     engine_metrics_refused(g->metrics);
     pn_fail(e, PN_ERR_BUSY, "%d requests are waiting already", g->options.max_queue);
     return NULL;
   }
-  pn_gen *gen = generation_new(r, g->tokenizer, g->options.n_ctx, &g->n_cancels, e);
+  pn_gen *gen =
+      generation_new(r, g->tokenizer, g->options.n_ctx, (generation_bell){&g->n_cancels, g->inbox}, e);
   if (!gen) {
-    atomic_fetch_sub(&g->n_requests, 1);
+    atomic_fetch_sub(n, 1);
     return NULL;
   }
   pn_mpsc_push(g->inbox, gen); // has room for every request that was counted

@@ -45,6 +45,9 @@ typedef struct pn_request {
   const pn_str *stops; // stop strings, not empty; copied
   size_t n_stops;
   bool ignore_end;     // go on after end-of-turn tokens (bench)
+  bool background;     // computed only while no other request runs or waits
+  bool logprobs;       // tell the log probability of every token, and of the likeliest ones at its place
+  int n_top_logprobs;  // so many, 0 to PN_TOP_LOGPROBS
   uint64_t client;     // who asks: waiting requests are taken from the clients in turn
   uint64_t timeout_us; // from submit to the last token; over: the request fails with PN_ERR_TIMEOUT; 0: none
   // Called on the engine's thread when the outbox has something new; must not block and must not call the engine.
@@ -62,10 +65,24 @@ typedef enum pn_stop_reason {
 typedef enum pn_event_kind {
   PN_EVENT_QUEUED,  // first: the engine knows of the request; n_cached is what it would reuse if it began now
   PN_EVENT_PREFILL, // n_prompt_done of the prompt's tokens have been computed
-  PN_EVENT_TEXT,    // text[0..n_text): whole UTF-8 characters, decided (no stop string can still begin in it)
-  PN_EVENT_DONE,    // the last event: stop, n_output, times
-  PN_EVENT_FAILED,  // the last event: error
+  PN_EVENT_TOKEN, // token: the next one was chosen, end-of-turn tokens included; only with `logprobs`, before its text
+  PN_EVENT_TEXT,   // text[0..n_text): whole UTF-8 characters, decided (no stop string can still begin in it)
+  PN_EVENT_DONE,   // the last event: stop, n_output, times
+  PN_EVENT_FAILED, // the last event: error
 } pn_event_kind;
+
+#define PN_TOP_LOGPROBS 20
+// Natural logarithms of probabilities, as the model gives them: before temperature and all other sampling.
+typedef struct pn_logprob {
+  int32_t id;
+  float logprob;
+} pn_logprob;
+typedef struct pn_token_event {
+  int32_t id;
+  float logprob;
+  int n_top;
+  pn_logprob top[PN_TOP_LOGPROBS]; // the likeliest first; of equal ones the lowest id
+} pn_token_event;
 
 #define PN_EVENT_TEXT_MAX 512
 typedef struct pn_event {
@@ -78,7 +95,10 @@ typedef struct pn_event {
   uint64_t queue_us, prefill_us, decode_us;
   pn_error error;
   size_t n_text;
-  char text[PN_EVENT_TEXT_MAX];
+  union {
+    char text[PN_EVENT_TEXT_MAX];
+    pn_token_event token;
+  };
 } pn_event;
 
 // Starts the thread. The model, tokenizer and backend must outlive the engine.
@@ -106,6 +126,14 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e);
 bool pn_gen_next(pn_gen *gen, pn_event *out);
 // The client has gone: stop within one step. Any thread, any number of times. A FAILED event with PN_ERR_CANCELLED follows.
 void pn_gen_cancel(pn_gen *gen);
+// Nobody reads just now: within one step the request gives up its place, and what it computed stays known in the prefix
+// cache; nothing of it is lost, and it takes no place in the queue. It goes on after pn_gen_resume, with the same bytes
+// as if it had never stopped. Its deadline still counts. Any thread, any number of times.
+void pn_gen_hold(pn_gen *gen);
+void pn_gen_resume(pn_gen *gen);
+// The tokens that were generated, end-of-turn token included when there was one. Only the submitter's thread, after DONE
+// or FAILED was taken; valid until release.
+const int32_t *pn_gen_output(const pn_gen *gen, int *n);
 // The submitter is done with it (cancels when still running). After this `notify` is not called any more.
 void pn_gen_release(pn_gen *gen);
 

@@ -31,8 +31,10 @@ struct pn_engine {
 
   // Shared with other threads.
   pn_mpsc *inbox;
-  atomic_int n_requests, n_running; // in the inbox, waiting or running; running
-  atomic_int n_cancels;             // not seen yet
+  atomic_int n_requests,
+      n_running;           // in the inbox, waiting or running, without those of the background; running
+  atomic_int n_background; // requests of the background, wherever they are
+  atomic_int n_cancels;    // calls to cancel, hold or resume that are not seen yet
   atomic_int used_pages, cached_pages;
   _Atomic uint64_t end_interval_us; // between the ends of requests, lately; 0: unknown
   atomic_bool closing, failed;

@@ -22,9 +22,12 @@ static void note_end(pn_engine *g) {
 void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error,
                    bool keep) {
   engine_leave_pass(g, &gen->seq);
+  if (gen->seq.background)
+    atomic_fetch_sub(&g->n_background, 1);
+  else if (!gen->seq.held) // those that are held were taken off when they were
+    atomic_fetch_sub(&g->n_requests, 1);
   scheduler_remove(&g->scheduler, &gen->seq, keep);
   generation_end(gen, why, stop_index, error, g->now_us);
-  atomic_fetch_sub(&g->n_requests, 1);
   note_end(g);
   engine_show_state(g);
   engine_metrics_ended(g->metrics, gen->final.stop, gen->final.error.code, g->now_us - gen->submit_us,
@@ -36,7 +39,7 @@ void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index
 static void take(pn_engine *g, pn_gen *gen) {
   scheduler_add(&g->scheduler, &gen->seq);
   if (gen->deadline_us < g->next_deadline_us) g->next_deadline_us = gen->deadline_us;
-  if (atomic_load(&gen->cancelled))
+  if (atomic_load(&gen->cancelled) || atomic_load(&gen->held))
     atomic_fetch_add(&g->n_cancels, 1); // its own count may have been seen before
   int32_t differs;
   generation_queued(gen, pn_kv_lookup(g->pool, gen->seq.tokens, gen->seq.n_prompt - 1, &differs));
@@ -62,19 +65,31 @@ static uint64_t give_back(pn_engine *g, uint64_t rested_us) {
   return g->worked && ENGINE_LONG_IDLE_US < due_us ? ENGINE_LONG_IDLE_US : due_us;
 }
 
-// Without work it sleeps.
+// Without work it sleeps. What is laid aside may end by its deadline, or its submitter may ring.
 static pn_gen *await(pn_engine *g) {
   pn_gen *gen = NULL;
-  uint64_t since = pn_now_us();
-  while (!gen && !atomic_load(&g->closing)) {
-    uint64_t rested_us = pn_now_us() - since, due_us = give_back(g, rested_us);
-    gen = pn_mpsc_pop(g->inbox, due_us == UINT64_MAX ? due_us : due_us - rested_us);
+  uint64_t since = pn_now_us(), now = since;
+  while (!gen && !atomic_load(&g->closing) && atomic_load(&g->n_cancels) == 0 && now < g->next_deadline_us) {
+    uint64_t rested_us = now - since, due_us = give_back(g, rested_us);
+    uint64_t wait_us = due_us == UINT64_MAX ? due_us : due_us - rested_us;
+    uint64_t left_us = g->next_deadline_us == UINT64_MAX ? UINT64_MAX : g->next_deadline_us - now;
+    gen = pn_mpsc_pop(g->inbox, wait_us < left_us ? wait_us : left_us);
+    now = pn_now_us();
   }
   g->last_end_us = pn_now_us();
   return gen;
 }
 
+// The background is laid aside while there are others, and waits again when there are none.
+static void clear_the_way(pn_engine *g) {
+  for (sequence *seq; (seq = scheduler_in_the_way(&g->scheduler));) {
+    engine_leave_pass(g, seq);
+    scheduler_yield(&g->scheduler, seq);
+  }
+}
+
 static void take_inbox(pn_engine *g) {
+  clear_the_way(g); // the last of the others may just have ended: then there is work
   pn_gen *gen = scheduler_idle(&g->scheduler) ? await(g) : pn_mpsc_pop(g->inbox, 0);
   for (; gen; gen = pn_mpsc_pop(g->inbox, 0)) {
     g->worked = true;
@@ -91,7 +106,6 @@ static bool is_cancelled(const sequence *seq, void *ctx) {
 
 static void drop_cancelled(pn_engine *g) {
   static const pn_error gone = {PN_ERR_CANCELLED, "the request was cancelled"};
-  if (atomic_load(&g->n_cancels) == 0 || atomic_exchange(&g->n_cancels, 0) == 0) return;
   for (sequence *seq; (seq = scheduler_find(&g->scheduler, is_cancelled, NULL));) {
     pn_gen *gen = generation_of(seq);
     pn_log(PN_LOG_INFO, gen->id, "generation cancelled",
@@ -99,6 +113,37 @@ static void drop_cancelled(pn_engine *g) {
                      PN_I("output_tokens", generation_n_output(gen))));
     engine_finish(g, gen, PN_STOP_END_TURN, -1, &gone, true);
   }
+}
+
+static bool is_held_otherwise(const sequence *seq, void *ctx) {
+  (void)ctx;
+  const pn_gen *gen = generation_of((sequence *)seq);
+  return atomic_load(&gen->held) != seq->held;
+}
+
+static void hold_and_release(pn_engine *g) {
+  for (sequence *seq; (seq = scheduler_find(&g->scheduler, is_held_otherwise, NULL));) {
+    const pn_gen *gen = generation_of(seq);
+    bool hold = !seq->held;
+    pn_log(PN_LOG_INFO, gen->id, hold ? "generation held" : "generation resumed",
+           PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("computed_tokens", seq->n_computed),
+                     PN_I("output_tokens", generation_n_output(gen))));
+    if (!seq->background) atomic_fetch_add(&g->n_requests, hold ? -1 : 1);
+    if (hold) {
+      engine_leave_pass(g, seq);
+      scheduler_hold(&g->scheduler, seq);
+    } else {
+      scheduler_release(&g->scheduler, seq);
+    }
+  }
+  engine_show_state(g);
+}
+
+// What submitters have rung for.
+static void answer_bells(pn_engine *g) {
+  if (atomic_load(&g->n_cancels) == 0 || atomic_exchange(&g->n_cancels, 0) == 0) return;
+  drop_cancelled(g);
+  hold_and_release(g);
 }
 
 // Finds who is late; the earliest deadline of the others is noted on the way.
@@ -127,8 +172,9 @@ void *engine_main(void *engine) {
   pn_engine *g = engine;
   while (!atomic_load(&g->closing)) {
     take_inbox(g);
-    drop_cancelled(g);
+    answer_bells(g);
     drop_late(g);
+    clear_the_way(g);
     engine_admit(g);
     engine_step(g);
   }

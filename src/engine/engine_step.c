@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
+#include "engine/logprobs.h"
 
 static bool copy_page(void *ctx, int32_t from, int32_t to) {
   pn_engine *g = ctx;
@@ -54,7 +55,9 @@ static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now
     engine_metrics_next_token(g->metrics, now_us - gen->last_us);
   int stop = -1;
   bool end = !gen->ignore_end && is_end(g, id);
-  if (generation_take(gen, id, end, now_us, &stop))
+  pn_token_event told;
+  if (gen->logprobs) logprobs_of(logits, g->n_vocab, id, gen->n_top_logprobs, &told);
+  if (generation_take(gen, id, end, gen->logprobs ? &told : NULL, now_us, &stop))
     engine_finish(g, gen, PN_STOP_STRING, stop, NULL, true);
   else if (end)
     engine_finish(g, gen, PN_STOP_END_TURN, -1, NULL, true);

@@ -42,6 +42,7 @@ static bool copy_prompt(sequence *seq, const pn_request *r, int n_ctx) {
   seq->n_prompt = seq->n_tokens = (int)r->n_tokens;
   seq->max_tokens = r->max_tokens;
   seq->client = r->client;
+  seq->background = r->background;
   return true;
 }
 
@@ -54,7 +55,7 @@ static bool reserve_text(pn_gen *gen) {
          pn_buf_reserve(&gen->text, longest + TOKEN_TEXT);
 }
 
-pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, atomic_int *n_cancels,
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, generation_bell bell,
                        pn_error *e) {
   pn_gen *gen = calloc(1, sizeof *gen);
   if (!gen) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a request"), NULL;
@@ -72,7 +73,10 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, at
   gen->ignore_end = r->ignore_end;
   gen->notify = r->notify;
   gen->notify_ctx = r->notify_ctx;
-  gen->n_cancels = n_cancels;
+  gen->logprobs = r->logprobs;
+  gen->n_top_logprobs = r->n_top_logprobs;
+  gen->n_cancels = bell.n_cancels;
+  gen->inbox = bell.inbox;
   pn_rng_seed(&gen->rng, r->sampling.seed);
   gen->detok.t = t;
   gen->stop.stops = gen->stops;
@@ -141,8 +145,11 @@ static void post_text(pn_gen *gen) {
   pn_buf_clear(&gen->text);
 }
 
-bool generation_take(pn_gen *gen, int32_t id, bool is_end, uint64_t now_us, int *stop) {
+bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
+                     int *stop) {
   gen->seq.tokens[gen->seq.n_tokens++] = id;
+  if (told && !post(gen, PN_EVENT_TOKEN, gen->seq.n_cached, (pn_str){(const char *)told, sizeof *told}))
+    gen->slow_reader = true;
   if (gen->first_us == 0) gen->first_us = now_us;
   gen->last_us = now_us;
   if (is_end) return false;
@@ -204,8 +211,8 @@ bool pn_gen_next(pn_gen *gen, pn_event *out) {
                       .n_cached = head.n_cached,
                       .n_prompt_done = head.n_prompt_done,
                       .n_output = head.n_output};
-    out->n_text = n - sizeof head;
-    memcpy(out->text, bytes + sizeof head, out->n_text);
+    memcpy(out->text, bytes + sizeof head, n - sizeof head); // or the token
+    if (head.kind == PN_EVENT_TEXT) out->n_text = n - sizeof head;
     return true;
   }
   if (!ended || gen->final_taken) return false;
@@ -214,11 +221,31 @@ bool pn_gen_next(pn_gen *gen, pn_event *out) {
   return true;
 }
 
-void pn_gen_cancel(pn_gen *gen) {
-  if (atomic_exchange(&gen->cancelled, true)) return;
+// The engine looks within a step, or now when it sleeps.
+static void ring(pn_gen *gen) {
   pthread_mutex_lock(&gen->notify_lock);
-  if (gen->n_cancels) atomic_fetch_add(gen->n_cancels, 1);
+  if (gen->n_cancels) {
+    atomic_fetch_add(gen->n_cancels, 1);
+    pn_mpsc_wake(gen->inbox);
+  }
   pthread_mutex_unlock(&gen->notify_lock);
+}
+
+void pn_gen_cancel(pn_gen *gen) {
+  if (!atomic_exchange(&gen->cancelled, true)) ring(gen);
+}
+
+void pn_gen_hold(pn_gen *gen) {
+  if (!atomic_exchange(&gen->held, true)) ring(gen);
+}
+
+void pn_gen_resume(pn_gen *gen) {
+  if (atomic_exchange(&gen->held, false)) ring(gen);
+}
+
+const int32_t *pn_gen_output(const pn_gen *gen, int *n) {
+  *n = generation_n_output(gen);
+  return gen->seq.tokens + gen->seq.n_prompt;
 }
 
 void pn_gen_release(pn_gen *gen) {

@@ -16,6 +16,7 @@
 struct pn_gen {
   atomic_int refs; // submitter and engine
   atomic_bool cancelled;
+  atomic_bool held; // wanted so by the submitter; seq.held tells whether it is
 
   // What was asked; constant after submit. The rest is in `seq`.
   char id[64];
@@ -23,7 +24,8 @@ struct pn_gen {
   pn_str *stops; // text in stop_text
   size_t n_stops;
   char *stop_text;
-  bool ignore_end;
+  bool ignore_end, logprobs;
+  int n_top_logprobs;
   uint64_t submit_us, deadline_us, timeout_us; // deadline UINT64_MAX and timeout 0: none
 
   // Outbox. The engine writes, the submitter reads; `final` is written before `ended` is set.
@@ -35,6 +37,7 @@ struct pn_gen {
   void (*notify)(void *ctx);
   void *notify_ctx;
   atomic_int *n_cancels; // of the engine: counts those that wait to be seen; NULL once it has ended
+  pn_mpsc *inbox;        // of the engine, to wake it; as long as n_cancels
 
   // The engine's thread only.
   sequence seq;
@@ -48,9 +51,15 @@ struct pn_gen {
   uint64_t start_us, first_us, last_us; // began to run, first and latest token; 0: not yet
 };
 
+// What tells the engine that a generation is cancelled, held or resumed.
+typedef struct generation_bell {
+  atomic_int *n_cancels;
+  pn_mpsc *inbox;
+} generation_bell;
+
 // Copies everything, and reserves what an ordinary answer takes; two references. NULL with PN_ERR_NOMEM. n_ctx bounds
 // what its sequence can hold.
-pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, atomic_int *n_cancels,
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, generation_bell bell,
                        pn_error *e);
 void generation_unref(pn_gen *gen);
 pn_gen *generation_of(sequence *seq);
@@ -60,8 +69,10 @@ static inline int generation_n_output(const pn_gen *gen) { return gen->seq.n_tok
 // What these put into the outbox the client hears of with generation_tell, or at the end.
 void generation_queued(pn_gen *gen, int n_cached);
 void generation_prefilled(pn_gen *gen); // more of the prompt may be computed
-// Take a sampled token: appended to the sequence, its text to the outbox. True when a stop string completed (*stop).
-bool generation_take(pn_gen *gen, int32_t id, bool is_end, uint64_t now_us, int *stop);
+// Take a sampled token: appended to the sequence, its text to the outbox, after `told` (NULL: no log probabilities are
+// wanted). True when a stop string completed (*stop).
+bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
+                     int *stop);
 void generation_tell(pn_gen *gen);
 // Makes the last event, `final`: error NULL means DONE. Then, when everything is counted, the client hears of it.
 void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error, uint64_t now_us);

@@ -25,6 +25,7 @@ static int smaller(int a, int b) { return a < b ? a : b; }
 
 void scheduler_add(scheduler *s, sequence *seq) {
   seq->state = SEQUENCE_WAITING;
+  s->n_background += seq->background;
   waiting_add(&s->waiting, seq);
 }
 
@@ -141,6 +142,61 @@ static void stop_running(scheduler *s, sequence *seq, bool keep) {
   seq->leader = NULL;
 }
 
+static void lay_aside(scheduler *s, sequence *seq) {
+  if (s->blocked == seq) s->blocked = NULL;
+  if (seq->state == SEQUENCE_RUNNING)
+    stop_running(s, seq, true);
+  else
+    waiting_remove(&s->waiting, seq);
+  seq->n_computed = 0;
+  seq->age = 0; // it comes back as the youngest
+  seq->state = SEQUENCE_ASIDE;
+  seq->next = s->aside;
+  seq->next_client = NULL;
+  s->aside = seq;
+  s->n_background -= seq->background;
+}
+
+static void unlink_aside(scheduler *s, sequence *seq) {
+  sequence **at = &s->aside;
+  while (*at != seq) at = &(*at)->next;
+  *at = seq->next;
+  seq->next = NULL;
+}
+
+static void take_up(scheduler *s, sequence *seq) {
+  unlink_aside(s, seq);
+  scheduler_add(s, seq);
+}
+
+void scheduler_hold(scheduler *s, sequence *seq) {
+  if (seq->state == SEQUENCE_RUNNING || seq->state == SEQUENCE_WAITING) lay_aside(s, seq);
+  seq->held = seq->state == SEQUENCE_ASIDE;
+}
+
+void scheduler_release(scheduler *s, sequence *seq) {
+  if (!seq->held) return;
+  seq->held = false;
+  take_up(s, seq);
+}
+
+static bool is_background(const sequence *seq, void *ctx) {
+  (void)ctx;
+  return seq->background && seq->state != SEQUENCE_ASIDE;
+}
+
+sequence *scheduler_in_the_way(scheduler *s) {
+  if (s->n_running + s->waiting.n > s->n_background)
+    return s->n_background ? scheduler_find(s, is_background, NULL) : NULL;
+  for (sequence *seq = s->aside, *next; seq; seq = next) {
+    next = seq->next;
+    if (seq->background && !seq->held) take_up(s, seq);
+  }
+  return NULL;
+}
+
+void scheduler_yield(scheduler *s, sequence *seq) { lay_aside(s, seq); }
+
 static void pause_youngest(scheduler *s) {
   sequence *seq = s->running[s->n_running - 1];
   int lost = seq->n_computed;
@@ -171,7 +227,8 @@ static bool prompt_ready(scheduler *s, sequence *seq) {
     attach(s, seq);
     choose_leader(s, seq);
   }
-  return !seq->leader;
+  return !seq->leader &&
+         !sequence_decoding(seq); // the cache may have had all but its last token: a stream's row
 }
 
 static int rows_left(const scheduler *s, int i) {
@@ -251,11 +308,18 @@ void scheduler_remove(scheduler *s, sequence *seq, bool keep) {
     stop_running(s, seq, keep);
   else if (seq->state == SEQUENCE_WAITING)
     waiting_remove(&s->waiting, seq);
+  else if (seq->state == SEQUENCE_ASIDE)
+    unlink_aside(s, seq);
+  if (seq->state == SEQUENCE_RUNNING || seq->state == SEQUENCE_WAITING) s->n_background -= seq->background;
   seq->state = SEQUENCE_OUT;
+  seq->held = false;
 }
 
 sequence *scheduler_find(const scheduler *s, bool (*want)(const sequence *seq, void *ctx), void *ctx) {
   for (int i = 0; i < s->n_running; i++)
     if (want(s->running[i], ctx)) return s->running[i];
-  return waiting_find(&s->waiting, want, ctx);
+  sequence *seq = waiting_find(&s->waiting, want, ctx);
+  for (sequence *at = s->aside; !seq && at; at = at->next)
+    if (want(at, ctx)) seq = at;
+  return seq;
 }

@@ -4,7 +4,9 @@
 // Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A step has a row
 // of every running stream. Prompts are computed in passes of their own, within a budget of rows: at least half of it for
 // the oldest prompt, the rest for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
-// youngest sequence pauses: it gives its pages back and computes again later what the cache has lost.
+// youngest sequence pauses: it gives its pages back and computes again later what the cache has lost. Sequences that are
+// held, and those of the background while there are others, are laid aside: they give their pages back in the same way
+// and neither run nor wait.
 #ifndef PN_ENGINE_SCHEDULER_H
 #define PN_ENGINE_SCHEDULER_H
 
@@ -31,8 +33,10 @@ typedef struct scheduler {
   waiting_line waiting;
   sequence **running; // oldest first
   int n_running, max_running;
-  int reserve; // tokens of an answer that must fit at admission
-  int *rows;   // by running sequence: its rows of the pass that is planned
+  sequence *aside;  // linked by next
+  int n_background; // of those that run or wait
+  int reserve;      // tokens of an answer that must fit at admission
+  int *rows;        // by running sequence: its rows of the pass that is planned
   uint64_t n_ages;
   // The front that had no room, so that it isn't tried in vain in every step.
   const sequence *blocked;
@@ -57,9 +61,18 @@ int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence 
 // The rows of a part are computed. (After a step that failed this is not called: nothing has changed.)
 void scheduler_computed(scheduler *s, const step_part *part);
 
-// Forget a sequence, waiting or running. `keep`: what it computed stays in the prefix cache.
+// Lay a sequence aside until it is released; then it waits like a new one. The owner sees to it that no pass has rows of
+// it.
+void scheduler_hold(scheduler *s, sequence *seq);
+void scheduler_release(scheduler *s, sequence *seq);
+// A sequence of the background that is to be laid aside because others run or wait; NULL: none. Call scheduler_yield for it,
+// until NULL. Once no others are left those of the background wait again by themselves.
+sequence *scheduler_in_the_way(scheduler *s);
+void scheduler_yield(scheduler *s, sequence *seq);
+
+// Forget a sequence, wherever it is. `keep`: what it computed stays in the prefix cache.
 void scheduler_remove(scheduler *s, sequence *seq, bool keep);
-// The first sequence, running or waiting, for which `want` holds; NULL: none.
+// The first sequence, running, waiting or aside, for which `want` holds; NULL: none.
 sequence *scheduler_find(const scheduler *s, bool (*want)(const sequence *seq, void *ctx), void *ctx);
 static inline bool scheduler_idle(const scheduler *s) { return s->n_running == 0 && s->waiting.n == 0; }
 

@@ -4,7 +4,12 @@
 
 #include "kv/kv.h"
 
-typedef enum sequence_state { SEQUENCE_OUT, SEQUENCE_WAITING, SEQUENCE_RUNNING } sequence_state;
+typedef enum sequence_state {
+  SEQUENCE_OUT,
+  SEQUENCE_WAITING,
+  SEQUENCE_RUNNING,
+  SEQUENCE_ASIDE
+} sequence_state;
 
 // Zero-initialise; whoever owns the sequence sets the first block before it is added to a scheduler.
 typedef struct sequence {
@@ -12,15 +17,17 @@ typedef struct sequence {
   int n_tokens, n_prompt, cap_tokens;
   int max_tokens; // to generate
   uint64_t client;
+  bool background;   // runs only while nobody else runs or waits
   pn_kv_table table; // room for cap_tokens
 
   // The scheduler's; others only read.
+  bool held; // laid aside until scheduler_release
   sequence_state state;
   int n_computed; // tokens whose K and V are in the table
   int n_cached;   // tokens that its first start took from the prefix cache
   bool started;   // had rows in a step that went well
   bool fresh;     // no rows since it was admitted: what became known meanwhile may still be taken
-  uint64_t age;   // number of its first admission, from 1; 0: never admitted
+  uint64_t age;   // number of its first admission since it was added or taken up, from 1; 0: not yet
   int target;     // tokens that the pool is to have room for
   const struct sequence *leader; // computes the same prefix just now
   int follow_to;                 // tokens that the leader is to have computed

@@ -1,5 +1,5 @@
 // A small real model through the real backends: the same requests give the same bytes alone and in company, however
-// prompts are cut, with any number of threads, from a warm cache and a cold one, and after pauses.
+// prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and laid aside for a while.
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "tiny_model.h"
@@ -110,6 +110,7 @@ static pn_gen *submit(const rig *r, const ask *q) {
                                                .max_tokens = q->max_tokens,
                                                .sampling = q->sampling,
                                                .client = (uint64_t)q->n % 3,
+                                               .background = q->n % 5 == 0,
                                                .notify = ring,
                                                .notify_ctx = &door},
                                  &e);
@@ -169,7 +170,9 @@ static int ask_together(const char *backend, int threads, int chunk, int running
     pn_gen *gens[N];
     char text[TEXT];
     for (int i = 0; i < N; i++) gens[i] = submit(&r, &asks[i]);
+    for (int i = 1; i < N; i += 4) pn_gen_hold(gens[i]); // wherever they are
     for (int i = 0; i < N; i++) {
+      pn_gen_resume(gens[i]);
       collect(gens[i], text);
       if (strcmp(text, asks[i].want) != 0)
         fail_msg("%s, %d threads, chunk %d, %d streams, %d pages, round %d, request %d:\n%s\n%s", backend,

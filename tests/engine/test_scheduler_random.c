@@ -1,5 +1,5 @@
 // Random work for the scheduler and the pages together: submits, steps that go well or fail, passes of prompts with many
-// steps between, cancels, ends, pools so small that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
+// steps between, cancels, ends, holds, sequences of the background, pools so small that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
 // positions before its own hold the right one.
 #include "base/rng.h"
 #include "engine/scheduler.h"
@@ -43,7 +43,8 @@ typedef struct world {
   int turns[N_CLIENTS][N_CLIENTS]; // [c][d]: first admissions of d since c waits for its turn
   bool refuse_copies, long_answers;
   // Counted over everything.
-  long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed, n_left, n_long;
+  long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed, n_left, n_long, n_held,
+      n_yielded;
 } world;
 
 static world w;
@@ -94,6 +95,24 @@ static void check_pool(void) {
   if (!pn_kv_pool_check(w.pool, tables, n, &e)) fail_msg("step %d: %s", w.step, e.msg);
 }
 
+static bool waits_for_its_turn(const subject *s) {
+  return s->live && s->seq.age == 0 && s->seq.state == SEQUENCE_WAITING;
+}
+
+static void note_waiting(bool waits[N_CLIENTS]) {
+  memset(waits, 0, N_CLIENTS * sizeof *waits);
+  for (int i = 0; i < MAX_SEQS; i++)
+    if (waits_for_its_turn(&w.all[i])) waits[w.all[i].seq.client] = true;
+}
+
+// A client that waits now and did not before stands behind all others.
+static void note_new_turns(const bool before[N_CLIENTS]) {
+  bool now[N_CLIENTS];
+  note_waiting(now);
+  for (int c = 0; c < N_CLIENTS; c++)
+    if (now[c] && !before[c]) memset(w.turns[c], 0, sizeof w.turns[0]);
+}
+
 static void submit(int cap_most) {
   int i = 0;
   while (i < MAX_SEQS && w.all[i].live) i++;
@@ -111,13 +130,58 @@ static void submit(int cap_most) {
   s->seq.cap_tokens = n + s->seq.max_tokens < cap_most ? n + s->seq.max_tokens : cap_most;
   pn_error e;
   assert_true(pn_kv_table_init(&s->seq.table, s->seq.cap_tokens, &e));
-  bool first = true;
-  for (int k = 0; k < MAX_SEQS; k++)
-    if (k != i && w.all[k].live && w.all[k].seq.client == s->seq.client && w.all[k].seq.age == 0)
-      first = false;
-  if (first) memset(w.turns[s->seq.client], 0, sizeof w.turns[0]);
+  s->seq.background = below(6) == 0;
+  bool before[N_CLIENTS];
+  note_waiting(before);
   scheduler_add(&w.sched, &s->seq);
+  note_new_turns(before);
   w.n_live++;
+}
+
+static void hold_any(void) {
+  subject *s = &w.all[below(MAX_SEQS)];
+  bool before[N_CLIENTS];
+  if (!s->live) return;
+  note_waiting(before);
+  if (s->seq.held) {
+    scheduler_release(&w.sched, &s->seq);
+  } else {
+    leave_pass(&s->seq);
+    scheduler_hold(&w.sched, &s->seq);
+    assert_true(s->seq.held);
+    assert_int_equal(s->seq.state, SEQUENCE_ASIDE);
+    assert_int_equal(s->seq.table.n_pages, 0);
+    w.n_held++;
+  }
+  note_new_turns(before);
+}
+
+// Sequences of the background run and wait only while no others do.
+static void clear_the_way(void) {
+  bool before[N_CLIENTS];
+  int others = 0, background = 0;
+  note_waiting(before);
+  for (sequence *seq; (seq = scheduler_in_the_way(&w.sched)); w.n_yielded++) {
+    assert_true(seq->background);
+    leave_pass(seq);
+    scheduler_yield(&w.sched, seq);
+  }
+  note_new_turns(before);
+  for (int i = 0; i < MAX_SEQS; i++) {
+    subject *s = &w.all[i];
+    if (!s->live) continue;
+    bool aside = s->seq.state == SEQUENCE_ASIDE;
+    if (aside)
+      s->born = w.step;
+    else
+      *(s->seq.background ? &background : &others) += 1;
+    assert_true(aside == (s->seq.held || (aside && s->seq.background)));
+  }
+  assert_true(others == 0 || background == 0);
+  assert_int_equal(w.sched.n_background, background);
+  if (others == 0)
+    for (int i = 0; i < MAX_SEQS; i++)
+      assert_true(!w.all[i].live || w.all[i].seq.held || w.all[i].seq.state != SEQUENCE_ASIDE);
 }
 
 static void drop(subject *s, bool keep) {
@@ -151,9 +215,8 @@ static void check_room(void) {
 }
 
 static void admit(void) {
-  bool waits[N_CLIENTS] = {false};
-  for (int i = 0; i < MAX_SEQS; i++)
-    if (w.all[i].live && w.all[i].seq.age == 0) waits[w.all[i].seq.client] = true;
+  bool waits[N_CLIENTS];
+  note_waiting(waits);
   uint64_t ages = w.sched.n_ages;
   bool alone = w.sched.n_running == 0 && w.sched.waiting.n > 0;
   for (sequence *seq; (seq = scheduler_admit(&w.sched)); alone = false, ages = w.sched.n_ages) {
@@ -165,10 +228,7 @@ static void admit(void) {
     memset(w.turns[seq->client], 0, sizeof w.turns[0]);
     for (int c = 0; c < N_CLIENTS; c++)
       if (waits[c] && c != (int)seq->client) assert_true(++w.turns[c][seq->client] <= 1);
-    waits[seq->client] = false;
-    for (int i = 0; i < MAX_SEQS; i++)
-      if (w.all[i].live && w.all[i].seq.client == seq->client && w.all[i].seq.age == 0)
-        waits[seq->client] = true;
+    note_waiting(waits);
   }
   assert_false(alone); // the front is always let in when nothing runs
   assert_true(w.sched.n_running <= w.sched.max_running);
@@ -321,6 +381,7 @@ static bool step_pass(bool ok) {
 // One step. False: there was nothing to do.
 static bool step(int fail_one_in) {
   w.step++;
+  clear_the_way();
   admit();
   bool some = step_streams(!fail_one_in || below(fail_one_in) > 0);
   check_order();
@@ -346,7 +407,10 @@ static void start(uint64_t seed, int n_pages, int max_running) {
 
 static void finish(void) {
   int limit = w.step + 40000, idle = 0;
-  while (!scheduler_idle(&w.sched)) {
+  for (int i = 0; i < MAX_SEQS; i++)
+    if (w.all[i].live) scheduler_release(&w.sched, &w.all[i].seq);
+  memset(w.turns, 0, sizeof w.turns);
+  while (w.n_live > 0) {
     idle = step(0) ? 0 : idle + 1;
     assert_true(idle < 3);
     assert_true(w.step < limit);
@@ -375,6 +439,8 @@ static void world_round(uint64_t seed, int n_ops) {
       submit(most);
     else if (what == 31)
       drop_any();
+    else if (what == 30)
+      hold_any();
     else
       step(fail_one_in);
     check_pool();
@@ -387,13 +453,14 @@ static void a_million_operations(void **state) {
   for (uint64_t seed = 1; w.n_ops < N_OPS; seed++) world_round(seed, 2500);
   print_message(
       "%ld operations: %ld ended, %ld paused, %ld failed, %ld copies, %ld cached tokens, %ld stuck, %ld "
-      "followed, %ld passes left, %ld steps between layers\n",
+      "followed, %ld passes left, %ld steps between layers, %ld held, %ld yielded\n",
       w.n_ops, w.n_ended, w.n_paused, w.n_failed, w.n_copies, w.n_cached, w.n_stuck, w.n_followed, w.n_left,
-      w.n_long);
+      w.n_long, w.n_held, w.n_yielded);
   // The work was such that everything happened.
-  const long often[] = {w.n_paused * 3000,   w.n_failed * 500, w.n_copies * 50, w.n_stuck * 20000,
-                        w.n_followed * 5000, w.n_left * 1000,  w.n_long * 50};
-  for (int i = 0; i < 7; i++) assert_true(often[i] > w.n_ops);
+  const long often[] = {w.n_paused * 3000, w.n_failed * 500,    w.n_copies * 50,
+                        w.n_stuck * 20000, w.n_followed * 5000, w.n_left * 1000,
+                        w.n_long * 50,     w.n_held * 500,      w.n_yielded * 500};
+  for (int i = 0; i < 9; i++) assert_true(often[i] > w.n_ops);
 }
 
 int main(void) {
