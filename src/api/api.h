@@ -21,8 +21,11 @@ typedef struct pn_api_options {
   const pn_template *chat_template;   // NULL: the model has none, and requests are refused with that
   pn_template_consts template_consts; // now_ms 0: the time of each request
   const char *model_name;             // reported by /health; a request's own model name is echoed in answers
+  const char *const *aliases;         // further names of the model, NULL at the end; NULL: none
+  bool strict_model;                  // refuse requests that name another model with 404
   const char *backend_name;           // of pn_backend describe
-  int request_timeout_s;              // from a request's arrival to its last token; over: 504; 0: none
+  int resend_wait_s;     // a client that has gone may come back for its answer so long; 0: not at all
+  int request_timeout_s; // from a request's arrival to its last token; over: 504; 0: none
 } pn_api_options;
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
@@ -47,6 +50,10 @@ typedef struct pn_api_request {
 
 // A reply under way. status, content_type and streaming are known at once.
 typedef struct pn_reply pn_reply;
+
+// Something is due although no request came: a generation that nobody reads is given up. Returns when this wants to be
+// called next, monotonic us; UINT64_MAX: not until a request came or ended.
+uint64_t pn_api_tick(pn_api *a);
 
 // Never NULL except when memory ran out: errors are replies with the error envelope.
 pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);

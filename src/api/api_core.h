@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/api_counts.h"
 #include "api/api_reply.h"
+#include "api/live.h"
 #include "api/metrics_page.h"
 
 #include <stdatomic.h>
@@ -14,6 +15,9 @@ struct pn_api {
   atomic_bool draining;
   api_counts *counts;         // NULL: nothing is counted
   metrics_page *metrics_page; // the same
+  kept *kept;                 // tokens of answers
+  live_table *live;           // generations that a resend may join; the HTTP thread's
+  bool knows_tools;           // the chat template writes tools by itself
   uint64_t (*now_us)(void);   // pn_now_us; tests put a clock of theirs here
 };
 
@@ -22,12 +26,15 @@ struct pn_api {
 // `tail` is what the request's path has behind a route that ends in "/*", percent-escapes as sent.
 typedef pn_reply *(*api_handler)(pn_api *a, const pn_api_request *r, pn_str tail);
 
+// Whether a request may name this model: any name, or with strict_model the model's own and its aliases.
+bool model_served(const pn_api *a, pn_str name);
+
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_health(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_hello(pn_api *a, const pn_api_request *r, pn_str tail);
-pn_reply *about_models(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_metrics(pn_api *a, const pn_api_request *r, pn_str tail);
-pn_reply *about_model(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *models_get(pn_api *a, const pn_api_request *r, pn_str tail);
 
 #endif

@@ -1,11 +1,14 @@
 // The door's functions and the route table.
 #include "api/api_core.h"
 #include "api/envelope.h"
+#include "api/messages_prompt.h"
 #include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define KEPT_BYTES ((size_t)8 << 20) // of answers' tokens: some thousand answers
 
 // A path that ends in "/*" matches anything longer. HEAD is answered as GET; the HTTP layer drops the body.
 static const struct {
@@ -13,7 +16,7 @@ static const struct {
   api_handler handler;
 } routes[] = {
     {"POST", "/v1/messages", messages_create}, {"POST", "/v1/messages/count_tokens", messages_count},
-    {"GET", "/v1/models", about_models},       {"GET", "/v1/models/*", about_model},
+    {"GET", "/v1/models", models_list},        {"GET", "/v1/models/*", models_get},
     {"GET", "/health", about_health},          {"GET", "/metrics", about_metrics},
     {"GET", "/api/hello", about_hello},        {"GET", "/", about_hello},
 };
@@ -101,6 +104,10 @@ static bool start_counting(pn_api *a, pn_error *e) {
   return metrics_page_open(&a->o, &a->metrics_page, e);
 }
 
+static uint64_t clock_of(void *ctx) { return ((const pn_api *)ctx)->now_us(); }
+
+uint64_t pn_api_tick(pn_api *a) { return live_table_sweep(a->live, atomic_load(&a->draining)); }
+
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   if (!o->tokenizer) return pn_fail(e, PN_ERR_INTERNAL, "api: no tokenizer was given"), NULL;
   pn_api *a = calloc(1, sizeof *a);
@@ -108,13 +115,21 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   a->o = *o;
   a->now_us = pn_now_us;
   atomic_init(&a->draining, false);
-  if (start_counting(a, e)) return a;
+  a->kept = kept_new(KEPT_BYTES);
+  a->live = live_table_new((uint64_t)(o->resend_wait_s > 0 ? o->resend_wait_s : 0) * 1000000, clock_of, a);
+  a->knows_tools = o->chat_template && template_knows_tools(o->chat_template, &o->template_consts);
+  if (!a->kept || !a->live)
+    pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API");
+  else if (start_counting(a, e))
+    return a;
   pn_api_free(a);
   return NULL;
 }
 
 void pn_api_free(pn_api *a) {
   if (!a) return;
+  live_table_free(a->live);
+  kept_free(a->kept);
   api_counts_free(a->counts);
   metrics_page_close(a->metrics_page);
   free(a);

@@ -3,11 +3,14 @@
 #include "api/messages_answer.h"
 #include "api/messages_cache.h"
 #include "api/messages_prompt.h"
-#include "api/messages_read.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
-static void no_wake(void *ctx) { (void)ctx; }
+static bool check_model(const pn_api *a, const messages_request *q, pn_error *e) {
+  if (model_served(a, q->model)) return true;
+  return pn_fail(e, PN_ERR_NOT_FOUND, "model: %.*s", (int)(q->model.n < 200 ? q->model.n : 200), q->model.p);
+}
 
 static bool check_length(const pn_api *a, const messages_request *q, size_t n, pn_error *e) {
   pn_engine_info info = {0};
@@ -25,36 +28,43 @@ static bool check_length(const pn_api *a, const messages_request *q, size_t n, p
   return true;
 }
 
-static pn_gen *submit(const pn_api *a, const pn_api_request *r, const messages_request *q, const pn_ids *ids,
-                      pn_error *e) {
-  pn_request request = {
-      .id = r->request_id ? r->request_id : "",
-      .tokens = ids->p,
-      .n_tokens = ids->n,
-      .max_tokens = q->max_tokens < INT_MAX ? (int)q->max_tokens : INT_MAX,
-      .sampling = q->sampling,
-      .stops = q->stops,
-      .n_stops = q->n_stops,
-      .client = r->client,
-      .timeout_us = a->o.request_timeout_s > 0 ? (uint64_t)a->o.request_timeout_s * 1000000 : 0,
-      .notify = r->wake ? r->wake : no_wake,
-      .notify_ctx = r->wake_ctx,
-  };
-  return pn_engine_submit(a->o.engine, &request, e);
+static pn_reply *generate(pn_api *a, const pn_api_request *r, const messages_request *q, const prompt *p,
+                          pn_error *e) {
+  if (!check_length(a, q, p->ids.n, e)) return NULL;
+  answer_ask ask = {.writer = &messages_answer,
+                    .model = q->model,
+                    .stops = q->stops,
+                    .n_stops = q->n_stops,
+                    .stream = q->stream};
+  messages_cache_marks(a, q, &p->ids, &ask.marks);
+  messages_edits *edits = calloc(1, sizeof *edits);
+  if (!edits) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
+  *edits = (messages_edits){q->has_edits, q->n_cleared, p->n_original - p->ids.n};
+  ask.extra = edits;
+  live_ask generation = messages_generation(a, r, q, p);
+  return answer_open(a, r, &ask, &generation, e);
 }
 
-// The answer's memory is taken before the engine works, so that nothing can fail between.
-static pn_reply *generate(const pn_api *a, const pn_api_request *r, const messages_request *q,
-                          const pn_ids *ids, pn_error *e) {
-  if (!check_length(a, q, ids->n, e)) return NULL;
-  cache_marks marks;
-  messages_cache_marks(a, q, ids, &marks);
-  answer *w = answer_new(a, r, q, &marks);
-  if (!w) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
-  pn_gen *gen = submit(a, r, q, ids, e);
-  if (gen) return answer_start(w, gen);
-  answer_free(w);
-  return NULL;
+live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
+                             const prompt *p) {
+  return (live_ask){
+      .engine = a->o.engine,
+      .request = {.id = r->request_id ? r->request_id : "",
+                  .tokens = p->ids.p,
+                  .n_tokens = p->ids.n,
+                  .max_tokens = q->max_tokens < INT_MAX ? (int)q->max_tokens : INT_MAX,
+                  .sampling = q->sampling,
+                  .stops = q->stops,
+                  .n_stops = q->n_stops,
+                  .client = r->client,
+                  .background = r->background,
+                  .timeout_us = a->o.request_timeout_s > 0 ? (uint64_t)a->o.request_timeout_s * 1000000 : 0},
+      .key_name = r->key_name,
+      .n_retries = r->n_retries,
+      .kept = a->kept,
+      .tokenizer = a->o.tokenizer,
+      .end = p->end,
+  };
 }
 
 // When there may be room. Clients give up at once when they are told more than a minute.
@@ -71,32 +81,41 @@ pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
     return api_reply_error(503, "the server is shutting down and takes no new requests", NULL, r->request_id);
   pn_error e = {0};
   messages_request q = {0};
-  pn_ids ids = {0};
+  prompt p = {0};
   pn_reply *reply = NULL;
-  if (messages_read(&messages_create_shape, r->body, &q, &e) && messages_prompt(a, &q, &ids, &e))
-    reply = generate(a, r, &q, &ids, &e);
+  if (messages_read(&messages_create_shape, r->body, &q, &e) && check_model(a, &q, &e) &&
+      messages_prompt(a, r->request_id, &q, &p, &e))
+    reply = generate(a, r, &q, &p, &e);
   if (!reply && e.code != PN_OK) {
     reply = api_reply_fail(&e, q.details, r->request_id);
     if (reply && reply->status == 529) reply->retry_after_s = retry_after_s(a);
   }
   messages_request_fini(&q);
-  pn_ids_fini(&ids);
+  prompt_fini(&p);
   return reply;
+}
+
+static void write_count(pn_buf *b, const messages_request *q, const prompt *p) {
+  pn_buf_printf(b, "{\"input_tokens\":%zu", p->ids.n);
+  if (q->has_edits)
+    pn_buf_printf(b, ",\"context_management\":{\"original_input_tokens\":%zu}", p->n_original);
+  pn_buf_char(b, '}');
 }
 
 pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail) {
   (void)tail;
   pn_error e = {0};
   messages_request q = {0};
-  pn_ids ids = {0};
+  prompt p = {0};
   pn_reply *reply;
-  if (messages_read(&messages_count_shape, r->body, &q, &e) && messages_prompt(a, &q, &ids, &e)) {
+  if (messages_read(&messages_count_shape, r->body, &q, &e) && check_model(a, &q, &e) &&
+      messages_prompt(a, r->request_id, &q, &p, &e)) {
     reply = api_reply_new(200, "application/json");
-    if (reply) pn_buf_printf(&reply->body, "{\"input_tokens\":%zu}", ids.n);
+    if (reply) write_count(&reply->body, &q, &p);
   } else {
     reply = api_reply_fail(&e, q.details, r->request_id);
   }
   messages_request_fini(&q);
-  pn_ids_fini(&ids);
+  prompt_fini(&p);
   return reply;
 }

@@ -40,19 +40,18 @@ static size_t common_prefix(const pn_ids *a, const pn_ids *b) {
   return n;
 }
 
-void messages_cache_marks(const pn_api *a, const messages_request *q, const pn_ids *prompt,
-                          cache_marks *out) {
-  *out = (cache_marks){.n_prompt = prompt->n};
+void messages_cache_marks(const pn_api *a, const messages_request *q, const pn_ids *whole, cache_marks *out) {
+  *out = (cache_marks){.n_prompt = whole->n};
   turn_part part;
   const pn_json *mark = find_mark(q->json, &part);
   if (!mark) return;
   out->hour = pn_str_is(pn_json_str(pn_json_get(mark, "ttl")), "1h");
   if (part.n_messages == pn_json_len(pn_json_get(q->json, "messages"))) {
-    out->n_marked = prompt->n;
+    out->n_marked = whole->n;
     return;
   }
   pn_ids ids = {0};
-  if (messages_prompt_part(a, q, &part, &ids, NULL)) out->n_marked = common_prefix(prompt, &ids);
+  if (messages_prompt_part(a, q, &part, &ids, NULL)) out->n_marked = common_prefix(whole, &ids);
   pn_ids_fini(&ids);
 }
 
@@ -63,7 +62,7 @@ void messages_cache_usage(pn_buf *b, const cache_marks *m, int n_cached, int n_o
   pn_buf_printf(b,
                 "\"usage\":{\"input_tokens\":%zu,\"cache_creation_input_tokens\":%zu,"
                 "\"cache_read_input_tokens\":%zu,\"cache_creation\":{\"ephemeral_5m_input_tokens\":%zu,"
-                "\"ephemeral_1h_input_tokens\":%zu},\"output_tokens\":%d}",
+                "\"ephemeral_1h_input_tokens\":%zu},\"output_tokens\":%d,\"service_tier\":\"standard\"}",
                 m->n_prompt - read - created, created, read, m->hour ? 0 : created, m->hour ? created : 0,
                 n_output);
 }

@@ -14,7 +14,7 @@ typedef struct cache_marks {
 
 // Where the last mark of q lies in its prompt. Renders the conversation up to there once more, unless the mark is in
 // the last message. A template that refuses such a part counts as no mark.
-void messages_cache_marks(const pn_api *a, const messages_request *q, const pn_ids *prompt, cache_marks *out);
+void messages_cache_marks(const pn_api *a, const messages_request *q, const pn_ids *whole, cache_marks *out);
 
 // "usage":{...}. input_tokens + cache_creation_input_tokens + cache_read_input_tokens are always n_prompt.
 void messages_cache_usage(pn_buf *b, const cache_marks *m, int n_cached, int n_output);

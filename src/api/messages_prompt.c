@@ -1,38 +1,69 @@
 #include "api/messages_prompt.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+
+void prompt_fini(prompt *p) {
+  pn_ids_fini(&p->ids);
+  *p = (prompt){0};
+}
 
 static pn_json *message_of(const turn *t) {
-  static const char *const names[] = {"system", "user", "assistant"};
+  static const char *const names[] = {"system", "user", "assistant", "tool"};
   pn_json *m = pn_json_new_object();
   bool ok = pn_json_set(m, "role", pn_json_new_str(pn_str_of(names[t->role])));
   ok = pn_json_set(m, "content", pn_json_new_str(pn_buf_view(&t->text))) && ok;
+  if (t->calls) ok = pn_json_set(m, "tool_calls", pn_json_share(t->calls)) && ok;
+  if (t->role == TURN_TOOL) {
+    ok = pn_json_set(m, "tool_call_id", pn_json_new_str(pn_str_of(t->call_id))) && ok;
+    ok = pn_json_set(m, "name", pn_json_new_str(t->tool)) && ok;
+  }
   if (ok) return m;
   pn_json_free(m);
   return NULL;
 }
 
-static pn_json *variables(const turn_list *turns, bool go_on) {
+static pn_json *variables(const messages_request *q, const turn_style *style, const turn_list *turns,
+                          bool go_on) {
   pn_json *vars = pn_json_new_object(), *messages = pn_json_new_array();
   bool ok = vars && messages;
   for (size_t i = 0; ok && i < turns->n; i++) ok = pn_json_push(messages, message_of(&turns->p[i]));
   ok = pn_json_set(vars, "messages", messages) && ok;
+  if (!style->tools_as_text && pn_json_len(q->tools.shown))
+    ok = pn_json_set(vars, "tools", pn_json_share(q->tools.shown)) && ok;
   ok = pn_json_set(vars, "add_generation_prompt", pn_json_new_bool(!go_on)) && ok;
+  // What templates of models that think look at.
+  ok = pn_json_set(vars, "enable_thinking", pn_json_new_bool(q->thinks)) && ok;
+  if (q->effort.n) ok = pn_json_set(vars, "reasoning_effort", pn_json_new_str(q->effort)) && ok;
   if (ok) return vars;
   pn_json_free(vars);
   return NULL;
 }
 
-static bool render(const pn_api *a, const turn_list *turns, bool go_on, pn_buf *text, pn_text_spans *user,
-                   pn_error *e) {
+// A prompt on its way: the text, and which of it is the user's.
+typedef struct rendering {
+  pn_buf text;
+  pn_text_spans user;
+  bool has_system, has_tools;
+  size_t n_uses;
+} rendering;
+
+static void rendering_fini(rendering *r) {
+  pn_buf_fini(&r->text);
+  pn_text_spans_fini(&r->user);
+}
+
+static bool render(const pn_api *a, const messages_request *q, const turn_style *style,
+                   const turn_list *turns, bool go_on, rendering *r, pn_error *e) {
   pn_template_consts consts = a->o.template_consts;
   if (consts.now_ms == 0) consts.now_ms = (int64_t)pn_wall_ms();
-  pn_json *vars = variables(turns, go_on);
+  pn_json *vars = variables(q, style, turns, go_on);
   if (!vars) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the template's variables");
-  bool ok = pn_template_render(a->o.chat_template, vars, &consts, &(pn_template_limits){0}, text, user, e);
+  bool ok =
+      pn_template_render(a->o.chat_template, vars, &consts, &(pn_template_limits){0}, &r->text, &r->user, e);
   pn_json_free(vars);
   if (!ok) return pn_fail_in(e, "messages");
-  return text->oom ? pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt") : true;
+  return r->text.oom ? pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt") : true;
 }
 
 static pn_str trim_left(pn_str s) {
@@ -42,81 +73,132 @@ static pn_str trim_left(pn_str s) {
 
 // Drop what the template writes after the last turn's text (its end-of-turn mark), so that the model goes on with it.
 // The text is the end of the last range of user text, unless the template changed it or wrote something behind it.
-static bool cut_after_last(const turn_list *turns, pn_buf *text, const pn_text_spans *user, pn_error *e) {
+static bool cut_after_last(const turn_list *turns, rendering *r, pn_error *e) {
   pn_str last = trim_left(pn_buf_view(&turns->p[turns->n - 1].text));
-  size_t end = user->n ? user->p[user->n - 1].end : 0;
-  if (end > text->n || !pn_str_ends((pn_str){text->p, end}, last))
+  size_t end = r->user.n ? r->user.p[r->user.n - 1].end : 0;
+  if (end > r->text.n || !pn_str_ends((pn_str){r->text.p, end}, last))
     return pn_fail(e, PN_ERR_UNSUPPORTED,
                    "messages: this model's chat template cannot continue a final assistant message; the "
                    "conversation must end with a user message");
-  text->n = end;
+  r->text.n = end;
   return true;
 }
 
 // Whether the conversation ends within an assistant turn. An empty one is only an invitation to answer.
 static bool goes_on(turn_list *turns) {
   turn *last = turns->n ? &turns->p[turns->n - 1] : NULL;
-  if (!last || last->role != TURN_ASSISTANT) return false;
+  if (!last || last->role != TURN_ASSISTANT || last->calls) return false;
   if (last->text.n) return true;
   pn_buf_fini(&last->text);
   turns->n--;
   return false;
 }
 
-static bool try_fold(const pn_api *a, const messages_request *q, const turn_part *part, turn_fold fold,
-                     pn_buf *text, pn_text_spans *user, bool *has_system, pn_error *e) {
-  turn_list turns = {0};
-  bool ok = messages_turns(q, part, fold, &turns, e);
-  *has_system = turns.has_system;
-  if (part) {
-    ok = ok && render(a, &turns, true, text, user, e);
-    turn_list_fini(&turns);
-    return ok;
-  }
-  bool go_on = ok && goes_on(&turns);
+static bool render_whole(const pn_api *a, const messages_request *q, const turn_style *style,
+                         turn_list *turns, rendering *r, pn_error *e) {
+  bool go_on = goes_on(turns);
   if (go_on) {
-    pn_str last = pn_buf_view(&turns.p[turns.n - 1].text);
+    pn_str last = pn_buf_view(&turns->p[turns->n - 1].text);
     if (trim_left((pn_str){last.p + last.n - 1, 1}).n == 0)
-      ok = pn_fail(e, PN_ERR_USAGE, "messages: final assistant content cannot end with trailing whitespace");
+      return pn_fail(e, PN_ERR_USAGE,
+                     "messages: final assistant content cannot end with trailing whitespace");
   }
-  if (ok && turns.n == 0) ok = pn_fail(e, PN_ERR_USAGE, "messages: at least one message must have content");
-  ok = ok && render(a, &turns, go_on, text, user, e);
-  if (ok && go_on) ok = cut_after_last(&turns, text, user, e);
+  if (turns->n == 0) return pn_fail(e, PN_ERR_USAGE, "messages: at least one message must have content");
+  return render(a, q, style, turns, go_on, r, e) && (!go_on || cut_after_last(turns, r, e));
+}
+
+static bool try_style(const pn_api *a, const messages_request *q, const turn_part *part,
+                      const turn_style *style, rendering *r, pn_error *e) {
+  turn_list turns = {0};
+  pn_buf_clear(&r->text);
+  r->user.n = 0;
+  bool ok = messages_turns(q, part, style, &turns, e);
+  r->has_system = turns.has_system;
+  r->has_tools = turns.has_tools;
+  r->n_uses = turns.n_uses;
+  if (ok) ok = part ? render(a, q, style, &turns, true, r, e) : render_whole(a, q, style, &turns, r, e);
   turn_list_fini(&turns);
   return ok;
 }
 
 // Templates that refuse system messages (anywhere but first, or at all) say so by an error: then such text goes to the
-// user's turn at the same place, so that what came before it is rendered as ever.
-static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, pn_buf *text,
-                           pn_text_spans *user, pn_error *e) {
+// user's turn at the same place, so that what came before it is rendered as ever. Those that refuse how tools are used
+// (several calls at once) get them as text.
+static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, rendering *r,
+                           pn_error *e) {
   pn_error first = {0};
-  for (turn_fold fold = TURN_FOLD_NONE; fold < TURN_N_FOLDS; fold++) {
-    pn_error now = {0};
-    bool has_system = false;
-    pn_buf_clear(text);
-    user->n = 0;
-    if (try_fold(a, q, part, fold, text, user, &has_system, &now)) return true;
-    if (fold == TURN_FOLD_NONE) first = now;
-    if (now.code != PN_ERR_USAGE || !has_system) break;
+  for (int as_text = a->knows_tools ? 0 : 1; as_text < 2; as_text++) {
+    for (turn_fold fold = TURN_FOLD_NONE; fold < TURN_N_FOLDS; fold++) {
+      pn_error now = {0};
+      turn_style style = {fold, as_text};
+      if (try_style(a, q, part, &style, r, &now)) return true;
+      if (first.code == PN_OK) first = now;
+      if (now.code != PN_ERR_USAGE || !r->has_system) break;
+    }
+    if (!r->has_tools) break;
   }
   if (e) *e = first;
   return false;
 }
 
-bool messages_prompt(const pn_api *a, const messages_request *q, pn_ids *out, pn_error *e) {
-  return messages_prompt_part(a, q, NULL, out, e);
+static bool encode(const pn_api *a, const rendering *r, pn_ids *ids, kept_mark *end, pn_error *e) {
+  return kept_encode(a->kept, a->o.tokenizer, pn_buf_view(&r->text), &r->user, ids, end, e) &&
+         (!ids->oom || pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt's tokens"));
+}
+
+static int64_t value_of(const pn_json *edit, const char *name, int64_t otherwise) {
+  const pn_json *v = pn_json_get(pn_json_get(edit, name), "value");
+  return v ? pn_json_int(v) : otherwise;
+}
+
+// How many calls clear_tool_uses wants without their results, of a prompt with so many calls and tokens.
+static size_t n_to_clear(const pn_json *edit, size_t n_uses, size_t n_tokens) {
+  pn_str by = pn_json_str(pn_json_get(pn_json_get(edit, "trigger"), "type"));
+  size_t measured = pn_str_is(by, "tool_uses") ? n_uses : n_tokens;
+  int64_t keep = value_of(edit, "keep", 3);
+  if ((int64_t)measured <= value_of(edit, "trigger", 100000) || (int64_t)n_uses <= keep) return 0;
+  return n_uses - (size_t)keep;
+}
+
+// The prompt once more without old results, unless that saves too little.
+static bool clear_results(const pn_api *a, messages_request *q, rendering *r, prompt *p, pn_error *e) {
+  q->n_cleared = n_to_clear(q->clear, r->n_uses, p->ids.n);
+  if (q->n_cleared == 0) return true;
+  prompt shorter = {.n_original = p->ids.n};
+  if (!render_request(a, q, NULL, r, e) || !encode(a, r, &shorter.ids, &shorter.end, e)) {
+    prompt_fini(&shorter);
+    return false;
+  }
+  int64_t saved = (int64_t)p->ids.n - (int64_t)shorter.ids.n;
+  if (saved > 0 && saved >= value_of(q->clear, "clear_at_least", 0)) {
+    prompt_fini(p);
+    *p = shorter;
+    return true;
+  }
+  q->n_cleared = 0;
+  prompt_fini(&shorter);
+  return true;
+}
+
+bool messages_prompt(const pn_api *a, const char *request_id, messages_request *q, prompt *out, pn_error *e) {
+  if (!a->o.chat_template) return pn_fail(e, PN_ERR_UNSUPPORTED, "messages: this model has no chat template");
+  rendering r = {0};
+  bool ok = render_request(a, q, NULL, &r, e) && encode(a, &r, &out->ids, &out->end, e);
+  out->n_original = out->ids.n;
+  if (ok && q->clear) ok = clear_results(a, q, &r, out, e);
+  if (ok && pn_log_on(PN_LOG_TRACE))
+    pn_log(PN_LOG_TRACE, request_id, "prompt",
+           PN_FIELDS(PN_I("tokens", out->ids.n), PN_S("text", pn_buf_cstr(&r.text))));
+  rendering_fini(&r);
+  return ok;
 }
 
 bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn_part *part, pn_ids *out,
                           pn_error *e) {
   if (!a->o.chat_template) return pn_fail(e, PN_ERR_UNSUPPORTED, "messages: this model has no chat template");
-  pn_buf text = {0};
-  pn_text_spans user = {0};
-  bool ok = render_request(a, q, part, &text, &user, e) &&
-            pn_tokenizer_encode(a->o.tokenizer, pn_buf_view(&text), user.p, user.n, out, e);
-  if (ok && out->oom) ok = pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt's tokens");
-  pn_buf_fini(&text);
-  pn_text_spans_fini(&user);
+  rendering r = {0};
+  kept_mark end;
+  bool ok = render_request(a, q, part, &r, e) && encode(a, &r, out, &end, e);
+  rendering_fini(&r);
   return ok;
 }

@@ -5,11 +5,26 @@
 #include "api/api_core.h"
 #include "api/messages_read.h"
 
-// Append the prompt's tokens. When the last message is the assistant's, the prompt ends within it and the model goes
-// on from there. PN_ERR_USAGE when the template refuses the conversation.
-bool messages_prompt(const pn_api *a, const messages_request *q, pn_ids *out, pn_error *e);
+// Zero-initialise; prompt_fini frees.
+typedef struct prompt {
+  pn_ids ids;
+  kept_mark end;     // where the answer begins
+  size_t n_original; // tokens before results of tools were left out; ids.n when none was
+} prompt;
+
+// Make the prompt. When the last message is the assistant's, it ends within that and the model goes on from there.
+// Results of tools that clear_tool_uses wants left out are left out (q->n_cleared). PN_ERR_USAGE when the template refuses
+// the conversation.
+bool messages_prompt(const pn_api *a, const char *request_id, messages_request *q, prompt *out, pn_error *e);
+void prompt_fini(prompt *p);
+// What the engine is asked for, for a request that has its prompt. Borrows from all of them.
+live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
+                             const prompt *p);
 // Append the tokens of a part of the conversation, as it stands in the prompt: nothing invites an answer behind it.
 bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn_part *part, pn_ids *out,
                           pn_error *e);
+
+// Whether a template writes tools, calls and results by itself, as far as trying it out tells.
+bool template_knows_tools(const pn_template *t, const pn_template_consts *consts);
 
 #endif

@@ -2,18 +2,22 @@
 #ifndef PN_API_MESSAGES_READ_H
 #define PN_API_MESSAGES_READ_H
 
-#include "api/shape.h"
-#include "base/json.h"
+#include "api/messages_shapes.h"
+#include "api/messages_tools.h"
 #include "engine/engine.h"
 
 #include <stdbool.h>
 
-typedef enum turn_role { TURN_SYSTEM, TURN_USER, TURN_ASSISTANT } turn_role;
+typedef enum turn_role { TURN_SYSTEM, TURN_USER, TURN_ASSISTANT, TURN_TOOL } turn_role;
 
-// The blocks of one role in a row as one text; the blocks' texts are joined by a newline.
+#define TURN_CALL_ID 10
+// The blocks of one role in a row; their texts are joined by a newline. A tool's result is a turn by itself.
 typedef struct turn {
   turn_role role;
   pn_buf text;
+  pn_json *calls; // of an assistant: array of {"id","type","function":{"name","arguments"}}; NULL: none
+  char call_id[TURN_CALL_ID]; // of a tool: which call it answers
+  pn_str tool;                // of a tool: its name; borrowed from the request
 } turn;
 
 // How system messages reach a template that does not take them everywhere.
@@ -24,10 +28,17 @@ typedef enum turn_fold {
   TURN_N_FOLDS
 } turn_fold;
 
+typedef struct turn_style {
+  turn_fold fold;
+  bool tools_as_text; // the template knows no tools: what they are, calls and results are text
+} turn_style;
+
 typedef struct turn_list {
   turn *p;
   size_t n, cap;
   bool has_system; // folding would change something
+  bool has_tools;  // tools, calls or results: writing them as text would change something
+  size_t n_uses;   // calls that clear_tool_uses may leave out
 } turn_list;
 
 // Owned by its reader; borrows from `json`, which it owns.
@@ -39,14 +50,20 @@ typedef struct messages_request {
   pn_sampling sampling;
   pn_str *stops;
   size_t n_stops;
-  const char *details; // after a failure: JSON text for the envelope's error.details, or NULL
+  tool_list tools;
+  const pn_json *clear; // the edit clear_tool_uses_20250919 of context_management; NULL: not asked for
+  size_t n_cleared; // so many calls, from the first, are left without their results; set by messages_prompt
+  bool has_edits;   // context_management was given
+  bool thinks;      // thinking is wanted
+  pn_str effort;    // of output_config; {NULL, 0}: not given
+  const pn_json *schema; // of output_config.format; NULL: any text
+  const char *details;   // after a failure: JSON text for the envelope's error.details, or NULL
 } messages_request;
-
-// The shapes, also for those who describe the API. `messages_count_shape` is the same with max_tokens optional.
-extern const shape messages_create_shape, messages_count_shape;
 
 // Zero-initialise *q; messages_request_fini frees, also after a failure.
 bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e);
+// The same of a body that is parsed and has its shape; owned from then on.
+bool messages_take(pn_json *body, messages_request *q, pn_error *e);
 void messages_request_fini(messages_request *q);
 
 // The beginning of a conversation: its system prompt or not, and so many messages.
@@ -57,7 +74,7 @@ typedef struct turn_part {
 
 // The conversation, or a part of it (NULL: all), as turns: neighbours of one role merged, the system prompt first.
 // Zero-initialise *out.
-bool messages_turns(const messages_request *q, const turn_part *part, turn_fold fold, turn_list *out,
+bool messages_turns(const messages_request *q, const turn_part *part, const turn_style *style, turn_list *out,
                     pn_error *e);
 void turn_list_fini(turn_list *t);
 

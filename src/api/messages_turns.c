@@ -1,19 +1,42 @@
-// Blocks to text: what a template is given of a conversation.
+// Blocks to turns: what a template is given of a conversation.
 #include "api/messages_read.h"
+#include "base/hash.h"
+#include "dialect/dialect.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define CLEARED "[result left out to save context]"
 
 void turn_list_fini(turn_list *t) {
-  for (size_t i = 0; i < t->n; i++) pn_buf_fini(&t->p[i].text);
+  for (size_t i = 0; i < t->n; i++) {
+    pn_buf_fini(&t->p[i].text);
+    pn_json_free(t->p[i].calls);
+  }
   free(t->p);
   *t = (turn_list){0};
 }
 
-static turn *add_turn(turn_list *t, turn_role role) {
+// A conversation on its way into turns.
+typedef struct building {
+  const messages_request *q;
+  const turn_style *style;
+  turn_list *out;
+  turn_role role;   // of the message that is added
+  pn_json *names;   // the name of every tool that was called, by the call's id
+  pn_json *cleared; // ids of calls whose results are left out
+  bool oom;
+} building;
+
+static turn *add_turn(building *b, turn_role role) {
+  turn_list *t = b->out;
   if (t->n == t->cap) {
     size_t cap = t->cap ? t->cap * 2 : 16;
     turn *p = realloc(t->p, cap * sizeof *p);
-    if (!p) return NULL;
+    if (!p) {
+      b->oom = true;
+      return NULL;
+    }
     t->p = p;
     t->cap = cap;
   }
@@ -21,71 +44,214 @@ static turn *add_turn(turn_list *t, turn_role role) {
   return &t->p[t->n++];
 }
 
-// The turn that text of this role goes to.
-static pn_buf *open_turn(turn_list *t, turn_role role) {
-  turn *last = t->n ? &t->p[t->n - 1] : NULL;
-  if (!last || last->role != role) last = add_turn(t, role);
-  return last ? &last->text : NULL;
+// The turn that what is said in a role goes to. NULL when memory ran out.
+static turn *open_turn(building *b, turn_role role) {
+  turn *last = b->out->n ? &b->out->p[b->out->n - 1] : NULL;
+  return last && last->role == role ? last : add_turn(b, role);
 }
 
-static void begin_part(pn_buf *b) {
-  if (b->n) pn_buf_char(b, '\n');
+static void begin_part(pn_buf *text) {
+  if (text->n) pn_buf_char(text, '\n');
 }
 
-static void add_part(pn_buf *b, pn_str text) {
-  if (text.n == 0) return;
-  begin_part(b);
-  pn_buf_str(b, text);
+static void add_part(pn_buf *text, pn_str part) {
+  if (part.n == 0) return;
+  begin_part(text);
+  pn_buf_str(text, part);
+}
+
+static void say(building *b, pn_str part) {
+  turn *t = part.n ? open_turn(b, b->role) : NULL;
+  if (t) add_part(&t->text, part);
+}
+
+static void say_buf(building *b, pn_buf *part) {
+  b->oom |= part->oom;
+  say(b, pn_buf_view(part));
+  pn_buf_fini(part);
 }
 
 static bool is_type(const pn_json *block, const char *type) {
   return pn_str_is(pn_json_str(pn_json_get(block, "type")), type);
 }
 
-static void add_content(pn_buf *b, const pn_json *content);
+// --- text of blocks -----------------------------------------------------------------------------------------------------
 
-static void add_document(pn_buf *b, const pn_json *block) {
+static void write_content(building *b, pn_buf *text, const pn_json *content);
+
+static void write_document(building *b, pn_buf *text, const pn_json *block) {
   const pn_json *source = pn_json_get(block, "source");
-  add_part(b, pn_json_str(pn_json_get(block, "title")));
-  add_part(b, pn_json_str(pn_json_get(block, "context")));
-  add_part(b, pn_json_str(pn_json_get(source, "data")));
-  add_content(b, pn_json_get(source, "content"));
+  add_part(text, pn_json_str(pn_json_get(block, "title")));
+  add_part(text, pn_json_str(pn_json_get(block, "context")));
+  add_part(text, pn_json_str(pn_json_get(source, "data")));
+  write_content(b, text, pn_json_get(source, "content"));
 }
 
-// The call as the Hermes format writes it, which most open models have seen.
-static void add_tool_use(pn_buf *b, const pn_json *block) {
-  begin_part(b);
-  pn_buf_z(b, "<tool_call>\n{\"name\": ");
-  pn_json_write_str(b, pn_json_str(pn_json_get(block, "name")));
-  pn_buf_z(b, ", \"arguments\": ");
-  pn_json_write(b, pn_json_get(block, "input"));
-  pn_buf_z(b, "}\n</tool_call>");
-}
-
-static void add_tool_result(pn_buf *b, const pn_json *block) {
-  if (pn_json_true(pn_json_get(block, "is_error"))) add_part(b, PN_STR("Error:"));
-  add_content(b, pn_json_get(block, "content"));
-}
-
-// Thinking is not shown again, and references carry no text.
-static void add_block(pn_buf *b, const pn_json *block) {
-  if (is_type(block, "text")) {
-    add_part(b, pn_json_str(pn_json_get(block, "text")));
-  } else if (is_type(block, "tool_use")) {
-    add_tool_use(b, block);
-  } else if (is_type(block, "tool_result")) {
-    add_tool_result(b, block);
-  } else if (is_type(block, "document")) {
-    add_document(b, block);
-  } else if (is_type(block, "search_result")) {
-    add_part(b, pn_json_str(pn_json_get(block, "title")));
-    add_part(b, pn_json_str(pn_json_get(block, "source")));
-    add_content(b, pn_json_get(block, "content"));
+// A tool that was not shown so far: here the model learns of it.
+static void write_reference(building *b, pn_buf *text, pn_str name) {
+  const pn_json *tool = tools_find(&b->q->tools, name);
+  begin_part(text);
+  if (tool) {
+    pn_dialect_write_tool(text, tool);
+  } else {
+    pn_buf_z(text, "The tool ");
+    pn_buf_str(text, name);
   }
 }
 
-static void add_content(pn_buf *b, const pn_json *content) {
-  add_part(b, pn_json_str(content));
+static void write_block(building *b, pn_buf *text, const pn_json *block) {
+  if (is_type(block, "text")) {
+    add_part(text, pn_json_str(pn_json_get(block, "text")));
+  } else if (is_type(block, "document")) {
+    write_document(b, text, block);
+  } else if (is_type(block, "search_result")) {
+    add_part(text, pn_json_str(pn_json_get(block, "title")));
+    add_part(text, pn_json_str(pn_json_get(block, "source")));
+    write_content(b, text, pn_json_get(block, "content"));
+  } else if (is_type(block, "tool_reference")) {
+    write_reference(b, text, pn_json_str(pn_json_get(block, "tool_name")));
+  } else if (is_type(block, "compaction")) {
+    add_part(text, pn_json_str(pn_json_get(block, "content")));
+  }
+}
+
+static void write_content(building *b, pn_buf *text, const pn_json *content) {
+  add_part(text, pn_json_str(content));
+  if (pn_json_is(content, PN_JSON_ARRAY))
+    for (size_t i = 0; i < pn_json_len(content); i++) write_block(b, text, pn_json_at(content, i));
+}
+
+// --- tools --------------------------------------------------------------------------------------------------------------
+
+// Nine letters and digits, which every template takes: some refuse ids of another form.
+static void short_id(pn_str id, char out[TURN_CALL_ID]) {
+  static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+  uint64_t h = pn_hash(id.p, id.n, 0);
+  for (int i = 0; i < TURN_CALL_ID - 1; i++, h /= 36) out[i] = digits[h % 36];
+  out[TURN_CALL_ID - 1] = '\0';
+}
+
+static bool is_listed(const pn_json *names, pn_str name) {
+  for (size_t i = 0; i < pn_json_len(names); i++)
+    if (pn_str_eq(pn_json_str(pn_json_at(names, i)), name)) return true;
+  return false;
+}
+
+// Whether this call's result is left out. Calls of excluded tools are not counted.
+static bool leaves_out(building *b, const pn_json *call) {
+  if (is_listed(pn_json_get(b->q->clear, "exclude_tools"), pn_json_str(pn_json_get(call, "name"))))
+    return false;
+  return b->out->n_uses++ < b->q->n_cleared;
+}
+
+static const pn_json *arguments_of(building *b, const pn_json *call, bool left_out, const pn_json *empty) {
+  const pn_json *inputs = pn_json_get(b->q->clear, "clear_tool_inputs");
+  bool clear =
+      left_out && (pn_json_true(inputs) || is_listed(inputs, pn_json_str(pn_json_get(call, "name"))));
+  return clear ? empty : pn_json_get(call, "input");
+}
+
+static pn_json *make_call(pn_str id, const pn_json *name, const pn_json *arguments) {
+  char short_form[TURN_CALL_ID];
+  short_id(id, short_form);
+  pn_json *call = pn_json_new_object(), *function = pn_json_new_object();
+  bool ok = pn_json_set(function, "name", pn_json_share(name));
+  ok = pn_json_set(function, "arguments", pn_json_share(arguments)) && ok;
+  ok = pn_json_set(call, "id", pn_json_new_str(pn_str_of(short_form))) && ok;
+  ok = pn_json_set(call, "type", pn_json_new_str(PN_STR("function"))) && ok;
+  ok = pn_json_set(call, "function", function) && ok;
+  if (ok) return call;
+  pn_json_free(call);
+  return NULL;
+}
+
+static void add_call(building *b, const pn_json *block) {
+  const pn_json *id = pn_json_get(block, "id"), *name = pn_json_get(block, "name");
+  bool left_out = leaves_out(b, block);
+  pn_json *empty = pn_json_new_object();
+  const pn_json *arguments = arguments_of(b, block, left_out, empty);
+  b->out->has_tools = true;
+  b->oom |= !pn_json_set(b->names, pn_json_cstr(id), pn_json_share(name));
+  if (left_out) b->oom |= !pn_json_set(b->cleared, pn_json_cstr(id), pn_json_new_bool(true));
+  if (b->style->tools_as_text || b->role != TURN_ASSISTANT) {
+    pn_buf text = {0};
+    pn_dialect_write_call(&text, pn_json_str(name), arguments);
+    say_buf(b, &text);
+  } else {
+    turn *t = open_turn(b, b->role);
+    if (t && !t->calls) t->calls = pn_json_new_array();
+    b->oom |= !t || !pn_json_push(t->calls, make_call(pn_json_str(id), name, arguments));
+  }
+  pn_json_free(empty);
+}
+
+static void add_result(building *b, const pn_json *block) {
+  const pn_json *id = pn_json_get(block, "tool_use_id");
+  bool is_error = pn_json_true(pn_json_get(block, "is_error"));
+  pn_buf text = {0}, marked = {0};
+  b->out->has_tools = true;
+  if (pn_json_get(b->cleared, pn_json_cstr(id)))
+    pn_buf_z(&text, CLEARED);
+  else
+    write_content(b, &text, pn_json_get(block, "content"));
+  if (b->style->tools_as_text || b->role != TURN_USER) {
+    pn_dialect_write_result(&marked, pn_buf_view(&text), is_error);
+    say_buf(b, &marked);
+  } else {
+    turn *t = add_turn(b, TURN_TOOL);
+    if (t) {
+      short_id(pn_json_str(id), t->call_id);
+      t->tool = pn_json_str(pn_json_get(b->names, pn_json_cstr(id)));
+      if (is_error) pn_buf_z(&t->text, "Error: ");
+      pn_buf_str(&t->text, pn_buf_view(&text));
+      b->oom |= t->text.oom;
+    }
+  }
+  b->oom |= text.oom;
+  pn_buf_fini(&text);
+}
+
+// Tools come and go within the conversation.
+static void add_tool_change(building *b, const pn_json *block) {
+  const pn_json *tool = pn_json_get(block, "tool"), *definition = pn_json_get(tool, "definition");
+  pn_str name = pn_json_str(pn_json_get(tool, "name"));
+  pn_buf text = {0};
+  if (is_type(block, "tool_removal")) {
+    pn_buf_z(&text, "This tool can't be used any more: ");
+    pn_buf_str(&text, name);
+  } else {
+    pn_json *function = definition ? tool_function(definition) : NULL;
+    pn_buf_z(&text, "This tool can be used from here on:");
+    if (function) {
+      pn_buf_char(&text, '\n');
+      pn_dialect_write_tool(&text, function);
+    } else {
+      write_reference(b, &text, name);
+    }
+    pn_json_free(function);
+  }
+  say_buf(b, &text);
+}
+
+// --- messages -----------------------------------------------------------------------------------------------------------
+
+// Thinking is not shown again, nor what other servers did by themselves.
+static void add_block(building *b, const pn_json *block) {
+  if (is_type(block, "tool_use")) {
+    add_call(b, block);
+  } else if (is_type(block, "tool_result")) {
+    add_result(b, block);
+  } else if (is_type(block, "tool_addition") || is_type(block, "tool_removal")) {
+    add_tool_change(b, block);
+  } else {
+    pn_buf text = {0};
+    write_block(b, &text, block);
+    say_buf(b, &text);
+  }
+}
+
+static void add_content(building *b, const pn_json *content) {
+  say(b, pn_json_str(content));
   if (pn_json_is(content, PN_JSON_ARRAY))
     for (size_t i = 0; i < pn_json_len(content); i++) add_block(b, pn_json_at(content, i));
 }
@@ -94,9 +260,9 @@ static void add_content(pn_buf *b, const pn_json *content) {
 // every cached prefix.
 static bool is_billing(pn_str text) { return pn_str_starts(text, PN_STR("x-anthropic-billing-header:")); }
 
-static void add_system(pn_buf *b, const pn_json *system) {
+static void add_system(building *b, const pn_json *system) {
   pn_str text = pn_json_str(system);
-  if (!is_billing(text)) add_part(b, text);
+  if (!is_billing(text)) say(b, text);
   if (!pn_json_is(system, PN_JSON_ARRAY)) return;
   for (size_t i = 0; i < pn_json_len(system); i++) {
     const pn_json *block = pn_json_at(system, i);
@@ -104,54 +270,81 @@ static void add_system(pn_buf *b, const pn_json *system) {
   }
 }
 
-static turn_role role_of(const pn_json *message) {
-  pn_str role = pn_json_str(pn_json_get(message, "role"));
-  return pn_str_is(role, "system") ? TURN_SYSTEM : pn_str_is(role, "user") ? TURN_USER : TURN_ASSISTANT;
-}
-
-static turn_role folded(const turn_list *t, turn_fold fold) {
+// What system text becomes at this place of the conversation.
+static turn_role system_role(const building *b) {
+  const turn_list *t = b->out;
+  turn_fold fold = b->style->fold;
   bool leading = t->n == 0 || (t->n == 1 && t->p[0].role == TURN_SYSTEM);
   return fold == TURN_FOLD_ALL || (fold == TURN_FOLD_LATER && !leading) ? TURN_USER : TURN_SYSTEM;
 }
 
-static bool no_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation"); }
+static size_t n_said(const turn_list *t) { return t->n ? t->p[t->n - 1].text.n + t->n : 0; }
 
-static bool add_message(turn_list *t, const pn_json *message, turn_fold fold, pn_error *e) {
-  turn_role role = role_of(message);
+static void add_message(building *b, const pn_json *message) {
+  pn_str role = pn_json_str(pn_json_get(message, "role"));
   const pn_json *content = pn_json_get(message, "content");
-  pn_buf text = {0};
-  if (role == TURN_SYSTEM)
-    add_system(&text, content);
-  else
-    add_content(&text, content);
-  bool ok = !text.oom;
-  if (ok && role == TURN_SYSTEM) {
-    if (text.n == 0) return true;
-    t->has_system = true;
-    role = folded(t, fold);
+  if (pn_str_is(role, "system")) {
+    size_t before = n_said(b->out);
+    b->role = system_role(b);
+    add_system(b, content);
+    b->out->has_system |= n_said(b->out) != before;
+    return;
   }
-  pn_buf *b = ok ? open_turn(t, role) : NULL;
-  if (b) add_part(b, pn_buf_view(&text));
-  pn_buf_fini(&text);
-  return b && !b->oom ? true : no_memory(e);
+  b->role = pn_str_is(role, "user") ? TURN_USER : TURN_ASSISTANT;
+  // A turn of its own even when it says nothing: whose it is decides who speaks next.
+  if (!open_turn(b, b->role)) return;
+  add_content(b, content);
 }
 
-bool messages_turns(const messages_request *q, const turn_part *part, turn_fold fold, turn_list *out,
+static void add_tools(building *b) {
+  pn_buf text = {0};
+  if (pn_json_len(b->q->tools.shown) == 0) return;
+  b->out->has_tools = true;
+  if (!b->style->tools_as_text) return; // the template writes them
+  pn_dialect_write_tools(&text, b->q->tools.shown);
+  say_buf(b, &text);
+}
+
+static void add_schema(building *b) {
+  pn_buf text = {0};
+  if (!b->q->schema) return;
+  pn_buf_z(&text, "Answer with one JSON value that is valid by this JSON Schema, and with nothing else:\n");
+  pn_json_write(&text, b->q->schema);
+  say_buf(b, &text);
+}
+
+// A user's turn whose blocks were all results of tools, which are turns by themselves, says nothing.
+static void drop_empty_users(turn_list *t) {
+  size_t n = 0;
+  for (size_t i = 0; i < t->n; i++) {
+    bool empty =
+        t->p[i].role == TURN_USER && t->p[i].text.n == 0 && i + 1 < t->n && t->p[i + 1].role == TURN_TOOL;
+    if (empty)
+      pn_buf_fini(&t->p[i].text);
+    else
+      t->p[n++] = t->p[i];
+  }
+  t->n = n;
+}
+
+bool messages_turns(const messages_request *q, const turn_part *part, const turn_style *style, turn_list *out,
                     pn_error *e) {
   const pn_json *messages = pn_json_get(q->json, "messages");
-  pn_buf system = {0};
-  if (!part || part->system) add_system(&system, pn_json_get(q->json, "system"));
-  bool ok = !system.oom;
-  if (ok && system.n) {
-    out->has_system = true;
-    turn *first = add_turn(out, folded(out, fold));
-    ok = first != NULL;
-    if (ok) first->text = system;
+  building b = {
+      .q = q, .style = style, .out = out, .names = pn_json_new_object(), .cleared = pn_json_new_object()};
+  b.role = system_role(&b);
+  add_tools(&b);
+  if (!part || part->system) {
+    add_system(&b, pn_json_get(q->json, "system"));
+    add_schema(&b);
   }
-  if (!ok || system.n == 0) pn_buf_fini(&system);
-  if (!ok) return no_memory(e);
+  out->has_system = out->n > 0;
   size_t n = part ? part->n_messages : pn_json_len(messages);
-  for (size_t i = 0; i < n; i++)
-    if (!add_message(out, pn_json_at(messages, i), fold, e)) return false;
-  return true;
+  for (size_t i = 0; i < n && !b.oom; i++) add_message(&b, pn_json_at(messages, i));
+  drop_empty_users(out);
+  bool ok = !b.oom && b.names && b.cleared;
+  for (size_t i = 0; i < out->n; i++) ok = ok && !out->p[i].text.oom;
+  pn_json_free(b.names);
+  pn_json_free(b.cleared);
+  return ok || pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation");
 }

@@ -127,14 +127,15 @@ static bool check_fields(const shape_field *fields, const pn_json *v, const shap
   return true;
 }
 
-static bool check_variant(const shape_variant *variants, const pn_json *v, const shape_path *at,
-                          pn_error *e) {
+static bool check_variant(const shape *s, const pn_json *v, const shape_path *at, pn_error *e) {
   shape_path type_path = {at, "type", 0};
   const pn_json *type = pn_json_get(v, "type");
-  if (!type) return shape_fail(&type_path, e, "Field required");
-  if (!pn_json_is(type, PN_JSON_STRING)) return shape_fail(&type_path, e, "Input should be a valid string");
-  pn_str tag = pn_json_str(type);
-  for (const shape_variant *k = variants; k->type; k++) {
+  bool untyped = s->untyped && (!type || pn_json_is(type, PN_JSON_NULL));
+  if (!type && !untyped) return shape_fail(&type_path, e, "Field required");
+  if (!untyped && !pn_json_is(type, PN_JSON_STRING))
+    return shape_fail(&type_path, e, "Input should be a valid string");
+  pn_str tag = untyped ? pn_str_of(s->untyped) : pn_json_str(type);
+  for (const shape_variant *k = s->variants; k->type; k++) {
     if (!pn_str_is(tag, k->type)) continue;
     if (k->refuse) {
       shape_fail(at, e, "%s", k->refuse);
@@ -144,7 +145,7 @@ static bool check_variant(const shape_variant *variants, const pn_json *v, const
     return check_fields(k->fields, v, at, e);
   }
   char names[200];
-  list_names(names, sizeof names, variant_name, variants);
+  list_names(names, sizeof names, variant_name, s->variants);
   if (tag.n > 40) tag.n = 40;
   tag.n = pn_utf8_complete(tag);
   return shape_fail(at, e, "Input tag '%.*s' found using 'type' does not match any of the expected tags: %s",
@@ -157,8 +158,7 @@ bool shape_check(const shape *s, const pn_json *v, const shape_path *at, pn_erro
   case SHAPE_STRING: return check_string(s, v, at, e);
   case SHAPE_BOOL: return true;
   case SHAPE_ARRAY: return check_array(s, v, at, e);
-  case SHAPE_OBJECT:
-    return s->variants ? check_variant(s->variants, v, at, e) : check_fields(s->fields, v, at, e);
+  case SHAPE_OBJECT: return s->variants ? check_variant(s, v, at, e) : check_fields(s->fields, v, at, e);
   default: return check_number(s, v, at, e);
   }
 }

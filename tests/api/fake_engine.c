@@ -54,6 +54,14 @@ bool pn_gen_next(pn_gen *gen, pn_event *out) {
   return some;
 }
 
+const int32_t *pn_gen_output(const pn_gen *gen, int *n) {
+  *n = gen->engine->n_output;
+  return gen->engine->output;
+}
+
+void pn_gen_hold(pn_gen *gen) { gen->engine->n_held++; }
+void pn_gen_resume(pn_gen *gen) { gen->engine->n_resumed++; }
+
 void pn_gen_cancel(pn_gen *gen) { gen->engine->n_cancelled++; }
 
 void pn_gen_release(pn_gen *gen) {

@@ -14,7 +14,9 @@ struct pn_engine {
   bool failed;
   pn_error refuse; // code not PN_OK: the next submissions fail so
   pn_gen *gen;     // under way, NULL when released
-  int n_submitted, n_cancelled, n_released;
+  int n_submitted, n_cancelled, n_released, n_held, n_resumed;
+  const int32_t *output; // what the generation's tokens are said to have been
+  int n_output;
   int n_tokens, max_tokens;
   uint64_t client, timeout_us;
   pn_sampling sampling;
@@ -46,7 +48,7 @@ struct pn_template {
   fake_kind kind;
 };
 
-// One token a byte, its value. Keeps the first text, with the user's ranges in {braces}, until it is cleared.
+// One token a byte, its value. 512 + a byte is another token of it; 256 to 511 are control tokens, which spell nothing. Keeps the first text, with the user's ranges in {braces}, until it is cleared.
 struct pn_tokenizer {
   pn_buf *seen;
   int *n_calls; // NULL: nobody counts

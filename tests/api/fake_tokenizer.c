@@ -21,8 +21,26 @@ bool pn_tokenizer_encode(const pn_tokenizer *t, pn_str text, const pn_span *plai
     if (k < n_plain && i == plain[k].begin) pn_buf_char(t->seen, '{');
     if (i < text.n) pn_buf_char(t->seen, text.p[i]);
   }
-  out->p = calloc(text.n ? text.n : 1, sizeof *out->p);
-  out->n = out->cap = text.n;
-  for (size_t i = 0; i < text.n; i++) out->p[i] = (unsigned char)text.p[i];
+  for (size_t i = 0; i < text.n; i++) pn_ids_add(out, (unsigned char)text.p[i]);
   return true;
 }
+
+void pn_ids_add(pn_ids *ids, int32_t id) {
+  if (ids->n == ids->cap) ids->p = realloc(ids->p, (ids->cap = ids->cap * 2 + 64) * sizeof *ids->p);
+  ids->p[ids->n++] = id;
+}
+
+bool pn_tokenizer_is_control(const pn_tokenizer *t, int32_t id) {
+  (void)t;
+  return (id >= 256 && id < 512) || id == 91; // [ begins all control text of the stand-in template
+}
+
+void pn_detokenizer_add(pn_detokenizer *d, int32_t id, pn_buf *out) {
+  (void)d;
+  if (id >= 512)
+    pn_buf_char(out, (char)(id - 512)); // a second token of the same byte
+  else if (id < 256)
+    pn_buf_char(out, (char)id);
+}
+
+void pn_detokenizer_flush(pn_detokenizer *d, pn_buf *out) { (void)d, (void)out; }

@@ -10,6 +10,11 @@
 #define MARK "\"cache_control\":{\"type\":\"ephemeral\"}"
 #define HOUR "\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}"
 #define BODY(members) "{\"model\":\"m\",\"max_tokens\":9," members "}"
+#define TOOL_TEXT                                                                                            \
+  "You can use the tools that are listed here, one JSON object a line, with the JSON Schema of their "       \
+  "arguments:\n<tools>\n{\"type\":\"function\",\"function\":{\"name\":\"t\",\"parameters\":{\"type\":"       \
+  "\"object\"}}}\n</tools>\nTo use one, write its name and arguments like this:\n<tool_call>\n{\"name\": "   \
+  "\"...\", \"arguments\": {...}}\n</tool_call>\nIts result follows in <tool_response> marks."
 #define HI "\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]"
 #define BLOCK(role, text, more)                                                                              \
   "{\"role\":\"" role "\",\"content\":[{\"type\":\"text\",\"text\":\"" text "\"" more "}]}"
@@ -70,7 +75,7 @@ static const struct {
     // in a tool's result, and in a final assistant message that is continued
     {BODY("\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
           "\"content\":[{\"type\":\"text\",\"text\":\"r\"," HOUR "}]}]}," BLOCK("assistant", "b", "") "]"),
-     FAKE_PLAIN, "[user]r[/]\n", true},
+     FAKE_PLAIN, "[user]<tool_response>\nr\n</tool_response>[/]\n", true},
     {BODY("\"messages\":[" BLOCK("user", "a", "") "," BLOCK("assistant", "b", "," MARK) "]"), FAKE_PLAIN, "",
      false},
     // the system prompt, also where the template takes it only as user's text
@@ -81,13 +86,13 @@ static const struct {
           "}]," HI),
      FAKE_PLAIN, "[system]S\nT[/]\n", false},
     // tools lie before everything
-    {BODY("\"tools\":[{\"name\":\"t\",\"input_schema\":{}," MARK "}]," HI), FAKE_PLAIN, NULL, false},
-    {BODY("\"tools\":[{\"name\":\"t\",\"input_schema\":{}," HOUR
+    {BODY("\"tools\":[{\"name\":\"t\",\"input_schema\":{\"type\":\"object\"}," MARK "}]," HI), FAKE_PLAIN,
+     "[system]" TOOL_TEXT "[/]\n", false},
+    {BODY("\"tools\":[{\"name\":\"t\",\"input_schema\":{\"type\":\"object\"}," HOUR
           "}],\"system\":[{\"type\":\"text\",\"text\":\"S\"," MARK "}]," HI),
-     FAKE_PLAIN, "[system]S[/]\n", false},
+     FAKE_PLAIN, "[system]" TOOL_TEXT "\nS[/]\n", false},
     // what is no mark
     {BODY("\"messages\":[" BLOCK("user", "Hi", ",\"cache_control\":null") "]"), FAKE_PLAIN, NULL, false},
-    {BODY("\"messages\":[" BLOCK("user", "Hi", ",\"cache_control\":\"yes\"") "]"), FAKE_PLAIN, NULL, false},
 };
 
 static void marks_and_reads_add_up(void **state) {
