@@ -1,5 +1,6 @@
 // What the server says about itself: health, hello, and the models list in Anthropic's shape.
 #include "api/api_core.h"
+#include "api/query.h"
 #include "base/json.h"
 
 static const char *text_or(const char *z, const char *other) { return z && *z ? z : other; }
@@ -61,30 +62,10 @@ pn_reply *about_models(pn_api *a, const pn_api_request *r, pn_str tail) {
   return reply;
 }
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Percent-escapes that are none stay as they are.
-static void unescape(pn_buf *out, pn_str s) {
-  for (size_t i = 0; i < s.n; i++) {
-    int hi = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
-    int lo = hi >= 0 ? hex(s.p[i + 2]) : -1;
-    char c = s.p[i];
-    if (lo >= 0) {
-      c = (char)(hi << 4 | lo);
-      i += 2;
-    }
-    pn_buf_char(out, c);
-  }
-}
-
 pn_reply *about_model(pn_api *a, const pn_api_request *r, pn_str tail) {
   pn_buf id = {0}, message = {0};
   pn_reply *reply = NULL;
-  unescape(&id, tail);
+  query_unescape(&id, tail, false);
   if (pn_str_is(pn_buf_view(&id), text_or(a->o.model_name, "local"))) {
     reply = api_reply_new(200, "application/json");
     if (reply) write_model(&reply->body, a);
