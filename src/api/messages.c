@@ -27,6 +27,8 @@ static bool check_length(const pn_api *a, const messages_request *q, size_t n, p
 
 static pn_gen *submit(const pn_api *a, const pn_api_request *r, const messages_request *q, const pn_ids *ids,
                       pn_error *e) {
+  // A batch may have to wait long, and nobody waits for it.
+  int timeout_s = r->background ? 0 : a->o.request_timeout_s;
   pn_request request = {
       .id = r->request_id ? r->request_id : "",
       .tokens = ids->p,
@@ -36,7 +38,7 @@ static pn_gen *submit(const pn_api *a, const pn_api_request *r, const messages_r
       .stops = q->stops,
       .n_stops = q->n_stops,
       .client = r->client,
-      .timeout_us = a->o.request_timeout_s > 0 ? (uint64_t)a->o.request_timeout_s * 1000000 : 0,
+      .timeout_us = timeout_s > 0 ? (uint64_t)timeout_s * 1000000 : 0,
       .notify = r->wake ? r->wake : no_wake,
       .notify_ctx = r->wake_ctx,
   };
