@@ -1,5 +1,6 @@
 // The HTTP APIs as data: a request's bytes in, a reply out; no sockets here. The only place that maps errors to HTTP.
-// Thread: everything of one reply happens on the HTTP thread, except the wake-up, which comes from the engine's.
+// Thread: everything of one reply happens on the thread that called, which is the HTTP thread except for the requests of
+// message batches; the wake-up comes from the engine's.
 #ifndef PN_API_H
 #define PN_API_H
 
@@ -24,6 +25,7 @@ typedef struct pn_api_options {
   const char *const *aliases;         // further names of the model, NULL at the end; NULL: none
   bool strict_model;                  // refuse requests that name another model with 404
   const char *backend_name;           // of pn_backend describe
+  const char *data_dir;               // where message batches are kept; NULL: there are none
   int resend_wait_s;     // a client that has gone may come back for its answer so long; 0: not at all
   int request_timeout_s; // from a request's arrival to its last token; over: 504; 0: none
 } pn_api_options;
@@ -80,7 +82,8 @@ typedef struct pn_reply_facts {
   double ttft_ms, tokens_per_s; // 0: unknown
 } pn_reply_facts;
 const pn_reply_facts *pn_reply_facts_of(const pn_reply *r);
-// Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed.
+// Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed. False:
+// it failed, and the connection is to be cut.
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done);
 // Monotonic us at which pull wants to be called although nothing woke it (for pings), UINT64_MAX: never.
 uint64_t pn_reply_deadline_us(const pn_reply *r);

@@ -18,12 +18,14 @@ struct pn_api {
   kept *kept;                 // tokens of answers
   live_table *live;           // generations that a resend may join; the HTTP thread's
   bool knows_tools;           // the chat template writes tools by itself
+  struct batches *batches;    // NULL: there is no data folder
   uint64_t (*now_us)(void);   // pn_now_us; tests put a clock of theirs here
+  uint64_t (*wall_ms)(void);  // pn_wall_ms; the same
 };
 
 #define API_NO_SUCH_PATH "Not found: this server has no such path"
 
-// `tail` is what the request's path has behind a route that ends in "/*", percent-escapes as sent.
+// `tail` is what stands in the request's path for the "*" of its route, percent-escapes as sent.
 typedef pn_reply *(*api_handler)(pn_api *a, const pn_api_request *r, pn_str tail);
 
 // Whether a request may name this model: any name, or with strict_model the model's own and its aliases.
@@ -31,6 +33,12 @@ bool model_served(const pn_api *a, pn_str name);
 
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_create(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_list(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_get(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_delete(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_cancel(pn_api *a, const pn_api_request *r, pn_str tail);
+pn_reply *batches_results(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_health(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *about_hello(pn_api *a, const pn_api_request *r, pn_str tail);
 pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail);

@@ -74,7 +74,7 @@ bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done) {
   pn_buf_clear(&r->body);
   *done = r->finished;
   if (r->finished) count(r, r->status);
-  return !r->body.oom && !out->oom;
+  return !r->broken && !r->body.oom && !out->oom;
 }
 
 uint64_t pn_reply_deadline_us(const pn_reply *r) {

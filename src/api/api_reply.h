@@ -17,6 +17,8 @@ typedef struct api_source {
 struct pn_reply {
   int status, retry_after_s; // 0: clients are told no time
   bool streaming, ready, finished;
+  bool
+      broken; // the source failed after the status went out: the client must not take what it has for the whole
   const char *content_type, *allow; // constant text, or `allow_text`
   char allow_text[64];
   pn_buf body;              // made and not pulled yet

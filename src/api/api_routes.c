@@ -1,5 +1,6 @@
 // The door's functions and the route table.
 #include "api/api_core.h"
+#include "api/batches.h"
 #include "api/envelope.h"
 #include "api/messages_prompt.h"
 #include "base/clock.h"
@@ -11,14 +12,26 @@
 #define KEPT_BYTES ((size_t)8 << 20) // of answers' tokens: some thousand answers
 
 // A path that ends in "/*" matches anything longer. HEAD is answered as GET; the HTTP layer drops the body.
+// A "*" stands for one name, or, at the end, for everything that follows. The first pattern that a path matches is the
+// one it has, with any method. HEAD is answered as GET; the HTTP layer drops the body.
 static const struct {
   const char *method, *path;
   api_handler handler;
 } routes[] = {
-    {"POST", "/v1/messages", messages_create}, {"POST", "/v1/messages/count_tokens", messages_count},
-    {"GET", "/v1/models", models_list},        {"GET", "/v1/models/*", models_get},
-    {"GET", "/health", about_health},          {"GET", "/metrics", about_metrics},
-    {"GET", "/api/hello", about_hello},        {"GET", "/", about_hello},
+    {"POST", "/v1/messages", messages_create},
+    {"POST", "/v1/messages/count_tokens", messages_count},
+    {"POST", "/v1/messages/batches", batches_create},
+    {"GET", "/v1/messages/batches", batches_list},
+    {"GET", "/v1/messages/batches/*/results", batches_results},
+    {"POST", "/v1/messages/batches/*/cancel", batches_cancel},
+    {"GET", "/v1/messages/batches/*", batches_get},
+    {"DELETE", "/v1/messages/batches/*", batches_delete},
+    {"GET", "/v1/models", models_list},
+    {"GET", "/v1/models/*", models_get},
+    {"GET", "/health", about_health},
+    {"GET", "/metrics", about_metrics},
+    {"GET", "/api/hello", about_hello},
+    {"GET", "/", about_hello},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 
@@ -31,24 +44,25 @@ static pn_str plain_path(const char *path) {
 }
 
 static bool route_matches(const char *pattern, pn_str path, pn_str *tail) {
-  pn_str want = pn_str_of(pattern);
+  const char *star = strchr(pattern, '*');
   *tail = (pn_str){0};
-  if (!pn_str_ends(want, PN_STR("/*"))) return pn_str_eq(path, want);
-  want.n--;
-  if (path.n <= want.n || !pn_str_starts(path, want)) return false;
-  *tail = (pn_str){path.p + want.n, path.n - want.n};
-  return true;
+  if (!star) return pn_str_is(path, pattern);
+  pn_str before = {pattern, (size_t)(star - pattern)}, behind = pn_str_of(star + 1);
+  if (path.n <= before.n + behind.n || !pn_str_starts(path, before) || !pn_str_ends(path, behind))
+    return false;
+  *tail = (pn_str){path.p + before.n, path.n - before.n - behind.n};
+  return behind.n == 0 || !memchr(tail->p, '/', tail->n);
 }
 
 static bool method_matches(const char *route, const char *method) {
   return strcmp(route, method) == 0 || (strcmp(route, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
-static pn_reply *refuse_method(const pn_api_request *r, pn_str path) {
+// `route` is one of those with the request's path.
+static pn_reply *refuse_method(const pn_api_request *r, int route) {
   char allow[sizeof((pn_reply *)0)->allow_text] = "", message[120];
-  pn_str tail;
   for (int i = 0; i < N_ROUTES; i++) {
-    if (!route_matches(routes[i].path, path, &tail)) continue;
+    if (strcmp(routes[i].path, routes[route].path) != 0) continue;
     size_t n = strlen(allow);
     snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "",
              strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
@@ -61,12 +75,14 @@ static pn_reply *refuse_method(const pn_api_request *r, pn_str path) {
   return reply;
 }
 
-// The first route with this path and, when there is one, this method. -1: none has the path.
+// The route with this path and, when there is one, this method. -1: none has the path.
 static int find_route(const char *method, pn_str path) {
   int found = -1;
   pn_str tail;
   for (int i = 0; i < N_ROUTES; i++) {
-    if (!route_matches(routes[i].path, path, &tail)) continue;
+    if (found < 0 ? !route_matches(routes[i].path, path, &tail)
+                  : strcmp(routes[i].path, routes[found].path) != 0)
+      continue;
     if (method && method_matches(routes[i].method, method)) return i;
     if (found < 0) found = i;
   }
@@ -84,7 +100,7 @@ pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
   pn_str path = plain_path(r->path), tail = {0};
   int i = find_route(r->method, path);
   if (i < 0) return counted(a, api_reply_error(404, API_NO_SUCH_PATH, NULL, r->request_id), i);
-  if (!method_matches(routes[i].method, r->method)) return counted(a, refuse_method(r, path), i);
+  if (!method_matches(routes[i].method, r->method)) return counted(a, refuse_method(r, i), i);
   route_matches(routes[i].path, path, &tail);
   return counted(a, routes[i].handler(a, r, tail), i);
 }
@@ -114,13 +130,14 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   if (!a) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API"), NULL;
   a->o = *o;
   a->now_us = pn_now_us;
+  a->wall_ms = pn_wall_ms;
   atomic_init(&a->draining, false);
   a->kept = kept_new(KEPT_BYTES);
   a->live = live_table_new((uint64_t)(o->resend_wait_s > 0 ? o->resend_wait_s : 0) * 1000000, clock_of, a);
   a->knows_tools = o->chat_template && template_knows_tools(o->chat_template, &o->template_consts);
   if (!a->kept || !a->live)
     pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API");
-  else if (start_counting(a, e))
+  else if (start_counting(a, e) && batches_new(a, &a->batches, e))
     return a;
   pn_api_free(a);
   return NULL;
@@ -128,10 +145,15 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
 
 void pn_api_free(pn_api *a) {
   if (!a) return;
+  batches_free(a->batches);
   live_table_free(a->live);
   kept_free(a->kept);
   api_counts_free(a->counts);
   metrics_page_close(a->metrics_page);
   free(a);
 }
-void pn_api_set_draining(pn_api *a) { atomic_store(&a->draining, true); }
+
+void pn_api_set_draining(pn_api *a) {
+  atomic_store(&a->draining, true);
+  batches_drain(a->batches);
+}

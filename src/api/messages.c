@@ -47,6 +47,8 @@ static pn_reply *generate(pn_api *a, const pn_api_request *r, const messages_req
 
 live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
                              const prompt *p) {
+  // A batch may have to wait long, and nobody waits for it.
+  int timeout_s = r->background ? 0 : a->o.request_timeout_s;
   return (live_ask){
       .engine = a->o.engine,
       .request = {.id = r->request_id ? r->request_id : "",
@@ -58,7 +60,7 @@ live_ask messages_generation(const pn_api *a, const pn_api_request *r, const mes
                   .n_stops = q->n_stops,
                   .client = r->client,
                   .background = r->background,
-                  .timeout_us = a->o.request_timeout_s > 0 ? (uint64_t)a->o.request_timeout_s * 1000000 : 0},
+                  .timeout_us = timeout_s > 0 ? (uint64_t)timeout_s * 1000000 : 0},
       .key_name = r->key_name,
       .n_retries = r->n_retries,
       .kept = a->kept,

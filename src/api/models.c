@@ -1,6 +1,7 @@
 // GET /v1/models: the model that is served, under its name and its aliases, in a shape that Anthropic's and OpenAI's
 // clients both read.
 #include "api/api_core.h"
+#include "api/query.h"
 #include "base/json.h"
 
 static pn_str model_name(const pn_api *a) {
@@ -61,31 +62,11 @@ pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail) {
   return reply;
 }
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Percent-escapes that are none stay as they are.
-static void unescape(pn_buf *out, pn_str s) {
-  for (size_t i = 0; i < s.n; i++) {
-    int hi = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
-    int lo = hi >= 0 ? hex(s.p[i + 2]) : -1;
-    char c = s.p[i];
-    if (lo >= 0) {
-      c = (char)(hi << 4 | lo);
-      i += 2;
-    }
-    pn_buf_char(out, c);
-  }
-}
-
 pn_reply *models_get(pn_api *a, const pn_api_request *r, pn_str tail) {
   pn_buf id = {0}, message = {0};
   pn_reply *reply = NULL;
   size_t at;
-  unescape(&id, tail);
+  query_unescape(&id, tail, false);
   if (is_name_of(a, pn_buf_view(&id), &at)) {
     reply = api_reply_new(200, "application/json");
     if (reply) write_model(&reply->body, a, pn_buf_view(&id));

@@ -1,5 +1,6 @@
 // pensieve serve: everything opened, the port bound, three lines said, requests served until a signal.
 #include "cli/console.h"
+#include "cli/discover.h"
 #include "cli/interrupt.h"
 #include "cli/open_model.h"
 #include "cli/verbs.h"
@@ -19,6 +20,7 @@ typedef struct server {
   pn_api *api;
   pn_http *http;
   pn_buf key; // API key, empty: none
+  pn_arena arena;
 } server;
 
 // Only this machine can reach the address.
@@ -72,12 +74,15 @@ static bool open_api(server *s, const options *o, pn_error *e) {
   if (!s->engine) return false;
   if (!s->m.chat_template)
     console_note("pensieve: %s has no chat template: it can't answer messages", s->m.path);
+  const char *data_dir = discover_data_dir(o, &s->arena);
+  if (!data_dir) return pn_fail(e, PN_ERR_NOMEM, "out of memory");
   const pn_api_options a = {.engine = s->engine,
                             .tokenizer = s->m.tokenizer,
                             .chat_template = s->m.chat_template,
                             .template_consts = s->m.consts,
                             .model_name = s->m.name,
                             .backend_name = s->m.backend->ops->describe(s->m.backend),
+                            .data_dir = *data_dir ? data_dir : NULL,
                             .request_timeout_s = (int)options_int(o, "request-timeout"),
                             .version = PN_BUILD_VERSION,
                             .weights_bytes = pn_files_bytes(s->m.files),
@@ -151,6 +156,7 @@ static void close_all(server *s) {
   open_model_close(&s->m);
   pn_metrics_free(s->metrics);
   pn_buf_fini(&s->key);
+  pn_arena_fini(&s->arena);
 }
 
 bool cli_serve(const options *o, pn_error *e) {

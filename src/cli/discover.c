@@ -26,14 +26,24 @@ static char *join(pn_arena *a, const char *dir, const char *name) {
   return path;
 }
 
+// A path below the folder for the user's data.
+static char *data_path(pn_arena *a, const char *below) {
+  const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+  char *dir = data && *data == '/' ? join(a, data, "pensieve")
+                                   : join(a, home && *home ? home : "/", ".local/share/pensieve");
+  return dir ? join(a, dir, below) : NULL;
+}
+
+char *discover_data_dir(const options *o, pn_arena *a) {
+  const char *dir = options_text(o, "data-dir");
+  return dir ? join(a, dir, "") : data_path(a, "");
+}
+
 static char *models_dir(const options *o, pn_arena *a) {
   const char *dir = options_text(o, "models-dir");
   if (dir) return join(a, dir, "");
   if (is_dir("models")) return join(a, "models", "");
-  const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-  if (data && *data == '/') return join(a, data, "pensieve/models");
-  char *below = join(a, home && *home ? home : "/", ".local/share/pensieve/models");
-  return below;
+  return data_path(a, "models");
 }
 
 // Add what lies at path; `name` is the path below the models folder.

@@ -1,4 +1,4 @@
-// Where models lie: the models folder, and which model is meant.
+// Where models lie: the models folder, and which model is meant; and where the server's own data does.
 #ifndef PN_CLI_DISCOVER_H
 #define PN_CLI_DISCOVER_H
 
@@ -25,5 +25,8 @@ void discover_fini(found_models *f);
 // The path of the model that is meant: `named` (or --model, or MODEL_PATH): a path or a name; else the one named
 // "default", else the only one. Copied into `path`. PN_ERR_NOT_FOUND says how to get one.
 bool discover_model(const options *o, const char *named, char *path, size_t cap, pn_error *e);
+
+// --data-dir, or the folder for the user's data; it may not exist. NULL when memory ran out.
+char *discover_data_dir(const options *o, pn_arena *a);
 
 #endif

@@ -37,6 +37,8 @@ const option_spec option_table[] = {
      "without a request for so long, give up the prefix cache and its memory; 0: never"},
     {VERB_SERVE, "drain", NULL, OPTION_INT, "SECONDS", "30", 0, 86400, NULL,
      "how long running answers may go on after the first Ctrl-C"},
+    {VERB_SERVE, "data-dir", NULL, OPTION_TEXT, "DIR", NULL, 0, 0, NULL,
+     "folder where message batches are kept (default: $XDG_DATA_HOME/pensieve); empty: there are none"},
 
     {VERB_RUN, "system", NULL, OPTION_TEXT, "TEXT", NULL, 0, 0, NULL, "system prompt"},
     {VERB_RUN, "max-tokens", NULL, OPTION_INT, "N", "1024", 1, INT_MAX, NULL, "longest answer"},
