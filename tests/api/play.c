@@ -5,13 +5,15 @@
 _Atomic uint64_t play_clock_us = 1000000;
 static uint64_t clock_now(void) { return play_clock_us; }
 
-void play_init(play *p) {
+void play_init(play *p) { play_init_with(p, &p->tmpl); }
+
+void play_init_with(play *p, const pn_template *t) {
   *p = (play){.engine = {.n_ctx = 1000}};
   p->tokenizer = (pn_tokenizer){&p->seen, &p->n_encoded};
   pn_error e = {0};
   p->api = pn_api_new(&(pn_api_options){.engine = &p->engine,
                                         .tokenizer = &p->tokenizer,
-                                        .chat_template = &p->tmpl,
+                                        .chat_template = t,
                                         .model_name = "org/tiny",
                                         .backend_name = "fake"},
                       &e);

@@ -29,6 +29,22 @@ static const char modest[] =
 // The assistant's text is followed by more of the user's.
 static const char tail[] = "{% for m in messages %}{{ m.content }};{% endfor %}{{ messages[0].content }}";
 
+// Knows tools: lists them, and writes calls and results in its own way; one call a turn.
+static const char tools[] =
+    "{% if tools %}<tools>{% for t in tools %}{{ t.function.name }}:{{ t.function.parameters | tojson }};{% "
+    "endfor %}"
+    "</tools>{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.tool_calls %}"
+    "{% if m.tool_calls | length > 1 %}{{ raise_exception('one call at a time') }}{% endif %}"
+    "{% for c in m.tool_calls %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}{% "
+    "endif %}"
+    "{% if m.role == 'tool' %}({{ m.name }}){% endif %}</>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}{% if enable_thinking %}<think>{% endif %}";
+
+#define CALL(id, name, input)                                                                                \
+  "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"" name "\",\"input\":" input "}"
+#define RESULT(id, text) "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\",\"content\":\"" text "\"}"
+#define BLOCKS(role, blocks) "{\"role\":\"" role "\",\"content\":[" blocks "]}"
+#define TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
 #define USER(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
 #define ASSISTANT(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
 #define SYSTEM(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
@@ -52,6 +68,20 @@ static const struct {
     {strict, ASSISTANT("A") "," USER("U"), "messages: "},
     {modest, SYSTEM("S") "," USER("U"), "<user>{S\nU}</><model>"},
     {modest, USER("U") "," ASSISTANT("A") "," SYSTEM("T"), "<user>{U}</><model>{A}</><user>{T}</><model>"},
+    {tools,
+     USER("U") "," BLOCKS("assistant", TEXT("I look.") "," CALL("t1", "ls", "{\"p\":1}")) "," BLOCKS(
+         "user", RESULT("t1", "a </> b") "," TEXT("Go on")),
+     "<user>{U}</><assistant>{I look.}[{ls} {{\"p\": 1}}]</><tool>{a </> b}({ls})</><user>{Go "
+     "on}</><assistant>"},
+    // What it refuses is written as text.
+    {tools,
+     USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}") "," CALL("t2", "b", "{}")) "," BLOCKS(
+         "user", RESULT("t2", "2") "," RESULT("t1", "1")),
+     "<user>{U}</><assistant>{<tool_call>\n{\"name\": \"a\", \"arguments\": "
+     "{}}\n</tool_call>\n<tool_call>\n{\"name\": "
+     "\"b\", \"arguments\": "
+     "{}}\n</tool_call>}</><user>{<tool_response>\n2\n</tool_response>\n<tool_response>\n1\n"
+     "</tool_response>}</><assistant>"},
     {tail, USER("U") "," ASSISTANT("A"), "messages: this model's chat template cannot continue"},
 };
 
@@ -59,13 +89,12 @@ static void renders(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     play p;
-    play_init(&p);
     pn_error e = {0};
     pn_template *t = pn_template_open(pn_str_of(cases[i].source), &e);
     assert_non_null(t);
-    p.api->o.chat_template = t;
+    play_init_with(&p, t);
     p.api->o.template_consts = (pn_template_consts){.bos_token = PN_STR("^"), .eos_token = PN_STR("$")};
-    char body[500];
+    char body[1000];
     snprintf(body, sizeof body, "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[%s]}", cases[i].messages);
     pn_reply *r = play_call(&p, "POST", "/v1/messages", body);
     if (p.engine.n_submitted) {
