@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,7 +20,9 @@ typedef struct server {
   pn_engine *engine;
   pn_api *api;
   pn_http *http;
-  pn_buf key; // API key, empty: none
+  pn_buf key;       // API key, empty: none
+  char *alias_text; // the aliases' texts, one behind the other
+  const char **aliases;
   pn_arena arena;
 } server;
 
@@ -62,6 +65,20 @@ static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
   return true;
 }
 
+// "a, b" to names. Empty ones don't count.
+static bool read_aliases(server *s, const options *o, pn_error *e) {
+  const char *text = options_text(o, "alias");
+  if (!text) return true;
+  size_t n = strlen(text), n_names = 0;
+  s->alias_text = pn_str_dup(pn_str_of(text));
+  s->aliases = calloc(n / 2 + 2, sizeof *s->aliases);
+  if (!s->alias_text || !s->aliases) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the aliases");
+  char *rest = NULL;
+  for (char *name = strtok_r(s->alias_text, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
+    s->aliases[n_names++] = name;
+  return n_names > 0 || pn_fail(e, PN_ERR_USAGE, "--alias: expected names, found \"%s\"", text);
+}
+
 static bool open_api(server *s, const options *o, pn_error *e) {
   s->metrics = pn_metrics_new();
   if (!s->metrics) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the metrics");
@@ -83,6 +100,9 @@ static bool open_api(server *s, const options *o, pn_error *e) {
                             .model_name = s->m.name,
                             .backend_name = s->m.backend->ops->describe(s->m.backend),
                             .data_dir = *data_dir ? data_dir : NULL,
+                            .aliases = s->aliases,
+                            .strict_model = options_on(o, "strict-model"),
+                            .resend_wait_s = (int)options_int(o, "resend-wait"),
                             .request_timeout_s = (int)options_int(o, "request-timeout"),
                             .version = PN_BUILD_VERSION,
                             .weights_bytes = pn_files_bytes(s->m.files),
@@ -156,13 +176,15 @@ static void close_all(server *s) {
   open_model_close(&s->m);
   pn_metrics_free(s->metrics);
   pn_buf_fini(&s->key);
+  free(s->alias_text);
+  free(s->aliases);
   pn_arena_fini(&s->arena);
 }
 
 bool cli_serve(const options *o, pn_error *e) {
   if (options_on(o, "print-config")) return print_config(o, e);
   server s = {0};
-  bool ok = read_key(o, &s.key, e) && check_flags(o, &s.key, e) &&
+  bool ok = read_key(o, &s.key, e) && read_aliases(&s, o, e) && check_flags(o, &s.key, e) &&
             open_model_read(&s.m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER | OPEN_TEMPLATE, e) &&
             open_api(&s, o, e) && open_http(&s, o, e);
   if (ok) {

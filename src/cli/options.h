@@ -57,7 +57,7 @@ typedef struct option_value {
   option_source source;
 } option_value;
 
-#define OPTIONS_MAX 48
+#define OPTIONS_MAX 64
 typedef struct options {
   const char *verb_name;
   unsigned verb;

@@ -251,7 +251,9 @@ bool pn_http_run(pn_http *h, pn_error *e) {
     int stops = atomic_load(&h->stops);
     if (stops > 0 && !h->draining) begin_drain(h);
     if (h->draining && (stops > 1 || h->n_requests == 0 || pn_now_us() >= h->drain_until_us)) break;
-    wait_and_run(h, h->next_deadline_us < h->drain_until_us ? h->next_deadline_us : h->drain_until_us);
+    uint64_t until_us = pn_api_tick(h->api);
+    if (h->next_deadline_us < until_us) until_us = h->next_deadline_us;
+    wait_and_run(h, h->drain_until_us < until_us ? h->drain_until_us : until_us);
   }
   if (h->n_requests > 0)
     pn_log(PN_LOG_WARN, NULL, "requests were ended before they were done",

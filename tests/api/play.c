@@ -8,15 +8,18 @@ static uint64_t clock_now(void) { return play_clock_us; }
 void play_init(play *p) { play_init_with(p, &p->tmpl); }
 
 void play_init_with(play *p, const pn_template *t) {
+  play_init_options(p, &(pn_api_options){.engine = &p->engine,
+                                         .tokenizer = &p->tokenizer,
+                                         .chat_template = t,
+                                         .model_name = "org/tiny",
+                                         .backend_name = "fake"});
+}
+
+void play_init_options(play *p, const pn_api_options *o) {
   *p = (play){.engine = {.n_ctx = 1000}};
   p->tokenizer = (pn_tokenizer){&p->seen, &p->n_encoded};
   pn_error e = {0};
-  p->api = pn_api_new(&(pn_api_options){.engine = &p->engine,
-                                        .tokenizer = &p->tokenizer,
-                                        .chat_template = t,
-                                        .model_name = "org/tiny",
-                                        .backend_name = "fake"},
-                      &e);
+  p->api = pn_api_new(o, &e);
   assert_non_null(p->api);
   p->api->now_us = clock_now;
 }

@@ -28,8 +28,9 @@ typedef struct play {
 
 extern _Atomic uint64_t play_clock_us;
 
-void play_init(play *p);                            // context of 1000 tokens, model "org/tiny"
-void play_init_with(play *p, const pn_template *t); // instead of the stand-in
+void play_init(play *p);                                  // context of 1000 tokens, model "org/tiny"
+void play_init_with(play *p, const pn_template *t);       // instead of the stand-in
+void play_init_options(play *p, const pn_api_options *o); // which may point into *p
 void play_fini(play *p);
 pn_reply *play_call(play *p, const char *method, const char *path, const char *body);
 // Everything that is there now, appended; returns whether it was the last.
