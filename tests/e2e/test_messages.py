@@ -156,7 +156,7 @@ def test_a_client_that_leaves_stops_its_generation(server):
         got += s.recv(4096)
     request_id = next(l.split(b": ")[1] for l in got.split(b"\r\n") if l.lower().startswith(b"request-id")).decode()
     s.close()
-    line = server.wait_log(lambda l: l.get("request_id") == request_id and l["message"] == "generation cancelled", 2)
+    line = server.wait_log(lambda l: l.get("request_id") == request_id and l["message"] == "generation held", 2)
     assert line["output_tokens"] < 1000
 
 
@@ -167,7 +167,7 @@ def test_a_client_that_leaves_during_prefill(server):
     s.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     time.sleep(0.3)
     s.close()
-    line = server.wait_log(lambda l: l["message"] == "generation cancelled" and l["output_tokens"] == 0, 5)
+    line = server.wait_log(lambda l: l["message"] == "generation held" and l["output_tokens"] == 0, 5)
     assert 0 < line["computed_tokens"] < line["prompt_tokens"]
 
 

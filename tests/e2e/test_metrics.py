@@ -53,7 +53,7 @@ class Growth:
 @pytest.fixture(scope="module")
 def counted(pensieve, default_model, tmp_path_factory):
     """A server of this file's own: nobody else's requests are counted."""
-    s = Server(pensieve, default_model, tmp_path_factory.mktemp("metrics") / "log", "--ctx", "2048")
+    s = Server(pensieve, default_model, tmp_path_factory.mktemp("metrics") / "log", "--ctx", "2048", "--resend-wait", "0")
     yield s
     assert s.stop() == 0
 
