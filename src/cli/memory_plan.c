@@ -125,9 +125,9 @@ static bool plan_pool(const memory_wish *w, memory_plan *p, uint64_t left, uint6
 
 bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
   const pn_model_config *c = w->config;
-  if (w->asked_ctx > c->max_positions)
-    return pn_fail(e, PN_ERR_USAGE, "%s: %d tokens are more than the %d that the model was made for",
-                   w->asked_how, w->asked_ctx, c->max_positions);
+  if (w->asked_ctx > (int64_t)c->max_positions * PN_MODEL_STRETCH)
+    return pn_fail(e, PN_ERR_USAGE, "%s: %d tokens are more than %d times the %d that the model was made for",
+                   w->asked_how, w->asked_ctx, PN_MODEL_STRETCH, c->max_positions);
   memory_plan p = {.wanted_ctx = w->asked_ctx    ? w->asked_ctx
                                  : w->wanted_ctx ? w->wanted_ctx
                                                  : c->max_positions,
@@ -136,7 +136,7 @@ bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
                    .weights_bytes = w->weights_bytes,
                    .kv_type = w->kv_type,
                    .limit = w->limit};
-  if (p.wanted_ctx > c->max_positions) p.wanted_ctx = c->max_positions;
+  if (!w->asked_ctx && p.wanted_ctx > c->max_positions) p.wanted_ctx = c->max_positions;
   p.scratch_bytes = memory_plan_scratch_bytes(c, p.wanted_ctx, p.max_running, w->max_queue);
   uint64_t fixed = p.weights_bytes + p.scratch_bytes,
            left = w->limit.bytes > fixed ? w->limit.bytes - fixed : 0;

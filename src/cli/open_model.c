@@ -117,6 +117,12 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
   if (!memory_plan_make(&wish, &m->plan, e)) return false;
   const memory_plan *p = &m->plan;
   char have[32];
+  int made_for = wish.config->max_positions;
+  if (p->n_ctx > made_for)
+    console_note(
+        "pensieve: %s: %d tokens are more than the %d that the model was made for: beyond those its answers "
+        "may get worse",
+        origin, p->n_ctx, made_for);
   if (p->n_ctx < p->wanted_ctx)
     console_note("pensieve: the context is reduced from the model's %d to %d tokens: %s are %s",
                  p->wanted_ctx, p->n_ctx, console_bytes(p->limit.bytes, have), p->limit.name);

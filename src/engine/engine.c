@@ -16,8 +16,10 @@ static int default_chunk(const pn_model_config *c) {
 static bool check_options(pn_engine *g, pn_error *e) {
   const pn_model_config *c = pn_model_config_of(g->model);
   pn_engine_options *o = &g->options;
-  if (o->n_ctx < 2 || o->n_ctx > c->max_positions)
-    return pn_fail(e, PN_ERR_USAGE, "context: expected 2 to %d tokens, found %d", c->max_positions, o->n_ctx);
+  int64_t most = (int64_t)c->max_positions * PN_MODEL_STRETCH;
+  if (o->n_ctx < 2 || o->n_ctx > most)
+    return pn_fail(e, PN_ERR_USAGE, "context: expected 2 to %lld tokens, found %d", (long long)most,
+                   o->n_ctx);
   if (o->kv_tokens == 0) o->kv_tokens = o->n_ctx;
   if (o->kv_tokens < o->n_ctx || o->kv_tokens > INT32_MAX - PN_KV_PAGE_TOKENS)
     return pn_fail(e, PN_ERR_USAGE, "KV cache: expected %d (the context) to %d tokens, found %lld", o->n_ctx,

@@ -15,7 +15,7 @@ typedef struct pn_engine pn_engine;
 typedef struct pn_gen pn_gen; // one generation, shared by its submitter and the engine
 
 typedef struct pn_engine_options {
-  int n_ctx; // tokens a sequence may have, prompt and answer; <= the model's max_positions
+  int n_ctx; // tokens a sequence may have, prompt and answer; <= PN_MODEL_STRETCH times the model's max_positions
   int64_t
       kv_tokens;    // tokens that the KV pool holds, of running sequences and cached prefixes; at least n_ctx
   int max_running;  // sequences computed at the same time; 0: 1

@@ -9,11 +9,14 @@
 #include "formats/formats.h"
 
 // What a model is, from config.json or GGUF keys, each value checked.
+// Positions go on beyond what a model was made for, at the price of worse answers: up to so many times.
+#define PN_MODEL_STRETCH 8
+
 typedef struct pn_model_config {
   char family[32];       // "llama", "phi3"
   char quantization[48]; // for people: "Q4_1", "4 bit, group 64", "F16"
   int n_layers, d_model, d_ffn, n_heads, n_kv_heads, head_dim, n_vocab;
-  int max_positions; // the context that the model was made for
+  int max_positions; // the context that the model was made for; up to PN_MODEL_STRETCH times as much can be computed
   float norm_eps, rope_theta;
   int n_rot; // rotary dimensions of a head
   pn_rope_order rope_order;

@@ -140,3 +140,12 @@ def test_bench_needs_room_for_all_streams(run, default_model):
 def test_backends_that_are_not_there(run, default_model):
     for name in ("cuda", "mlx"):
         assert run("run", "--model", default_model, "--backend", name, "Hi").returncode == 5
+
+
+def test_a_context_beyond_the_models(run, default_model):
+    r = run("run", "--model", default_model, "--ctx", "9000", "--max-tokens", "2", "Hi")
+    assert r.returncode == 0 and b"--ctx: 9000 tokens are more than the 8192 that the model was made for" in r.stderr
+    r = run("run", "--model", default_model, "--ctx", "8192", "--max-tokens", "2", "Hi")
+    assert r.returncode == 0 and b"made for" not in r.stderr
+    r = run("run", "--model", default_model, "--ctx", "70000", "--max-tokens", "2", "Hi")
+    assert r.returncode == 2 and b"8 times" in r.stderr

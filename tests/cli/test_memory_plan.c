@@ -115,8 +115,10 @@ static void a_context_that_does_not_fit(void **state) {
 static void a_context_beyond_the_model(void **state) {
   (void)state;
   memory_wish w = wish(1024 * MB);
-  w.asked_ctx = 4097;
-  refused(&w, PN_ERR_USAGE, "4096");
+  w.asked_ctx = 8 * 4096 + 1;
+  refused(&w, PN_ERR_USAGE, "more than 8 times the 4096");
+  w.asked_ctx = 5000;
+  assert_int_equal(made(&w).n_ctx, 5000); // who asks for it gets it
   w.asked_ctx = 0;
   w.wanted_ctx = 5000;
   assert_int_equal(made(&w).n_ctx, 4096);

@@ -102,7 +102,7 @@ static void refuses_what_can_not_be(void **state) {
   pn_str empty = {"", 0};
   REFUSED((r.stops = &empty, r.n_stops = 1), PN_ERR_USAGE);
   pn_engine_close(g);
-  const pn_engine_options wrong[] = {{.n_ctx = FAKE_CTX + 1},
+  const pn_engine_options wrong[] = {{.n_ctx = FAKE_CTX * PN_MODEL_STRETCH + 1},
                                      {.n_ctx = 1},
                                      {.n_ctx = 100, .kv_tokens = 99},
                                      {.n_ctx = 100, .kv_tokens = INT64_MAX},
