@@ -19,12 +19,23 @@ pn_reply *api_reply_new(int status, const char *content_type) {
 
 int api_reply_retry_after_s(int status) { return status == 503 ? RESTART_S : status == 529 ? 1 : 0; }
 
-pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id) {
+static pn_reply *new_error(int status) {
   pn_reply *r = api_reply_new(status, "application/json");
   if (!r) return NULL;
   r->retry_after_s = api_reply_retry_after_s(status);
   r->error_type = envelope_type(status);
-  envelope_write(&r->body, status, message, details, request_id);
+  return r;
+}
+
+pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id) {
+  pn_reply *r = new_error(status);
+  if (r) envelope_write(&r->body, status, message, details, request_id);
+  return r;
+}
+
+pn_reply *api_reply_openai_error(int status, const char *message) {
+  pn_reply *r = new_error(status);
+  if (r) envelope_write_openai(&r->body, status, message);
   return r;
 }
 

@@ -36,6 +36,8 @@ pn_reply *api_reply_new(int status, const char *content_type);
 int api_reply_retry_after_s(int status);
 // The error envelope.
 pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id);
+// The same for OpenAI's clients.
+pn_reply *api_reply_openai_error(int status, const char *message);
 // The envelope of *e as envelope_status sees it.
 pn_reply *api_reply_fail(const pn_error *e, const char *details, const char *request_id);
 // A reply fed by `source`. Owns self also when it returns NULL.

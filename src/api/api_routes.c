@@ -17,21 +17,27 @@
 static const struct {
   const char *method, *path;
   api_handler handler;
+  bool openai; // errors in the shape of OpenAI's clients
 } routes[] = {
-    {"POST", "/v1/messages", messages_create},
-    {"POST", "/v1/messages/count_tokens", messages_count},
-    {"POST", "/v1/messages/batches", batches_create},
-    {"GET", "/v1/messages/batches", batches_list},
-    {"GET", "/v1/messages/batches/*/results", batches_results},
-    {"POST", "/v1/messages/batches/*/cancel", batches_cancel},
-    {"GET", "/v1/messages/batches/*", batches_get},
-    {"DELETE", "/v1/messages/batches/*", batches_delete},
-    {"GET", "/v1/models", models_list},
-    {"GET", "/v1/models/*", models_get},
-    {"GET", "/health", about_health},
-    {"GET", "/metrics", about_metrics},
-    {"GET", "/api/hello", about_hello},
-    {"GET", "/", about_hello},
+    {"POST", "/v1/messages", messages_create, false},
+    {"POST", "/v1/messages/count_tokens", messages_count, false},
+    {"POST", "/v1/messages/batches", batches_create, false},
+    {"GET", "/v1/messages/batches", batches_list, false},
+    {"GET", "/v1/messages/batches/*/results", batches_results, false},
+    {"POST", "/v1/messages/batches/*/cancel", batches_cancel, false},
+    {"GET", "/v1/messages/batches/*", batches_get, false},
+    {"DELETE", "/v1/messages/batches/*", batches_delete, false},
+    {"GET", "/v1/models", models_list, false},
+    {"GET", "/v1/models/*", models_get, false},
+    {"POST", "/v1/chat/completions", openai_chat, true},
+    {"POST", "/v1/completions", openai_completion, true},
+    {"POST", "/v1/embeddings", openai_embedding, true},
+    {"POST", "/tokenize", openai_tokenize, true},
+    {"POST", "/detokenize", openai_detokenize, true},
+    {"GET", "/health", about_health, false},
+    {"GET", "/metrics", about_metrics, false},
+    {"GET", "/api/hello", about_hello, false},
+    {"GET", "/", about_hello, false},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 
@@ -58,6 +64,12 @@ static bool method_matches(const char *route, const char *method) {
   return strcmp(route, method) == 0 || (strcmp(route, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+// An error under a route, -1: under none.
+static pn_reply *error_of(int route, int status, const char *message, const char *request_id) {
+  return route >= 0 && routes[route].openai ? api_reply_openai_error(status, message)
+                                            : api_reply_error(status, message, NULL, request_id);
+}
+
 // `route` is one of those with the request's path.
 static pn_reply *refuse_method(const pn_api_request *r, int route) {
   char allow[sizeof((pn_reply *)0)->allow_text] = "", message[120];
@@ -68,7 +80,7 @@ static pn_reply *refuse_method(const pn_api_request *r, int route) {
              strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
   }
   snprintf(message, sizeof message, "Method not allowed; this path takes %s", allow);
-  pn_reply *reply = api_reply_error(405, message, NULL, r->request_id);
+  pn_reply *reply = error_of(route, 405, message, r->request_id);
   if (!reply) return NULL;
   memcpy(reply->allow_text, allow, sizeof allow);
   reply->allow = reply->allow_text;
@@ -107,8 +119,9 @@ pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
 
 pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
                              const char *request_id) {
-  pn_reply *r = api_reply_error(status, message, NULL, request_id);
-  return a ? counted(a, r, find_route(NULL, plain_path(path))) : r;
+  int route = find_route(NULL, plain_path(path));
+  pn_reply *r = error_of(route, status, message, request_id);
+  return a ? counted(a, r, route) : r;
 }
 
 static bool start_counting(pn_api *a, pn_error *e) {

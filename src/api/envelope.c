@@ -83,3 +83,39 @@ void envelope_write(pn_buf *out, int status, const char *message, const char *de
     pn_buf_z(out, "null");
   pn_buf_char(out, '}');
 }
+
+// The place that a message begins with, such as "messages.0.content"; {NULL, 0}: none.
+static pn_str place_of(pn_str message) {
+  size_t n = 0;
+  while (n < message.n &&
+         (message.p[n] == '_' || message.p[n] == '.' || (message.p[n] >= '0' && message.p[n] <= '9') ||
+          (message.p[n] >= 'a' && message.p[n] <= 'z')))
+    n++;
+  bool found = n > 0 && n + 1 < message.n && message.p[n] == ':' && message.p[n + 1] == ' ';
+  return found ? (pn_str){message.p, n} : (pn_str){0};
+}
+
+// What clients look at to tell some errors from others of the same status.
+static const char *openai_code(int status, pn_str message) {
+  if (status == 401) return "\"invalid_api_key\"";
+  if (status == 404 && pn_str_starts(message, PN_STR("model: "))) return "\"model_not_found\"";
+  if (pn_str_starts(message, PN_STR("prompt is too long")) ||
+      pn_str_starts(message, PN_STR("input length and")))
+    return "\"context_length_exceeded\"";
+  return status == 429 ? "\"rate_limit_exceeded\"" : "null";
+}
+
+void envelope_write_openai(pn_buf *out, int status, const char *message) {
+  pn_str text = pn_str_of(message), place = place_of(text);
+  pn_buf_z(out, "{\"error\":{\"message\":");
+  pn_json_write_str(out, text);
+  pn_buf_printf(out, ",\"type\":\"%s\",\"param\":",
+                status >= 500   ? "server_error"
+                : status == 429 ? "rate_limit_error"
+                                : "invalid_request_error");
+  if (place.n)
+    pn_json_write_str(out, place);
+  else
+    pn_buf_z(out, "null");
+  pn_buf_printf(out, ",\"code\":%s}}", openai_code(status, text));
+}

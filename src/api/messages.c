@@ -1,28 +1,34 @@
 // POST /v1/messages and /v1/messages/count_tokens.
-#include "api/api_core.h"
+#include "api/messages.h"
+
 #include "api/messages_answer.h"
 #include "api/messages_cache.h"
-#include "api/messages_prompt.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-static bool check_model(const pn_api *a, const messages_request *q, pn_error *e) {
-  if (model_served(a, q->model)) return true;
-  return pn_fail(e, PN_ERR_NOT_FOUND, "model: %.*s", (int)(q->model.n < 200 ? q->model.n : 200), q->model.p);
+const char *messages_not_now(const pn_api *a) {
+  if (!a->o.engine) return "the server is starting";
+  return atomic_load(&a->draining) ? "the server is shutting down and takes no new requests" : NULL;
 }
 
-static bool check_length(const pn_api *a, const messages_request *q, size_t n, pn_error *e) {
+bool messages_check_model(const pn_api *a, pn_str model, pn_error *e) {
+  if (model_served(a, model)) return true;
+  return pn_fail(e, PN_ERR_NOT_FOUND, "model: %.*s", (int)(model.n < 200 ? model.n : 200), model.p);
+}
+
+bool messages_check_length(const pn_api *a, int64_t max_tokens, size_t n, pn_error *e) {
   pn_engine_info info = {0};
   pn_engine_info_of(a->o.engine, &info);
   size_t most = info.n_ctx > 0 ? (size_t)info.n_ctx : 0;
-  if (n > most) return pn_fail(e, PN_ERR_USAGE, "prompt is too long: %zu tokens > %zu maximum", n, most);
+  if (n > most || (n == most && max_tokens == 0))
+    return pn_fail(e, PN_ERR_USAGE, "prompt is too long: %zu tokens > %zu maximum", n, most);
   // Claude Code reads the three numbers and comes back with a smaller max_tokens.
-  if ((uint64_t)q->max_tokens > most - n)
+  if ((uint64_t)max_tokens > most - n)
     return pn_fail(e, PN_ERR_USAGE,
                    "input length and `max_tokens` exceed context limit: %zu + %lld > %zu, decrease input "
                    "length or `max_tokens` and try again",
-                   n, (long long)q->max_tokens, most);
+                   n, (long long)max_tokens, most);
   if (n == 0)
     return pn_fail(e, PN_ERR_USAGE, "messages: the model's chat template made an empty prompt of it");
   return true;
@@ -30,7 +36,7 @@ static bool check_length(const pn_api *a, const messages_request *q, size_t n, p
 
 static pn_reply *generate(pn_api *a, const pn_api_request *r, const messages_request *q, const prompt *p,
                           pn_error *e) {
-  if (!check_length(a, q, p->ids.n, e)) return NULL;
+  if (!messages_check_length(a, q->max_tokens, p->ids.n, e)) return NULL;
   answer_ask ask = {.writer = &messages_answer,
                     .model = q->model,
                     .stops = q->stops,
@@ -70,7 +76,7 @@ live_ask messages_generation(const pn_api *a, const pn_api_request *r, const mes
 }
 
 // When there may be room. Clients give up at once when they are told more than a minute.
-static int retry_after_s(const pn_api *a) {
+int messages_retry_after_s(const pn_api *a) {
   pn_engine_info info = {0};
   pn_engine_info_of(a->o.engine, &info);
   return info.retry_after_s < 1 ? 1 : info.retry_after_s > 60 ? 60 : info.retry_after_s;
@@ -78,19 +84,18 @@ static int retry_after_s(const pn_api *a) {
 
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
   (void)tail;
-  if (!a->o.engine) return api_reply_error(503, "the server is starting", NULL, r->request_id);
-  if (atomic_load(&a->draining))
-    return api_reply_error(503, "the server is shutting down and takes no new requests", NULL, r->request_id);
+  const char *not_now = messages_not_now(a);
+  if (not_now) return api_reply_error(503, not_now, NULL, r->request_id);
   pn_error e = {0};
   messages_request q = {0};
   prompt p = {0};
   pn_reply *reply = NULL;
-  if (messages_read(&messages_create_shape, r->body, &q, &e) && check_model(a, &q, &e) &&
+  if (messages_read(&messages_create_shape, r->body, &q, &e) && messages_check_model(a, q.model, &e) &&
       messages_prompt(a, r->request_id, &q, &p, &e))
     reply = generate(a, r, &q, &p, &e);
   if (!reply && e.code != PN_OK) {
     reply = api_reply_fail(&e, q.details, r->request_id);
-    if (reply && reply->status == 529) reply->retry_after_s = retry_after_s(a);
+    if (reply && reply->status == 529) reply->retry_after_s = messages_retry_after_s(a);
   }
   messages_request_fini(&q);
   prompt_fini(&p);
@@ -110,7 +115,7 @@ pn_reply *messages_count(pn_api *a, const pn_api_request *r, pn_str tail) {
   messages_request q = {0};
   prompt p = {0};
   pn_reply *reply;
-  if (messages_read(&messages_count_shape, r->body, &q, &e) && check_model(a, &q, &e) &&
+  if (messages_read(&messages_count_shape, r->body, &q, &e) && messages_check_model(a, q.model, &e) &&
       messages_prompt(a, r->request_id, &q, &p, &e)) {
     reply = api_reply_new(200, "application/json");
     if (reply) write_count(&reply->body, &q, &p);

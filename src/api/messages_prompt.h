@@ -17,9 +17,6 @@ typedef struct prompt {
 // the conversation.
 bool messages_prompt(const pn_api *a, const char *request_id, messages_request *q, prompt *out, pn_error *e);
 void prompt_fini(prompt *p);
-// What the engine is asked for, for a request that has its prompt. Borrows from all of them.
-live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
-                             const prompt *p);
 // Append the tokens of a part of the conversation, as it stands in the prompt: nothing invites an answer behind it.
 bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn_part *part, pn_ids *out,
                           pn_error *e);

@@ -36,6 +36,8 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
   g->timeout_us = r->timeout_us;
   g->n_cached = 0;
   g->sampling = r->sampling;
+  g->logprobs = r->logprobs;
+  g->n_top_logprobs = r->n_top_logprobs;
   pn_buf_clear(&g->tokens);
   pn_buf_add(&g->tokens, r->tokens, r->n_tokens * sizeof *r->tokens);
   pn_buf_clear(&g->stops);

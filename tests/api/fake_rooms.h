@@ -18,6 +18,8 @@ struct pn_engine {
   const int32_t *output; // what the generation's tokens are said to have been
   int n_output;
   int n_tokens, max_tokens;
+  bool logprobs;
+  int n_top_logprobs;
   uint64_t client, timeout_us;
   pn_sampling sampling;
   pn_buf stops;  // each followed by '|'

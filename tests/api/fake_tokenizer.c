@@ -44,3 +44,16 @@ void pn_detokenizer_add(pn_detokenizer *d, int32_t id, pn_buf *out) {
 }
 
 void pn_detokenizer_flush(pn_detokenizer *d, pn_buf *out) { (void)d, (void)out; }
+
+int32_t pn_tokenizer_n_vocab(const pn_tokenizer *t) { return (void)t, 1024; }
+int32_t pn_tokenizer_bos(const pn_tokenizer *t) { return (void)t, 256; }
+bool pn_tokenizer_adds_bos(const pn_tokenizer *t) { return (void)t, false; }
+
+void pn_tokenizer_decode(const pn_tokenizer *t, const int32_t *ids, size_t n, bool keep_control,
+                         pn_buf *out) {
+  pn_detokenizer d = {.t = t};
+  for (size_t i = 0; i < n; i++) {
+    if (keep_control && ids[i] >= 256 && ids[i] < 512) pn_buf_printf(out, "<%d>", (int)ids[i]);
+    pn_detokenizer_add(&d, ids[i], out);
+  }
+}

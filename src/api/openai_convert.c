@@ -1,0 +1,155 @@
+// A conversation in OpenAI's shape becomes one in the Messages API's.
+#include "api/openai.h"
+
+// A new object of one string member.
+static pn_json *object_of(const char *key, pn_str value) {
+  pn_json *o = pn_json_new_object();
+  if (pn_json_set(o, key, pn_json_new_str(value))) return o;
+  pn_json_free(o);
+  return NULL;
+}
+
+static bool push_text(pn_json *blocks, pn_str text) {
+  if (text.n == 0) return true; // an empty text says nothing, and the Messages API has no such block
+  pn_json *block = object_of("type", PN_STR("text"));
+  bool ok = pn_json_set(block, "text", pn_json_new_str(text));
+  return pn_json_push(blocks, block) && ok;
+}
+
+// A string or parts, as blocks of text.
+static bool push_content(pn_json *blocks, const pn_json *content) {
+  bool ok = push_text(blocks, pn_json_str(content));
+  for (size_t i = 0; pn_json_is(content, PN_JSON_ARRAY) && i < pn_json_len(content); i++) {
+    const pn_json *part = pn_json_at(content, i), *text = pn_json_get(part, "text");
+    ok = push_text(blocks, pn_json_str(text ? text : pn_json_get(part, "refusal"))) && ok;
+  }
+  return ok;
+}
+
+static bool no_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation"); }
+
+static bool push_call(pn_json *blocks, const pn_json *call, size_t message, size_t i, pn_error *e) {
+  const pn_json *function = pn_json_get(call, "function"), *arguments = pn_json_get(function, "arguments");
+  pn_str text = pn_json_str(arguments);
+  pn_json *input = text.n ? pn_json_parse(text, NULL) : pn_json_new_object();
+  if (!pn_json_is(input, PN_JSON_OBJECT)) {
+    pn_json_free(input);
+    return pn_fail(e, PN_ERR_USAGE,
+                   "messages.%zu.tool_calls.%zu.function.arguments: expected a JSON object as text", message,
+                   i);
+  }
+  pn_json *block = object_of("type", PN_STR("tool_use"));
+  bool ok = pn_json_set(block, "input", input);
+  ok = pn_json_set(block, "id", pn_json_share(pn_json_get(call, "id"))) && ok;
+  ok = pn_json_set(block, "name", pn_json_share(pn_json_get(function, "name"))) && ok;
+  return (pn_json_push(blocks, block) && ok) || no_memory(e);
+}
+
+static bool push_result(pn_json *blocks, const pn_json *m, size_t i, pn_error *e) {
+  const pn_json *id = pn_json_get(m, "tool_call_id");
+  if (!id) return pn_fail(e, PN_ERR_USAGE, "messages.%zu.tool_call_id: Field required", i);
+  pn_json *content = pn_json_new_array();
+  bool ok = push_content(content, pn_json_get(m, "content"));
+  pn_json *block = object_of("type", PN_STR("tool_result"));
+  ok = pn_json_set(block, "content", content) && ok;
+  ok = pn_json_set(block, "tool_use_id", pn_json_share(id)) && ok;
+  return (pn_json_push(blocks, block) && ok) || no_memory(e);
+}
+
+static pn_json *message_of(const pn_json *m, size_t i, pn_error *e) {
+  pn_str role = pn_json_str(pn_json_get(m, "role"));
+  bool tool = pn_str_is(role, "tool"), assistant = pn_str_is(role, "assistant");
+  if (pn_str_is(role, "developer")) role = PN_STR("system");
+  const pn_json *calls = pn_json_get(m, "tool_calls");
+  pn_json *out = object_of("role", tool ? PN_STR("user") : role), *blocks = pn_json_new_array();
+  bool ok = out && blocks;
+  if (!ok) no_memory(e);
+  if (tool)
+    ok = ok && push_result(blocks, m, i, e);
+  else
+    ok = ok && (push_content(blocks, pn_json_get(m, "content")) || no_memory(e));
+  for (size_t k = 0; assistant && ok && k < pn_json_len(calls); k++)
+    ok = push_call(blocks, pn_json_at(calls, k), i, k, e);
+  if (!pn_json_set(out, "content", blocks)) ok = ok && no_memory(e);
+  if (ok) return out;
+  pn_json_free(out);
+  return NULL;
+}
+
+static pn_json *tools_of(const pn_json *tools) {
+  pn_json *out = pn_json_new_array();
+  bool ok = out != NULL;
+  for (size_t i = 0; ok && i < pn_json_len(tools); i++) {
+    const pn_json *f = pn_json_get(pn_json_at(tools, i), "function"),
+                  *parameters = pn_json_get(f, "parameters");
+    const pn_json *description = pn_json_get(f, "description");
+    pn_json *tool = pn_json_new_object();
+    ok = pn_json_set(tool, "name", pn_json_share(pn_json_get(f, "name")));
+    if (pn_json_is(description, PN_JSON_STRING))
+      ok = pn_json_set(tool, "description", pn_json_share(description)) && ok;
+    ok = pn_json_set(tool, "input_schema",
+                     pn_json_is(parameters, PN_JSON_OBJECT) ? pn_json_share(parameters)
+                                                            : object_of("type", PN_STR("object"))) &&
+         ok;
+    ok = pn_json_push(out, tool) && ok;
+  }
+  if (ok) return out;
+  pn_json_free(out);
+  return NULL;
+}
+
+static pn_json *choice_of(const pn_json *choice, pn_error *e) {
+  pn_str word = pn_json_str(choice);
+  const pn_json *name = pn_json_get(pn_json_get(choice, "function"), "name");
+  if (pn_str_is(word, "auto") || pn_str_is(word, "none")) return object_of("type", word);
+  if (pn_str_is(word, "required")) return object_of("type", PN_STR("any"));
+  if (pn_json_is(name, PN_JSON_STRING)) {
+    pn_json *out = object_of("type", PN_STR("tool"));
+    pn_json_set(out, "name", pn_json_share(name));
+    return out;
+  }
+  pn_fail(e, PN_ERR_USAGE, "tool_choice: Input should be 'none', 'auto', 'required' or a function's name");
+  return NULL;
+}
+
+// {"format":{"type":"json_schema","schema":...}, "effort":...}
+static pn_json *output_of(const pn_json *body) {
+  const pn_json *format = pn_json_get(body, "response_format"),
+                *effort = pn_json_get(body, "reasoning_effort");
+  const pn_json *schema = pn_json_get(pn_json_get(format, "json_schema"), "schema");
+  pn_str type = pn_json_str(pn_json_get(format, "type"));
+  pn_json *out = pn_json_new_object();
+  bool ok = out != NULL;
+  if (pn_str_is(type, "json_object") || pn_str_is(type, "json_schema")) {
+    pn_json *f = object_of("type", PN_STR("json_schema"));
+    ok = pn_json_set(f, "schema", schema ? pn_json_share(schema) : object_of("type", PN_STR("object"))) && ok;
+    ok = pn_json_set(out, "format", f) && ok;
+  }
+  if (pn_json_is(effort, PN_JSON_STRING)) ok = pn_json_set(out, "effort", pn_json_share(effort)) && ok;
+  if (ok) return out;
+  pn_json_free(out);
+  return NULL;
+}
+
+pn_json *openai_to_messages(const pn_json *body, pn_error *e) {
+  const pn_json *messages = pn_json_get(body, "messages"), *choice = pn_json_get(body, "tool_choice");
+  pn_json *out = pn_json_new_object(), *list = pn_json_new_array();
+  bool ok = (out && list) || no_memory(e);
+  for (size_t i = 0; ok && i < pn_json_len(messages); i++) {
+    pn_json *m = message_of(pn_json_at(messages, i), i, e);
+    ok = m != NULL && (pn_json_push(list, m) || no_memory(e));
+  }
+  bool set = pn_json_set(out, "messages", list);
+  set = pn_json_set(out, "model", pn_json_share(pn_json_get(body, "model"))) && set;
+  if (pn_json_len(pn_json_get(body, "tools")))
+    set = pn_json_set(out, "tools", tools_of(pn_json_get(body, "tools"))) && set;
+  set = pn_json_set(out, "output_config", output_of(body)) && set;
+  if (ok && !set) ok = no_memory(e);
+  if (ok && choice && !pn_json_is(choice, PN_JSON_NULL)) {
+    pn_json *c = choice_of(choice, e);
+    ok = c != NULL && (pn_json_set(out, "tool_choice", c) || no_memory(e));
+  }
+  if (ok) return out;
+  pn_json_free(out);
+  return NULL;
+}
