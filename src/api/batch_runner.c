@@ -19,6 +19,7 @@
 typedef struct slot {
   int64_t number, place; // place 0: free
   char custom_id[BATCH_CUSTOM_ID_CHARS + 1];
+  char request_id[32];
   pn_reply *reply; // NULL: to be begun again at retry_us
   uint64_t retry_us;
 } slot;
@@ -100,12 +101,11 @@ static bool is_passing(const batch_runner *r, int status) {
 
 // Begin the request, or say when to try again.
 static void begin(batch_runner *r, slot *s, const batch_item *item) {
-  char id[40];
-  batches_make_id(id, "req_", 24);
+  batches_make_id(s->request_id, "req_", 24);
   const pn_api_request q = {.method = "POST",
                             .path = "/v1/messages",
                             .body = item->params,
-                            .request_id = id,
+                            .request_id = s->request_id,
                             .key_name = item->key,
                             .background = true,
                             .client = pn_hash(&s->number, sizeof s->number, 0x6261746368),
@@ -143,6 +143,11 @@ static bool take(batch_runner *r, slot *s, pn_error *e) {
   pn_buf_fini(&body);
   if (!ok) return false;
   batches_count_results(r->b, result.kind, n);
+  const pn_reply_facts *f = pn_reply_facts_of(s->reply);
+  pn_log(PN_LOG_DEBUG, s->request_id, "batch request",
+         PN_FIELDS(PN_I("batch", s->number), PN_S("custom_id", s->custom_id), PN_I("status", status),
+                   PN_I("input_tokens", f->n_input), PN_I("cached_tokens", f->n_cached),
+                   PN_I("output_tokens", f->n_output)));
   pn_reply_free(s->reply, false);
   *s = (slot){0};
   return true;
