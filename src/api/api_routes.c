@@ -11,7 +11,6 @@
 
 #define KEPT_BYTES ((size_t)8 << 20) // of answers' tokens: some thousand answers
 
-// A path that ends in "/*" matches anything longer. HEAD is answered as GET; the HTTP layer drops the body.
 // A "*" stands for one name, or, at the end, for everything that follows. The first pattern that a path matches is the
 // one it has, with any method. HEAD is answered as GET; the HTTP layer drops the body.
 static const struct {

@@ -1,7 +1,6 @@
 #include "api/batch_runner.h"
 
 #include "api/batches.h"
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/queue.h"
@@ -20,6 +19,7 @@
 typedef struct slot {
   int64_t number, place; // place 0: free
   char custom_id[BATCH_CUSTOM_ID_CHARS + 1];
+  char request_id[32];
   pn_reply *reply; // NULL: to be begun again at retry_us
   uint64_t retry_us;
 } slot;
@@ -74,6 +74,10 @@ void batch_runner_tell(batch_runner *r) {
 
 static void ring(void *ctx) { pn_mpsc_wake(((batch_runner *)ctx)->bell); }
 
+static uint64_t now_us(const batch_runner *r) { return r->b->api->now_us(); }
+
+static int64_t now_ms(const batch_runner *r) { return (int64_t)r->b->api->wall_ms(); }
+
 static void drop(slot *s) {
   if (s->reply) pn_reply_free(s->reply, true);
   *s = (slot){0};
@@ -97,12 +101,11 @@ static bool is_passing(const batch_runner *r, int status) {
 
 // Begin the request, or say when to try again.
 static void begin(batch_runner *r, slot *s, const batch_item *item) {
-  char id[40];
-  batches_make_id(id, "req_", 24);
+  batches_make_id(s->request_id, "req_", 24);
   const pn_api_request q = {.method = "POST",
                             .path = "/v1/messages",
                             .body = item->params,
-                            .request_id = id,
+                            .request_id = s->request_id,
                             .key_name = item->key,
                             .background = true,
                             .client = pn_hash(&s->number, sizeof s->number, 0x6261746368),
@@ -110,12 +113,12 @@ static void begin(batch_runner *r, slot *s, const batch_item *item) {
                             .wake_ctx = r};
   s->reply = messages_create(r->b->api, &q, (pn_str){0});
   s->retry_us = UINT64_MAX;
-  if (!s->reply) s->retry_us = pn_now_us() + UNWELL_US;
+  if (!s->reply) s->retry_us = now_us(r) + UNWELL_US;
 }
 
-static bool retry_later(slot *s) {
+static bool retry_later(const batch_runner *r, slot *s) {
   int wait_s = pn_reply_retry_after_s(s->reply);
-  s->retry_us = pn_now_us() + (uint64_t)(wait_s > 1 ? wait_s : 1) * 1000000;
+  s->retry_us = now_us(r) + (uint64_t)(wait_s > 1 ? wait_s : 1) * 1000000;
   pn_reply_free(s->reply, false);
   s->reply = NULL;
   return true;
@@ -125,12 +128,12 @@ static bool retry_later(slot *s) {
 static bool take(batch_runner *r, slot *s, pn_error *e) {
   if (!s->reply || !pn_reply_ready(s->reply)) return true;
   int status = pn_reply_status(s->reply);
-  if (is_passing(r, status)) return retry_later(s);
+  if (is_passing(r, status)) return retry_later(r, s);
   pn_buf body = {0};
   bool done = false;
   bool ok = pn_reply_pull(s->reply, &body, &done);
   if (ok && !done) return pn_buf_fini(&body), pn_fail(e, PN_ERR_INTERNAL, "batch: a reply without an end");
-  if (!ok) return pn_buf_fini(&body), retry_later(s);
+  if (!ok) return pn_buf_fini(&body), retry_later(r, s);
   batch_item result = {.place = s->place,
                        .custom_id = pn_str_of(s->custom_id),
                        .kind = status == 200 ? BATCH_SUCCEEDED : BATCH_ERRORED,
@@ -140,6 +143,11 @@ static bool take(batch_runner *r, slot *s, pn_error *e) {
   pn_buf_fini(&body);
   if (!ok) return false;
   batches_count_results(r->b, result.kind, n);
+  const pn_reply_facts *f = pn_reply_facts_of(s->reply);
+  pn_log(PN_LOG_DEBUG, s->request_id, "batch request",
+         PN_FIELDS(PN_I("batch", s->number), PN_S("custom_id", s->custom_id), PN_I("status", status),
+                   PN_I("input_tokens", f->n_input), PN_I("cached_tokens", f->n_cached),
+                   PN_I("output_tokens", f->n_output)));
   pn_reply_free(s->reply, false);
   *s = (slot){0};
   return true;
@@ -168,8 +176,6 @@ static void forget_job(batch_runner *r, int64_t number) {
   job *j = job_of(r, number);
   if (j) memmove(j, j + 1, (size_t)(&r->jobs[--r->n_jobs] - j) * sizeof *j);
 }
-
-static int64_t now_ms(const batch_runner *r) { return (int64_t)r->b->api->wall_ms(); }
 
 static bool finish(batch_runner *r, const batch_row *row, pn_error *e) {
   batch_row b = *row;
@@ -227,7 +233,7 @@ static bool look(batch_runner *r, pn_error *e) {
     if (row.stage == BATCH_RUNNING && row.expires_ms > now && row.expires_ms - now < next_ms)
       next_ms = row.expires_ms - now;
   }
-  r->look_us = pn_now_us() + (uint64_t)next_ms * 1000;
+  r->look_us = now_us(r) + (uint64_t)next_ms * 1000;
   return true;
 }
 
@@ -255,10 +261,8 @@ static bool begin_next(batch_runner *r, slot *s, bool *any, pn_error *e) {
     taking t = {r, s};
     s->number = j->row.number;
     if (!batch_store_pending(r->store, j->row.number, j->taken, take_item, &t, any, e)) return false;
-    if (*any)
-      j->taken = s->place;
-    else
-      j->all_taken = true;
+    if (*any) j->taken = s->place;
+    j->all_taken = !*any || j->taken == BATCH_PLACE(j->row.number, j->row.n_requests);
   }
   if (!*any) *s = (slot){0};
   return true;
@@ -273,7 +277,7 @@ static bool begin_again(batch_runner *r, slot *s, pn_error *e) {
 }
 
 static bool fill(batch_runner *r, pn_error *e) {
-  uint64_t now = pn_now_us();
+  uint64_t now = now_us(r);
   bool any = true;
   for (int i = 0; i < r->n_slots; i++) {
     slot *s = &r->slots[i];
@@ -299,7 +303,7 @@ static bool finish_complete(batch_runner *r, pn_error *e) {
 }
 
 static uint64_t wait_us(const batch_runner *r, bool unwell) {
-  uint64_t now = pn_now_us(), at = r->look_us;
+  uint64_t now = now_us(r), at = r->look_us;
   for (int i = 0; i < r->n_slots; i++)
     if (r->slots[i].place && !r->slots[i].reply && r->slots[i].retry_us < at) at = r->slots[i].retry_us;
   if (unwell && at > now + UNWELL_US) at = now + UNWELL_US;
@@ -311,7 +315,7 @@ bool batch_runner_round(batch_runner *r, uint64_t *wait, pn_error *e) {
   for (int i = 0; i < BATCH_SLOTS; i++)
     if (r->slots[i].place && !take(r, &r->slots[i], e)) return false;
   bool changed = atomic_exchange(&r->changed, false);
-  if ((changed || pn_now_us() >= r->look_us) && !look(r, e)) return false;
+  if ((changed || now_us(r) >= r->look_us) && !look(r, e)) return false;
   bool unwell = is_unwell(r);
   if (!unwell && !fill(r, e)) return false;
   if (!finish_complete(r, e)) return false;

@@ -1,7 +1,6 @@
 // /v1/messages/batches: the handlers, all on the HTTP thread.
 #include "api/batches.h"
 
-#include "api/envelope.h"
 #include "api/query.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -29,8 +28,7 @@ static pn_reply *refuse(const pn_api_request *r, int status, const char *fmt, ..
 // An error of the file or its folder, for which no client is at fault.
 static pn_reply *fail(const pn_api_request *r, const pn_error *e) {
   pn_log(PN_LOG_ERROR, r->request_id, "batches failed", PN_FIELDS(PN_S("error", e->msg)));
-  return api_reply_error(e->code == PN_ERR_BUSY ? 500 : envelope_status_running(e->code), e->msg, NULL,
-                         r->request_id);
+  return api_reply_error(e->code == PN_ERR_NOMEM ? 529 : 500, e->msg, NULL, r->request_id);
 }
 
 // NULL when there are batches; else the reply that says why not.

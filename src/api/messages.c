@@ -69,7 +69,7 @@ live_ask messages_generation(const pn_api *a, const pn_api_request *r, const mes
                   .timeout_us = timeout_s > 0 ? (uint64_t)timeout_s * 1000000 : 0},
       .key_name = r->key_name,
       .n_retries = r->n_retries,
-      .kept = a->kept,
+      .kept = r->background ? NULL : a->kept, // a batch must not push out what conversations come back for
       .tokenizer = a->o.tokenizer,
       .end = p->end,
   };

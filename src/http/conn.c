@@ -157,7 +157,8 @@ void conn_request_end(conn *c, bool completed) {
   pn_buf_fini(&c->out);
   free(c->method);
   free(c->path);
-  c->method = c->path = NULL;
+  free(c->query);
+  c->method = c->path = c->query = NULL;
   c->reply = NULL;
   c->end_why = NULL;
   c->in_request = c->begun = c->pulled_all = c->suspended = false;

@@ -47,6 +47,7 @@ typedef struct conn {
   char id[32];
   uint64_t client; // who asks, for taking turns
   char *method, *path;
+  char *query; // what follows '?' in the first line; NULL: nothing
   pn_buf body;
   uint64_t n_body; // bytes that came, kept or not
   pn_reply *reply;

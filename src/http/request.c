@@ -34,9 +34,12 @@ void request_on_connection(void *h, struct MHD_Connection *mc, void **socket_ctx
 }
 
 void *request_on_line(void *h, const char *uri, struct MHD_Connection *mc) {
-  (void)h, (void)uri;
+  (void)h;
   conn *c = conn_of(mc);
-  if (c) conn_request_begin(c);
+  const char *mark = strchr(uri, '?');
+  if (!c) return NULL;
+  conn_request_begin(c);
+  if (mark) c->query = pn_str_dup(pn_str_of(mark + 1));
   return c;
 }
 
@@ -108,6 +111,7 @@ static enum MHD_Result on_whole(conn *c) {
   if (!c->reply) {
     pn_api_request r = {.method = c->method,
                         .path = c->path,
+                        .query = pn_str_of(c->query),
                         .body = pn_buf_view(&c->body),
                         .request_id = c->id,
                         .client = c->client,

@@ -36,7 +36,8 @@ def start(pensieve, tmp_path):
 
     def call(*words, env=None, n_lines=4):
         p = subprocess.Popen([pensieve, "serve", *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                             stdin=subprocess.DEVNULL, cwd=tmp_path, text=True, env=clean_environment(**(env or {})))
+                             stdin=subprocess.DEVNULL, cwd=tmp_path, text=True,
+                             env=clean_environment(XDG_DATA_HOME=tmp_path / "data", **(env or {})))
         running.append(p)
         lines, p.plan = [], []
         while len(lines) < n_lines:

@@ -1,6 +1,7 @@
 """A real server over the real default model, on a free port of 127.0.0.1."""
 
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -31,7 +32,8 @@ class Server:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [pensieve, "serve", "--model", model, "--port", str(self.port), "--log-format", "json", *flags],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env={**os.environ, "XDG_DATA_HOME": str(self.log_path.parent / "data")})
         self.wait_ready()
 
     def wait_ready(self):
