@@ -34,6 +34,7 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
   g->max_tokens = r->max_tokens;
   g->client = r->client;
   g->timeout_us = r->timeout_us;
+  g->background = r->background;
   g->n_cached = 0;
   g->sampling = r->sampling;
   g->logprobs = r->logprobs;

@@ -21,6 +21,7 @@ struct pn_engine {
   bool logprobs;
   int n_top_logprobs;
   uint64_t client, timeout_us;
+  bool background;
   pn_sampling sampling;
   pn_buf stops;  // each followed by '|'
   pn_buf tokens; // int32_t each

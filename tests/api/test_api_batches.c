@@ -155,6 +155,7 @@ static void runs_to_the_end(void **state) {
   expect(t, "GET", path_of(t, ""), "", 200, want);
   settle(t);
   assert_int_equal(t->p.engine.n_submitted, 1);
+  assert_true(t->p.engine.background);
   assert_int_equal(t->p.engine.timeout_us, 0);
   answer(t, "Hello");
   expect_status(t, "in_progress", COUNTS(3, 0, 0, 0, 0)); // until all have ended
@@ -630,6 +631,39 @@ static void a_damaged_file(void **state) {
   free(ask(t, "GET", PATH, "", 200));
 }
 
+static void damage_under_a_running_server(void **state) {
+  at *t = *state;
+  char path[128];
+  pn_buf b = {0};
+  pn_buf_z(&b, "{\"requests\":[");
+  for (int i = 0; i < 20000; i++) pn_buf_printf(&b, "%s" ONE("%d", PARAMS), i ? "," : "", i);
+  pn_buf_z(&b, "]}");
+  create(t, pn_buf_cstr(&b)); // more than SQLite keeps in memory
+  pn_buf_fini(&b);
+  static const char *const files[] = {"batches.sqlite3", "batches.sqlite3-wal"};
+  for (int k = 0; k < 2; k++) {
+    struct stat st;
+    scratch_path(&t->dir, files[k], path);
+    assert_int_equal(stat(path, &st), 0);
+    FILE *f = fopen(path, "r+");
+    for (off_t i = 0; i < st.st_size; i++) fputc('x', f);
+    fclose(f);
+  }
+  for (int i = 0; i < 3; i++) {
+    pn_error e = {0};
+    uint64_t wait;
+    assert_false(batch_runner_round(t->p.api->batches->runner, &wait, &e));
+    assert_int_equal(e.code, PN_ERR_CORRUPT);
+    assert_non_null(strstr(e.msg, ".recover"));
+  }
+  pn_reply *r = call_at(t, t->p.api, "GET", path_of(t, ""), "");
+  assert_true(pn_reply_status(r) == 500 || pn_reply_status(r) == 200); // what SQLite still knows
+  pn_reply_free(r, false);
+  r = call_at(t, t->p.api, "GET", "/health", "");
+  assert_int_equal(pn_reply_status(r), 200);
+  pn_reply_free(r, false);
+}
+
 static void two_servers_on_one_folder(void **state) {
   at *t = *state;
   pn_api *first = t->p.api;
@@ -716,6 +750,7 @@ int main(void) {
       IN_A_DIR(writes_nothing_until_it_is_asked),
       IN_A_DIR(a_folder_that_cannot_be_written),
       IN_A_DIR(a_damaged_file),
+      IN_A_DIR(damage_under_a_running_server),
       IN_A_DIR(two_servers_on_one_folder),
       IN_A_DIR(the_thread_runs_them),
       IN_A_DIR(the_thread_takes_over),
