@@ -64,6 +64,9 @@ pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);
 pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
                              const char *request_id);
 
+// A reply without a body, of the HTTP layer itself. It is not counted.
+pn_reply *pn_api_empty_reply(int status);
+
 // Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
 // Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is true.
 bool pn_reply_ready(pn_reply *r);

@@ -13,14 +13,15 @@
 struct pn_api {
   pn_api_options o;
   atomic_bool draining;
-  api_counts *counts;         // NULL: nothing is counted
-  metrics_page *metrics_page; // the same
-  kept *kept;                 // tokens of answers
-  live_table *live;           // generations that a resend may join; the HTTP thread's
-  bool knows_tools;           // the chat template writes tools by itself
-  struct batches *batches;    // NULL: there is no data folder
-  uint64_t (*now_us)(void);   // pn_now_us; tests put a clock of theirs here
-  uint64_t (*wall_ms)(void);  // pn_wall_ms; the same
+  api_counts *counts;            // NULL: nothing is counted
+  metrics_page *metrics_page;    // the same
+  struct api_sessions *sessions; // the same
+  kept *kept;                    // tokens of answers
+  live_table *live;              // generations that a resend may join; the HTTP thread's
+  bool knows_tools;              // the chat template writes tools by itself
+  struct batches *batches;       // NULL: there is no data folder
+  uint64_t (*now_us)(void);      // pn_now_us; tests put a clock of theirs here
+  uint64_t (*wall_ms)(void);     // pn_wall_ms; the same
 };
 
 #define API_NO_SUCH_PATH "Not found: this server has no such path"

@@ -1,5 +1,6 @@
 // The door's functions and the route table.
 #include "api/api_core.h"
+#include "api/api_sessions.h"
 #include "api/batches.h"
 #include "api/envelope.h"
 #include "api/messages_prompt.h"
@@ -123,16 +124,19 @@ pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char
   return a ? counted(a, r, route) : r;
 }
 
+pn_reply *pn_api_empty_reply(int status) { return api_reply_new(status, NULL); }
+
+static uint64_t clock_of(void *ctx) { return ((const pn_api *)ctx)->now_us(); }
+
 static bool start_counting(pn_api *a, pn_error *e) {
   api_counted paths[N_ROUTES];
   if (!a->o.metrics) return true;
   for (int i = 0; i < N_ROUTES; i++) paths[i] = (api_counted){routes[i].method, routes[i].path};
   a->counts = api_counts_new(a->o.metrics, paths, N_ROUTES);
   if (!a->counts) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the metrics");
-  return metrics_page_open(&a->o, &a->metrics_page, e);
+  a->sessions = api_sessions_new(&a->o, clock_of, a, e);
+  return a->sessions && metrics_page_open(&a->o, &a->metrics_page, e);
 }
-
-static uint64_t clock_of(void *ctx) { return ((const pn_api *)ctx)->now_us(); }
 
 uint64_t pn_api_tick(pn_api *a) { return live_table_sweep(a->live, atomic_load(&a->draining)); }
 
@@ -161,6 +165,7 @@ void pn_api_free(pn_api *a) {
   live_table_free(a->live);
   kept_free(a->kept);
   api_counts_free(a->counts);
+  api_sessions_free(a->sessions);
   metrics_page_close(a->metrics_page);
   free(a);
 }

@@ -1,6 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens.
 #include "api/messages.h"
 
+#include "api/api_sessions.h"
 #include "api/messages_answer.h"
 #include "api/messages_cache.h"
 
@@ -85,6 +86,7 @@ int messages_retry_after_s(const pn_api *a) {
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
   (void)tail;
   const char *not_now = messages_not_now(a);
+  api_sessions_note(a->sessions, r);
   if (not_now) return api_reply_error(503, not_now, NULL, r->request_id);
   pn_error e = {0};
   messages_request q = {0};

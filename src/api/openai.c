@@ -1,6 +1,7 @@
 // OpenAI's endpoints: chat completions, text completions, embeddings (refused), and tokens.
 #include "api/openai.h"
 
+#include "api/api_sessions.h"
 #include "api/envelope.h"
 
 #include <limits.h>
@@ -76,6 +77,7 @@ static pn_reply *complete(pn_api *a, const pn_api_request *r, const shape *s) {
   prompt p = {0};
   pn_reply *reply = NULL;
   const char *not_now = messages_not_now(a);
+  api_sessions_note(a->sessions, r);
   if (not_now) return api_reply_openai_error(503, not_now);
   if (openai_read(s, r->body, &o, &e) && messages_check_model(a, o.q.model, &e) &&
       (o.wish.chat ? messages_prompt(a, r->request_id, &o.q, &p, &e)

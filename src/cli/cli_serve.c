@@ -1,18 +1,14 @@
 // pensieve serve: everything opened, the port bound, three lines said, requests served until a signal.
+#include "cli/api_keys.h"
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/interrupt.h"
 #include "cli/open_model.h"
 #include "cli/verbs.h"
 
-#include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define MAX_BODY_BYTES ((size_t)32 << 20)
-#define MAX_CONNECTIONS 512
 
 typedef struct server {
   open_model m;
@@ -20,9 +16,8 @@ typedef struct server {
   pn_engine *engine;
   pn_api *api;
   pn_http *http;
-  pn_buf key;       // API key, empty: none
-  char *alias_text; // the aliases' texts, one behind the other
-  const char **aliases;
+  api_keys keys;
+  const char **aliases, **origins; // in the arena
   pn_arena arena;
 } server;
 
@@ -34,27 +29,22 @@ static bool is_loopback(const char *host) {
   return sscanf(host, "127.%u.%u.%u%n", &b, &c, &d, &n) == 3 && host[n] == '\0' && (b | c | d) < 256;
 }
 
-static bool read_key(const options *o, pn_buf *key, pn_error *e) {
+static bool read_keys(const options *o, api_keys *keys, pn_error *e) {
   const char *file = options_text(o, "api-key-file"), *text = options_text(o, "api-key");
-  if (!file) {
-    if (text) pn_buf_z(key, text);
-    return true;
-  }
-  if (!console_read(file, 65536, key, e)) return pn_fail_in(e, "--api-key-file");
-  size_t n = 0;
-  while (n < key->n && key->p[n] != '\n') n++;
-  while (n > 0 && isspace((unsigned char)key->p[n - 1])) n--;
-  key->n = n;
-  if (n == 0) return pn_fail(e, PN_ERR_USAGE, "--api-key-file: the first line of %s is empty", file);
+  if (!file) return !text || api_keys_add(keys, PN_STR("default"), pn_str_of(text), e);
+  pn_buf b = {0};
+  bool ok = console_read(file, 1 << 20, &b, e) && api_keys_parse(keys, pn_buf_view(&b), e);
+  pn_buf_fini(&b);
+  if (!ok) return pn_fail_in(e, "--api-key-file %s", file);
   struct stat st;
   if (stat(file, &st) == 0 && st.st_mode & 077)
-    console_note("pensieve: other users of this machine may read the API key in %s; chmod 600 it", file);
+    console_note("pensieve: other users of this machine may read the API keys in %s; chmod 600 it", file);
   return true;
 }
 
-static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
+static bool check_flags(const options *o, const api_keys *keys, pn_error *e) {
   const char *host = options_text(o, "host");
-  if (!options_text(o, "unix") && !is_loopback(host) && key->n == 0 && !options_on(o, "insecure-listen"))
+  if (!options_text(o, "unix") && !is_loopback(host) && keys->n == 0 && !options_on(o, "insecure-listen"))
     return pn_fail(
         e, PN_ERR_USAGE,
         "--host %s lets other machines in without an API key: give --api-key-file FILE or PENSIEVE_API_KEY, "
@@ -65,18 +55,35 @@ static bool check_flags(const options *o, const pn_buf *key, pn_error *e) {
   return true;
 }
 
-// "a, b" to names. Empty ones don't count.
-static bool read_aliases(server *s, const options *o, pn_error *e) {
-  const char *text = options_text(o, "alias");
+// "a, b" to its parts, NULL behind the last; NULL when the option isn't set. Empty parts don't count.
+static bool read_list(server *s, const options *o, const char *name, const char ***out, pn_error *e) {
+  const char *text = options_text(o, name);
   if (!text) return true;
-  size_t n = strlen(text), n_names = 0;
-  s->alias_text = pn_str_dup(pn_str_of(text));
-  s->aliases = calloc(n / 2 + 2, sizeof *s->aliases);
-  if (!s->alias_text || !s->aliases) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the aliases");
-  char *rest = NULL;
-  for (char *name = strtok_r(s->alias_text, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
-    s->aliases[n_names++] = name;
-  return n_names > 0 || pn_fail(e, PN_ERR_USAGE, "--alias: expected names, found \"%s\"", text);
+  char *copy = pn_arena_dup(&s->arena, pn_str_of(text)), *rest = NULL;
+  const char **list = pn_arena_array(&s->arena, strlen(text) / 2 + 2, sizeof *list);
+  size_t n = 0;
+  if (!copy || !list) return pn_fail(e, PN_ERR_NOMEM, "out of memory for --%s", name);
+  for (char *part = strtok_r(copy, ", ", &rest); part; part = strtok_r(NULL, ", ", &rest)) list[n++] = part;
+  *out = list;
+  return n > 0 || pn_fail(e, PN_ERR_USAGE, "--%s: expected names, found \"%s\"", name, text);
+}
+
+// scheme://host[:port], or *.
+static bool check_origins(const server *s, pn_error *e) {
+  for (const char **o = s->origins; o && *o; o++) {
+    const char *at = strstr(*o, "://");
+    if (strcmp(*o, "*") != 0 && strcmp(*o, "null") != 0 && (!at || at == *o || !at[3] || strchr(at + 3, '/')))
+      return pn_fail(e, PN_ERR_USAGE,
+                     "--cors-origin: expected an origin such as https://example.com:8080, or *, found "
+                     "\"%s\"",
+                     *o);
+  }
+  return true;
+}
+
+static bool read_lists(server *s, const options *o, pn_error *e) {
+  return read_list(s, o, "alias", &s->aliases, e) && read_list(s, o, "cors-origin", &s->origins, e) &&
+         check_origins(s, e);
 }
 
 static bool open_api(server *s, const options *o, pn_error *e) {
@@ -115,11 +122,13 @@ static bool open_http(server *s, const options *o, pn_error *e) {
   pn_http_options h = {.host = options_text(o, "host"),
                        .port = (int)options_int(o, "port"),
                        .unix_path = options_text(o, "unix"),
-                       .api_key = s->key.n ? pn_buf_cstr(&s->key) : NULL,
+                       .keys = s->keys.p,
+                       .n_keys = s->keys.n,
+                       .cors_origins = s->origins,
                        .tls_cert_file = options_text(o, "tls-cert"),
                        .tls_key_file = options_text(o, "tls-key"),
-                       .max_body_bytes = MAX_BODY_BYTES,
-                       .max_connections = MAX_CONNECTIONS,
+                       .max_body_bytes = (size_t)options_bytes(o, "max-body", 0),
+                       .max_connections = (int)options_int(o, "max-connections"),
                        .drain_s = (int)options_int(o, "drain")};
   s->http = pn_http_open(s->api, &h, e);
   return s->http != NULL;
@@ -137,7 +146,7 @@ static void announce(const server *s, const options *o) {
   const pn_model_config *c = pn_model_config_of(m->model);
   pn_engine_info info;
   pn_engine_info_of(s->engine, &info);
-  const char *key = s->key.n ? "<your key>" : "local-development", *path = options_text(o, "unix");
+  const char *key = s->keys.n ? "<your key>" : "local-development", *path = options_text(o, "unix");
   const char *host = options_text(o, "host"), *scheme = options_text(o, "tls-cert") ? "https" : "http";
   char url[512], weights[32];
   bool v6 = strchr(host, ':') != NULL;
@@ -175,16 +184,14 @@ static void close_all(server *s) {
   pn_engine_close(s->engine);
   open_model_close(&s->m);
   pn_metrics_free(s->metrics);
-  pn_buf_fini(&s->key);
-  free(s->alias_text);
-  free(s->aliases);
+  api_keys_fini(&s->keys);
   pn_arena_fini(&s->arena);
 }
 
 bool cli_serve(const options *o, pn_error *e) {
   if (options_on(o, "print-config")) return print_config(o, e);
   server s = {0};
-  bool ok = read_key(o, &s.key, e) && read_aliases(&s, o, e) && check_flags(o, &s.key, e) &&
+  bool ok = read_keys(o, &s.keys, e) && read_lists(&s, o, e) && check_flags(o, &s.keys, e) &&
             open_model_read(&s.m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER | OPEN_TEMPLATE, e) &&
             open_api(&s, o, e) && open_http(&s, o, e);
   if (ok) {

@@ -98,6 +98,7 @@ static bool add_headers(conn *c, struct MHD_Response *r) {
     snprintf(seconds, sizeof seconds, "%d", retry_after_s);
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds) == MHD_YES;
   }
+  ok = ok && origin_add_headers(c, r);
   if (allow) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow) == MHD_YES;
   if (pn_reply_streaming(c->reply))
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") == MHD_YES &&

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -136,21 +137,64 @@ void conn_request_begin(conn *c) {
   c->phase = CONN_HEADERS;
 }
 
+// The access log's fields, those that are known.
+typedef struct fields {
+  pn_field f[24];
+  int n;
+} fields;
+
+static void add(fields *l, pn_field f) { l->f[l->n++] = f; }
+static void add_str(fields *l, const char *key, const char *s) {
+  if (s && *s) add(l, (pn_field)PN_S(key, s));
+}
+
+static void add_facts(fields *l, const pn_reply_facts *facts) {
+  add_str(l, "model", facts->model);
+  if (facts->n_input == 0) return; // nothing was generated
+  add(l, (pn_field)PN_I("input_tokens", facts->n_input));
+  add(l, (pn_field)PN_I("cached_tokens", facts->n_cached));
+  add(l, (pn_field)PN_I("output_tokens", facts->n_output));
+  if (facts->ttft_ms > 0) add(l, (pn_field)PN_D("ttft_ms", facts->ttft_ms));
+  if (facts->tokens_per_s > 0) add(l, (pn_field)PN_D("tok_s", facts->tokens_per_s));
+  add_str(l, "stop", facts->stop);
+}
+
 static void log_request(const conn *c, bool completed) {
   const char *what = completed    ? c->status ? "request" : "malformed request"
                      : c->end_why ? c->end_why
                                   : "client left";
-  pn_log(PN_LOG_INFO, c->id, what,
-         PN_FIELDS(PN_S("method", c->method ? c->method : "-"), PN_S("path", c->path ? c->path : "-"),
-                   PN_I("status", c->status), PN_D("ms", (double)(pn_now_us() - c->started_us) / 1000),
-                   PN_I("bytes_in", c->n_body), PN_I("bytes_out", c->n_sent)));
+  fields l = {.n = 0};
+  add(&l, (pn_field)PN_S("method", c->method ? c->method : "-"));
+  add(&l, (pn_field)PN_S("path", c->path ? c->path : "-"));
+  add(&l, (pn_field)PN_I("status", c->status));
+  add(&l, (pn_field)PN_D("ms", (double)(pn_now_us() - c->started_us) / 1000));
+  add(&l, (pn_field)PN_I("bytes_in", c->n_body));
+  add(&l, (pn_field)PN_I("bytes_out", c->n_sent));
+  add_str(&l, "key", c->caller.key_name);
+  add_str(&l, "session", c->caller.session);
+  add_str(&l, "agent", c->caller.agent);
+  add_str(&l, "trace_id", c->caller.trace_id);
+  add_str(&l, "parent_id", c->caller.parent_id);
+  add_facts(&l, &c->facts);
+  pn_log(PN_LOG_INFO, c->id, what, l.f);
+}
+
+void conn_free_reply(conn *c, bool gone) {
+  if (!c->reply) return;
+  c->facts = *pn_reply_facts_of(c->reply);
+  if (c->facts.model) {
+    snprintf(c->model, sizeof c->model, "%s", c->facts.model);
+    c->facts.model = c->model;
+  }
+  pn_reply_free(c->reply, gone);
+  c->reply = NULL;
 }
 
 void conn_request_end(conn *c, bool completed) {
   if (!c->in_request) return;
   pn_http *h = c->h;
+  conn_free_reply(c, !completed);
   log_request(c, completed && !c->gone);
-  if (c->reply) pn_reply_free(c->reply, !completed);
   h->n_requests--;
   h->body_bytes -= c->body.n;
   pn_buf_fini(&c->body);
@@ -158,8 +202,12 @@ void conn_request_end(conn *c, bool completed) {
   free(c->method);
   free(c->path);
   free(c->query);
-  c->method = c->path = c->query = NULL;
-  c->reply = NULL;
+  free(c->preflight);
+  c->method = c->path = c->query = c->preflight = NULL;
+  c->cors_origin = NULL;
+  c->private_network = false;
+  c->caller = (caller){0};
+  c->facts = (pn_reply_facts){0};
   c->end_why = NULL;
   c->in_request = c->begun = c->pulled_all = c->suspended = false;
   c->refusal = NULL;
@@ -191,8 +239,7 @@ void conn_abandon(conn *c, const char *why) {
   c->end_why = why;
   pn_log(PN_LOG_DEBUG, c->in_request ? c->id : NULL, "connection given up",
          PN_FIELDS(PN_S("why", why), PN_I("connection", c->index)));
-  if (c->reply) pn_reply_free(c->reply, true);
-  c->reply = NULL;
+  conn_free_reply(c, true);
   c->deadline_us = HTTP_NEVER;
   if (c->suspended) {
     c->suspended = false;

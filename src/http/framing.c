@@ -20,8 +20,7 @@ bool framing_key_equal(const char *expected, pn_str given) {
   return diff == 0;
 }
 
-// RFC 9110, 5.6.2.
-static bool is_token(pn_str s) {
+bool framing_is_token(pn_str s) {
   for (size_t i = 0; i < s.n; i++) {
     char c = s.p[i];
     bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -101,18 +100,80 @@ pn_str framing_path(pn_str target) {
 
 typedef struct scan {
   const pn_http *h;
+  framing *f;
   size_t n_fields, n_bytes;
   int n_length, n_coding, n_host;
   pn_str length, coding, host;
-  bool malformed, key_ok;
-  uint64_t session;
+  bool malformed, asks_method;
 } scan;
 
-static bool bearer_ok(const char *key, pn_str v) {
-  if (v.n < 7 || strncasecmp(v.p, "bearer ", 7) != 0) return false;
+// Every key is compared, whichever matches.
+static void try_key(const scan *s, pn_str given) {
+  for (int i = 0; i < s->h->n_keys; i++) {
+    if (!framing_key_equal(s->h->keys[i].key, given)) continue;
+    s->f->key_ok = true;
+    s->f->caller.key_name = s->h->keys[i].name;
+  }
+}
+
+static void try_bearer(const scan *s, pn_str v) {
+  if (v.n < 7 || strncasecmp(v.p, "bearer ", 7) != 0) return;
   v = (pn_str){v.p + 7, v.n - 7};
   while (v.n && *v.p == ' ') v.p++, v.n--;
-  return framing_key_equal(key, v);
+  try_key(s, v);
+}
+
+// Into a log line some day: printable ASCII, cut to its place.
+static void keep(char *to, size_t cap, pn_str v) {
+  size_t n = 0;
+  for (size_t i = 0; i < v.n && n + 1 < cap; i++)
+    if (v.p[i] > ' ' && v.p[i] < 0x7F) to[n++] = v.p[i];
+  to[n] = '\0';
+}
+
+static bool is_hex(const char *p, size_t n) {
+  bool zero = true;
+  for (size_t i = 0; i < n; i++) {
+    if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) return false;
+    zero &= p[i] == '0';
+  }
+  return !zero;
+}
+
+// "00-" trace id (32) "-" parent id (16) "-" flags (2); later versions may have more behind.
+bool framing_traceparent(pn_str v, caller *out) {
+  if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-') return false;
+  bool first = v.p[0] == '0' && v.p[1] == '0';
+  if ((first && v.n != 55) || (v.n > 55 && v.p[55] != '-') || (v.p[0] == 'f' && v.p[1] == 'f')) return false;
+  if ((!first && !is_hex(v.p, 2)) || !is_hex(v.p + 3, 32) || !is_hex(v.p + 36, 16)) return false;
+  memcpy(out->trace_id, v.p + 3, 32);
+  memcpy(out->parent_id, v.p + 36, 16);
+  out->trace_id[32] = out->parent_id[16] = '\0';
+  return true;
+}
+
+static void scan_caller(scan *s, pn_str name, pn_str v) {
+  caller *c = &s->f->caller;
+  uint64_t n;
+  // Claude Code opens many connections; this names the one program behind them.
+  if (is_name(name, "x-claude-code-session-id") && v.n) {
+    s->f->session = pn_hash(v.p, v.n, SESSION_SEED) | 1;
+    keep(c->session, sizeof c->session, v);
+  }
+  if (is_name(name, "x-claude-code-agent-id")) keep(c->agent, sizeof c->agent, v);
+  if (is_name(name, "x-stainless-retry-count") && parse_length(v, &n))
+    c->n_retries = n < 1000 ? (int)n : 1000;
+  if (is_name(name, "traceparent")) framing_traceparent(v, c);
+  if (is_name(name, "x-api-key")) try_key(s, v);
+  if (is_name(name, "authorization")) try_bearer(s, v);
+}
+
+static void scan_origin(scan *s, pn_str name, pn_str v) {
+  if (is_name(name, "origin")) s->f->origin = v;
+  if (is_name(name, "access-control-request-method")) s->asks_method = v.n > 0;
+  if (is_name(name, "access-control-request-headers")) s->f->asked_headers = v;
+  if (is_name(name, "access-control-request-private-network"))
+    s->f->asks_private_network = pn_str_is(v, "true");
 }
 
 static enum MHD_Result scan_field(void *ctx, enum MHD_ValueKind kind, const char *key, size_t n_key,
@@ -122,15 +183,21 @@ static enum MHD_Result scan_field(void *ctx, enum MHD_ValueKind kind, const char
   pn_str name = {key, n_key}, v = {value, value ? n_value : 0};
   s->n_fields++;
   s->n_bytes += name.n + v.n + 4;
-  s->malformed |= !is_token(name) || has_control(v);
+  s->malformed |= !framing_is_token(name) || has_control(v);
   if (is_name(name, "content-length")) s->n_length++, s->length = v;
   if (is_name(name, "transfer-encoding")) s->n_coding++, s->coding = v;
   if (is_name(name, "host")) s->n_host++, s->host = v;
-  // Claude Code opens many connections; this names the one program behind them.
-  if (is_name(name, "x-claude-code-session-id") && v.n) s->session = pn_hash(v.p, v.n, SESSION_SEED) | 1;
-  if (s->h->api_key && is_name(name, "x-api-key")) s->key_ok |= framing_key_equal(s->h->api_key, v);
-  if (s->h->api_key && is_name(name, "authorization")) s->key_ok |= bearer_ok(s->h->api_key, v);
+  scan_caller(s, name, v);
+  scan_origin(s, name, v);
   return MHD_YES;
+}
+
+// Whether a page at this origin comes from the very host that the request names.
+static bool is_same(pn_str origin, pn_str host) {
+  size_t at = pn_str_find(origin, PN_STR("://"), 0);
+  if (at == SIZE_MAX) return false;
+  pn_str authority = {origin.p + at + 3, origin.n - at - 3};
+  return authority.n > 0 && authority.n == host.n && strncasecmp(authority.p, host.p, host.n) == 0;
 }
 
 static int refuse(const char **why, int status, const char *text) { return *why = text, status; }
@@ -144,11 +211,14 @@ static int check_target(pn_str target, const char **why) {
   return 0;
 }
 
-int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *target, const char *version,
-                  framing *f, const char **why) {
-  scan s = {.h = h};
+int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *method, const char *target,
+                  const char *version, framing *f, const char **why) {
+  *f = (framing){.key_ok = h->n_keys == 0};
+  scan s = {.h = h, .f = f};
   MHD_get_connection_values_n(mc, MHD_HEADER_KIND, scan_field, &s);
-  *f = (framing){.chunked = s.n_coding > 0, .key_ok = !h->api_key || s.key_ok, .session = s.session};
+  f->chunked = s.n_coding > 0;
+  f->preflight = f->origin.n && s.asks_method && strcmp(method, "OPTIONS") == 0;
+  f->same_origin = is_same(f->origin, s.host);
   // From here on an unreadable length counts as a body: the connection is closed behind the answer.
   f->has_body = s.n_coding > 0 || s.n_length > 0;
   bool length_ok = s.n_length == 0 || parse_length(s.length, &f->content_length);
@@ -174,7 +244,12 @@ int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *targe
     return refuse(
         why, 403,
         "This server answers to localhost and to IP addresses only; the Host header names another.");
-  if (!f->key_ok && !pn_str_is(t, "/health")) // probes of routers and supervisors carry no key
+  bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+  if (!reads && origin_is_foreign(h, f))
+    return refuse(why, 403,
+                  "Web pages of other origins may not use this server; --cors-origin allows an origin.");
+  if (f->preflight && origin_allowed(h, f)) return 0; // it carries no key
+  if (!f->key_ok && !pn_str_is(t, "/health"))         // probes of routers and supervisors carry no key
     return refuse(why, 401, "The API key is missing or wrong: send it as x-api-key or as a Bearer token.");
   if (f->content_length > h->max_body_bytes) return refuse(why, 413, "The request body is too large.");
   return 0;

@@ -30,14 +30,41 @@ static void on_daemon_log(void *ctx, const char *fmt, va_list ap) {
 
 static uint64_t ms_or(int ms, uint64_t fallback_ms) { return (ms > 0 ? (uint64_t)ms : fallback_ms) * 1000; }
 
+static bool copy_keys(pn_http *h, const pn_http_options *o) {
+  if (o->n_keys == 0) return true;
+  size_t bytes = (size_t)o->n_keys * sizeof *h->keys;
+  for (int i = 0; i < o->n_keys; i++) bytes += strlen(o->keys[i].name) + strlen(o->keys[i].key) + 2;
+  h->keys = malloc(bytes);
+  if (!h->keys) return false;
+  char *at = (char *)(h->keys + o->n_keys);
+  for (int i = 0; i < o->n_keys; i++) {
+    h->keys[i].name = strcpy(at, o->keys[i].name);
+    at += strlen(at) + 1;
+    h->keys[i].key = strcpy(at, o->keys[i].key);
+    at += strlen(at) + 1;
+  }
+  h->n_keys = o->n_keys;
+  return true;
+}
+
+static bool copy_origins(pn_http *h, const pn_http_options *o) {
+  size_t n = 0;
+  while (o->cors_origins && o->cors_origins[n]) n++;
+  if (n == 0) return true;
+  h->cors_origins = calloc(n + 1, sizeof *h->cors_origins);
+  for (size_t i = 0; h->cors_origins && i < n; i++)
+    if (!(h->cors_origins[i] = pn_str_dup(pn_str_of(o->cors_origins[i])))) return false;
+  return h->cors_origins != NULL;
+}
+
 static bool copy_options(pn_http *h, const pn_http_options *o, pn_error *e) {
   if (!o->tls_cert_file != !o->tls_key_file)
     return pn_fail(e, PN_ERR_USAGE, "TLS needs a certificate and a key; only the %s was given",
                    o->tls_cert_file ? "certificate" : "key");
-  if (o->api_key && !*o->api_key) return pn_fail(e, PN_ERR_USAGE, "the API key is empty");
+  for (int i = 0; i < o->n_keys; i++)
+    if (!*o->keys[i].key) return pn_fail(e, PN_ERR_USAGE, "the API key \"%s\" is empty", o->keys[i].name);
   h->host = pn_str_dup(pn_str_of(o->host ? o->host : "127.0.0.1"));
   if (o->unix_path) h->unix_path = pn_str_dup(pn_str_of(o->unix_path));
-  if (o->api_key) h->api_key = pn_str_dup(pn_str_of(o->api_key));
   h->tls = o->tls_cert_file != NULL;
   h->max_body_bytes = o->max_body_bytes ? o->max_body_bytes : 32u << 20;
   h->body_budget_bytes = (uint64_t)h->max_body_bytes * BODIES_AT_ONCE;
@@ -47,7 +74,7 @@ static bool copy_options(pn_http *h, const pn_http_options *o, pn_error *e) {
   h->body_us = ms_or(o->body_ms, 30000);
   h->idle_us = ms_or(o->idle_ms, 75000);
   h->stall_us = ms_or(o->stall_ms, 120000);
-  if (!h->host || (o->unix_path && !h->unix_path) || (o->api_key && !h->api_key))
+  if (!h->host || (o->unix_path && !h->unix_path) || !copy_keys(h, o) || !copy_origins(h, o))
     return pn_fail(e, PN_ERR_NOMEM, "out of memory for the server");
   return true;
 }
@@ -280,6 +307,8 @@ void pn_http_close(pn_http *h) {
   loop_close(h->loop);
   free(h->host);
   free(h->unix_path);
-  free(h->api_key);
+  free(h->keys);
+  for (char **o = h->cors_origins; o && *o; o++) free(*o);
+  free(h->cors_origins);
   free(h);
 }

@@ -7,12 +7,21 @@
 
 typedef struct pn_http pn_http;
 
+// A key that clients may show, and the name that logs know it by.
+typedef struct pn_http_key {
+  const char *name, *key;
+} pn_http_key;
+
 typedef struct pn_http_options {
   const char *host;      // address to listen on, "127.0.0.1" or "::1" or "localhost"
   int port;              // 0: any free one
   const char *unix_path; // listen there instead; NULL: no
-  const char *api_key;   // NULL: no key is asked for; else x-api-key or Authorization: Bearer must match on
-                         // every path but /health
+  const pn_http_key
+      *keys;  // n_keys; none: no key is asked for; else x-api-key or Authorization: Bearer must be one
+  int n_keys; // of them on every path but /health
+  // Origins of web pages that may use the server, NULL at the end, "*" for all; NULL: none. Whatever this says, pages of the
+  // server itself may.
+  const char *const *cors_origins;
   const char *tls_cert_file, *tls_key_file; // PEM; both or none
   size_t max_body_bytes;                    // 0: 32 MiB
   int max_connections;                      // 0: 512; more wait in the backlog. An idle one costs about 33 KB

@@ -23,6 +23,14 @@ typedef enum conn_phase {
   CONN_IDLE, // between two requests
 } conn_phase;
 
+// Who asks, as the headers say. Text that came from the client is cut to its place and printable.
+typedef struct caller {
+  const char *key_name; // the server's; NULL: no key was asked for
+  char session[65], agent[65];
+  char trace_id[33], parent_id[17]; // of a valid traceparent; "" otherwise
+  int n_retries;
+} caller;
+
 // One connection and the request that it carries. Lives in the server's table and is used again, never freed before the
 // server: a wake-up that comes late finds it still there.
 typedef struct conn {
@@ -48,6 +56,12 @@ typedef struct conn {
   uint64_t client; // who asks, for taking turns
   char *method, *path;
   char *query; // what follows '?' in the first line; NULL: nothing
+  caller caller;
+  const char *cors_origin; // what the answer's Access-Control-Allow-Origin says; NULL: it has none
+  char *preflight;         // of an allowed preflight: the header names that it asked for; NULL: it is none
+  bool private_network;    // the preflight asks for that
+  pn_reply_facts facts;    // of a reply that is freed already
+  char model[65];          // of the facts
   pn_buf body;
   uint64_t n_body; // bytes that came, kept or not
   pn_reply *reply;
@@ -76,7 +90,10 @@ struct pn_http {
   pn_api *api;
   loop *loop;
   struct MHD_Daemon *daemon;
-  char *host, *unix_path, *api_key;
+  char *host, *unix_path;
+  pn_http_key *keys; // texts behind it in one block
+  int n_keys;
+  char **cors_origins; // NULL at the end; NULL: none
   int port, listen_fd; // listen_fd -1: the daemon owns it or it is closed
   dev_t unix_dev;      // which file we made at unix_path
   ino_t unix_ino;
@@ -112,16 +129,30 @@ typedef struct framing {
   bool has_body, chunked;
   uint64_t content_length;
   bool key_ok;
-  uint64_t session; // hash of the session's name; 0: none was given
+  caller caller;
+  uint64_t session;             // hash of the session's name; 0: none was given
+  pn_str origin, asked_headers; // of a web page; of a preflight. {NULL, 0}: not given. As long as the request
+  bool preflight;               // OPTIONS with Access-Control-Request-Method
+  bool same_origin, asks_private_network;
 } framing;
 // 0, or the status to refuse with and *why.
-int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *target, const char *version,
-                  framing *f, const char **why);
+int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *method, const char *target,
+                  const char *version, framing *f, const char **why);
 bool framing_is_local_host(pn_str host);                    // a Host value: loopback name or IP literal
 bool framing_key_equal(const char *expected, pn_str given); // time depends on the lengths only
 pn_str framing_path(pn_str target);                         // absolute-form: without scheme and authority
 
+bool framing_is_token(pn_str s);                 // RFC 9110, 5.6.2
+bool framing_traceparent(pn_str v, caller *out); // W3C Trace Context, version 00 or later
+
+// origin.c: web pages of other origins. What the answer allows to the page: a configured origin, "*", or NULL.
+const char *origin_allowed(const pn_http *h, const framing *f);
+// Whether this is a web page that may not use the server: one that is neither allowed nor the server's own.
+bool origin_is_foreign(const pn_http *h, const framing *f);
+bool origin_add_headers(const conn *c, struct MHD_Response *r);
+
 // conn.c
+void conn_free_reply(conn *c, bool gone);               // and keep what the access log says of it
 conn *conn_open(pn_http *h, struct MHD_Connection *mc); // NULL: no place or no memory
 void conn_close(conn *c);                               // the library is about to close the descriptor
 conn *conn_by_key(pn_http *h, uint64_t key);

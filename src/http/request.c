@@ -55,6 +55,27 @@ static bool refuse(conn *c, int status, const char *why) {
   return c->reply != NULL;
 }
 
+// A comma-separated list of header names; anything else in it is left out.
+static bool read_preflight(conn *c, const framing *f) {
+  pn_buf names = {0};
+  const char *p = f->asked_headers.p, *end = p + f->asked_headers.n;
+  while (p < end) {
+    const char *comma = memchr(p, ',', (size_t)(end - p));
+    pn_str name = {p, (size_t)((comma ? comma : end) - p)};
+    while (name.n && *name.p == ' ') name.p++, name.n--;
+    while (name.n && name.p[name.n - 1] == ' ') name.n--;
+    if (framing_is_token(name)) {
+      pn_buf_z(&names, names.n ? ", " : "");
+      pn_buf_str(&names, name);
+    }
+    p = comma ? comma + 1 : end;
+  }
+  c->private_network = f->asks_private_network;
+  c->preflight = pn_str_dup(pn_buf_view(&names));
+  pn_buf_fini(&names);
+  return c->preflight != NULL;
+}
+
 // Headers are complete.
 static enum MHD_Result on_headers(conn *c, const char *url, const char *method, const char *version) {
   c->begun = true;
@@ -63,7 +84,10 @@ static enum MHD_Result on_headers(conn *c, const char *url, const char *method, 
   if (!c->method || !c->path) return MHD_NO;
   framing f;
   const char *why = "";
-  int status = framing_check(c->h, c->mhd, url, version, &f, &why);
+  int status = framing_check(c->h, c->mhd, method, url, version, &f, &why);
+  c->caller = f.caller;
+  c->cors_origin = origin_allowed(c->h, &f);
+  if (!status && f.preflight && c->cors_origin && !read_preflight(c, &f)) return MHD_NO;
   if (status && !refuse(c, status, why)) return MHD_NO;
   if (status && f.has_body) {
     c->unread_body = true;
@@ -108,12 +132,21 @@ static void on_body(conn *c, const char *p, size_t n) {
 // The whole request is there.
 static enum MHD_Result on_whole(conn *c) {
   if (c->refusal && !c->reply && !refuse(c, c->refuse_status, c->refusal)) return MHD_NO;
+  if (!c->reply && c->preflight) {
+    c->reply = pn_api_empty_reply(204);
+    if (!c->reply) return MHD_NO;
+  }
   if (!c->reply) {
+    const caller *who = &c->caller;
     pn_api_request r = {.method = c->method,
                         .path = c->path,
                         .query = pn_str_of(c->query),
                         .body = pn_buf_view(&c->body),
                         .request_id = c->id,
+                        .key_name = who->key_name,
+                        .session = *who->session ? who->session : NULL,
+                        .agent = *who->agent ? who->agent : NULL,
+                        .n_retries = who->n_retries,
                         .client = c->client,
                         .wake = conn_wake,
                         .wake_ctx = c};

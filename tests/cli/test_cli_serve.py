@@ -41,7 +41,7 @@ def test_a_taken_port(run, default_model, taken_port):
 
 
 def test_api_key(start, default_model, tmp_path):
-    (tmp_path / "key").write_text("s3cret\nnot this\n")
+    (tmp_path / "key").write_text("# keys\ns3cret\nlaptop other\n")
     (tmp_path / "key").chmod(0o600)
     _, lines = start("--model", default_model, "--port", "0", "--api-key-file", tmp_path / "key")
     assert not any("s3cret" in line for line in lines)
@@ -49,7 +49,19 @@ def test_api_key(start, default_model, tmp_path):
     with pytest.raises(urllib.error.HTTPError) as e:
         get(url + "/v1/models")
     assert e.value.code == 401
-    assert get(url + "/v1/models", **{"x-api-key": "s3cret"})[0] == 200
+    for key in ("s3cret", "other"):
+        assert get(url + "/v1/models", **{"x-api-key": key})[0] == 200
+
+
+def test_lists_of_names(run, start, default_model):
+    _, lines = start("--model", default_model, "--port", "0", "--alias", "one, two", "--strict-model")
+    url = lines[0].removeprefix("listening on ")
+    data = json.loads(get(url + "/v1/models")[1])["data"]
+    assert [m["id"] for m in data][1:] == ["one", "two"]
+    for flag, value, word in (("--alias", ",", b"names"), ("--cors-origin", "example.com", b"https://example.com:8080"),
+                              ("--cors-origin", "https://a.b/path", b"origin")):
+        r = run("serve", "--model", default_model, flag, value)
+        assert r.returncode == 2 and word in r.stderr, r.stderr
 
 
 def test_an_empty_key_file_is_refused(run, default_model, tmp_path):
@@ -132,7 +144,7 @@ def test_weights_that_do_not_fit(run, default_model):
 
 
 def test_a_context_beyond_the_model(run, default_model):
-    r = run("serve", "--model", default_model, "--port", "0", env={"MAX_CONTEXT_LENGTH": "8193"})
+    r = run("serve", "--model", default_model, "--port", "0", env={"MAX_CONTEXT_LENGTH": "65537"})
     assert r.returncode == 2 and b"8192" in r.stderr and b"MAX_CONTEXT_LENGTH" in r.stderr
 
 

@@ -128,7 +128,7 @@ class Reader:
 
     def answer(self, head=False):
         a = self.head()
-        if head:
+        if head or a.status == 204:
             return a
         if a.headers.get("transfer-encoding") == "chunked":
             while True:

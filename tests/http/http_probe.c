@@ -7,6 +7,7 @@
 //   /fail              a stream that breaks after one frame
 //   /burst/BYTES       a stream that has that many bytes at once
 //   /client            who asks, as the API is told
+//   /caller            the same in words: key, session, agent, retries
 //   /busy/SECONDS      a 529 with Retry-After
 //   /stats             what the fake API has seen
 // Prints "port N" when it listens and "free PATH GONE TIME_US" when a reply is freed.
@@ -109,6 +110,13 @@ pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char
   return r;
 }
 
+pn_reply *pn_api_empty_reply(int status) { return reply_new(NULL, status, "empty"); }
+
+const pn_reply_facts *pn_reply_facts_of(const pn_reply *r) {
+  static const pn_reply_facts none = {0}, some = {"m", "end_turn", 7, 5, 3, 1.5, 20};
+  return strncmp(r->path, "/stream", 7) == 0 ? &some : &none;
+}
+
 static int count_descriptors(void) {
   int n = 0;
   DIR *d = opendir("/proc/self/fd");
@@ -157,6 +165,9 @@ static pn_reply *route(pn_api *a, const pn_api_request *q) {
     stats(a, &r->out);
   } else if (strcmp(q->path, "/client") == 0) {
     pn_buf_printf(&r->out, "%llu", (unsigned long long)q->client);
+  } else if (strcmp(q->path, "/caller") == 0) {
+    pn_buf_printf(&r->out, "%s %s %s %d", q->key_name ? q->key_name : "-", q->session ? q->session : "-",
+                  q->agent ? q->agent : "-", q->n_retries);
   } else if (sscanf(q->path, "/busy/%d", &n) == 1) {
     r->status = 529;
     r->retry_after_s = n;
@@ -287,7 +298,6 @@ static bool flag(pn_http_options *o, const char *name, const char *value) {
     int *number;
   } flags[] = {{"--host", &o->host, NULL},
                {"--unix", &o->unix_path, NULL},
-               {"--key", &o->api_key, NULL},
                {"--tls-cert", &o->tls_cert_file, NULL},
                {"--tls-key", &o->tls_key_file, NULL},
                {"--port", NULL, &o->port},
@@ -297,6 +307,18 @@ static bool flag(pn_http_options *o, const char *name, const char *value) {
                {"--body-ms", NULL, &o->body_ms},
                {"--idle-ms", NULL, &o->idle_ms},
                {"--stall-ms", NULL, &o->stall_ms}};
+  static pn_http_key keys[2] = {{.name = "main"}, {.name = "other"}};
+  static const char *origins[3];
+  if (strcmp(name, "--key") == 0 || strcmp(name, "--other-key") == 0) {
+    keys[o->n_keys++].key = value;
+    o->keys = keys;
+    return true;
+  }
+  if (strcmp(name, "--origin") == 0 || strcmp(name, "--other-origin") == 0) {
+    origins[origins[0] != NULL] = value;
+    o->cors_origins = origins;
+    return true;
+  }
   if (strcmp(name, "--max-body") == 0) return o->max_body_bytes = (size_t)atol(value), true;
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(name, flags[i].name) == 0) {
