@@ -190,20 +190,6 @@ typedef struct wish {
   bool from_above;
 } wish;
 
-static bool read_limit(pn_str query, wish *w, pn_error *e) {
-  pn_buf text = {0};
-  w->limit = LIST_DEFAULT;
-  bool ok = true;
-  if (query_get(query, "limit", &text)) {
-    char *end;
-    long n = strtol(pn_buf_cstr(&text), &end, 10);
-    ok = text.n > 0 && *end == '\0' && n >= 1 && n <= LIST_MAX;
-    w->limit = ok ? (int)n : 0;
-  }
-  pn_buf_fini(&text);
-  return ok || pn_fail(e, PN_ERR_USAGE, "limit: Input should be an integer from 1 to %d", LIST_MAX);
-}
-
 // The number of the batch that `name` names in the query. *failed: the file did.
 static bool read_cursor(pn_api *a, const pn_api_request *r, const char *name, int64_t *number, bool *failed,
                         pn_error *e) {
@@ -221,7 +207,8 @@ static bool read_cursor(pn_api *a, const pn_api_request *r, const char *name, in
 static bool read_wish(pn_api *a, const pn_api_request *r, wish *w, bool *failed, pn_error *e) {
   *w = (wish){.above = 0, .below = INT64_MAX};
   *failed = false;
-  if (!read_limit(r->query, w, e) || !read_cursor(a, r, "after_id", &w->below, failed, e) ||
+  if (!query_limit(r->query, LIST_DEFAULT, LIST_MAX, &w->limit, e) ||
+      !read_cursor(a, r, "after_id", &w->below, failed, e) ||
       !read_cursor(a, r, "before_id", &w->above, failed, e))
     return false;
   w->from_above = w->above != 0;

@@ -42,24 +42,58 @@ static void write_model(pn_buf *b, const pn_api *a, pn_str name) {
                 info.n_ctx, info.n_ctx);
 }
 
-pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail) {
-  (void)r, (void)tail;
+// Where the name that a query pair gives stands in the list. False when it is none of the model's names; without the pair
+// *at stays.
+static bool read_cursor(const pn_api *a, pn_str query, const char *key, size_t *at, pn_error *e) {
+  pn_buf id = {0};
+  bool ok = !query_get(query, key, &id) || is_name_of(a, pn_buf_view(&id), at);
+  if (!ok) pn_fail(e, PN_ERR_USAGE, "%s: there is no model %.80s", key, pn_buf_cstr(&id));
+  pn_buf_fini(&id);
+  return ok;
+}
+
+static void write_id(pn_buf *b, const char *key, pn_str id) {
+  pn_buf_printf(b, ",\"%s\":", key);
+  if (id.p)
+    pn_json_write_str(b, id);
+  else
+    pn_buf_z(b, "null");
+}
+
+// The names [from, to).
+static pn_reply *write_list(const pn_api *a, size_t from, size_t to, bool more) {
   pn_reply *reply = api_reply_new(200, "application/json");
   if (!reply) return NULL;
   pn_buf *b = &reply->body;
-  pn_str name = {0}, last = {0};
   pn_buf_z(b, "{\"object\":\"list\",\"data\":[");
-  for (size_t i = 0; name = name_at(a, i), name.p; i++) {
-    if (i) pn_buf_char(b, ',');
-    write_model(b, a, name);
-    last = name;
+  for (size_t i = from; i < to; i++) {
+    if (i > from) pn_buf_char(b, ',');
+    write_model(b, a, name_at(a, i));
   }
-  pn_buf_z(b, "],\"has_more\":false,\"first_id\":");
-  pn_json_write_str(b, model_name(a));
-  pn_buf_z(b, ",\"last_id\":");
-  pn_json_write_str(b, last);
+  pn_buf_printf(b, "],\"has_more\":%s", more ? "true" : "false");
+  write_id(b, "first_id", from < to ? name_at(a, from) : (pn_str){0});
+  write_id(b, "last_id", from < to ? name_at(a, to - 1) : (pn_str){0});
   pn_buf_char(b, '}');
   return reply;
+}
+
+pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail) {
+  (void)tail;
+  pn_error e = {0};
+  int limit;
+  size_t n = 0, after = SIZE_MAX, before = SIZE_MAX;
+  while (name_at(a, n).p) n++;
+  if (!query_limit(r->query, 20, 1000, &limit, &e) || !read_cursor(a, r->query, "after_id", &after, &e) ||
+      !read_cursor(a, r->query, "before_id", &before, &e))
+    return api_reply_fail(&e, NULL, r->request_id);
+  size_t from = after == SIZE_MAX ? 0 : after + 1, to = before == SIZE_MAX ? n : before;
+  if (from > to) from = to;
+  bool more = to - from > (size_t)limit;
+  if (more && after == SIZE_MAX && before != SIZE_MAX)
+    from = to - (size_t)limit; // those right before it
+  else if (more)
+    to = from + (size_t)limit;
+  return write_list(a, from, to, more);
 }
 
 pn_reply *models_get(pn_api *a, const pn_api_request *r, pn_str tail) {

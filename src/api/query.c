@@ -1,5 +1,7 @@
 #include "api/query.h"
 
+#include <stdlib.h>
+
 static int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c = (char)(c | 0x20);
@@ -34,4 +36,18 @@ bool query_get(pn_str query, const char *name, pn_buf *value) {
     query = (pn_str){query.p + skip, query.n - skip};
   }
   return false;
+}
+
+bool query_limit(pn_str query, int otherwise, int most, int *limit, pn_error *e) {
+  pn_buf text = {0};
+  bool ok = true;
+  *limit = otherwise;
+  if (query_get(query, "limit", &text)) {
+    char *end;
+    long n = strtol(pn_buf_cstr(&text), &end, 10);
+    ok = text.n > 0 && *end == '\0' && n >= 1 && n <= most;
+    if (ok) *limit = (int)n;
+  }
+  pn_buf_fini(&text);
+  return ok || pn_fail(e, PN_ERR_USAGE, "limit: Input should be an integer from 1 to %d", most);
 }

@@ -139,6 +139,69 @@ static void wrong_methods(void **state) {
   play_fini(&p);
 }
 
+static void models_in_pages(void **state) {
+  (void)state;
+  static const char *const aliases[] = {"b", "c", "d/e", NULL};
+  static const struct {
+    const char *query, *ids; // of data; NULL: refused
+    bool more;
+  } cases[] = {
+      {"", "org/tiny b c d/e ", false},
+      {"limit=1000", "org/tiny b c d/e ", false},
+      {"limit=2", "org/tiny b ", true},
+      {"limit=2&after_id=b", "c d/e ", false},
+      {"limit=1&after_id=b", "c ", true},
+      {"limit=2&before_id=d%2Fe", "b c ", true},
+      {"before_id=c&beta=true", "org/tiny b ", false},
+      {"after_id=d/e", "", false},
+      {"after_id=x", NULL, false},
+      {"limit=0", NULL, false},
+      {"limit=1001", NULL, false},
+      {"limit=x", NULL, false},
+  };
+  play p = {.engine = {.n_ctx = 1000}};
+  play_init_options(&p, &(pn_api_options){.engine = &p.engine,
+                                          .tokenizer = &p.tokenizer,
+                                          .chat_template = &p.tmpl,
+                                          .model_name = "org/tiny",
+                                          .aliases = aliases,
+                                          .strict_model = true});
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    pn_reply *r = pn_api_call(p.api, &(pn_api_request){.method = "GET",
+                                                       .path = "/v1/models",
+                                                       .query = pn_str_of(cases[i].query),
+                                                       .request_id = "req_1"});
+    char *body = play_body(r);
+    pn_json *v = pn_json_parse(pn_str_of(body), NULL);
+    const pn_json *data = pn_json_get(v, "data");
+    pn_buf ids = {0};
+    for (size_t k = 0; k < pn_json_len(data); k++)
+      pn_buf_printf(&ids, "%s ", pn_json_cstr(pn_json_get(pn_json_at(data, k), "id")));
+    assert_int_equal(pn_reply_status(r), cases[i].ids ? 200 : 400);
+    assert_string_equal(pn_buf_cstr(&ids), cases[i].ids ? cases[i].ids : "");
+    assert_int_equal(pn_json_true(pn_json_get(v, "has_more")), cases[i].more);
+    pn_buf_fini(&ids);
+    pn_json_free(v);
+    free(body);
+    pn_reply_free(r, false);
+  }
+  // Each of these names is served, and no other.
+  static const char *const names[] = {"org/tiny", "d/e", "claude"};
+  for (int i = 0; i < 3; i++) {
+    char ask[200];
+    snprintf(ask, sizeof ask,
+             "{\"model\":\"%s\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}",
+             names[i]);
+    pn_reply *r = play_call(&p, "POST", "/v1/messages", ask);
+    assert_int_equal(pn_reply_status(r), i < 2 ? 200 : 404);
+    pn_reply_free(r, true);
+    r = play_call(&p, "POST", "/v1/chat/completions", ask);
+    assert_int_equal(pn_reply_status(r), i < 2 ? 200 : 404);
+    pn_reply_free(r, true);
+  }
+  play_fini(&p);
+}
+
 static void messages_has_aliases(void **state) {
   (void)state;
   static const char *const paths[] = {"/v1/messages", "/v1/messages/", "/v1/v1/messages",
@@ -195,6 +258,7 @@ int main(void) {
       cmocka_unit_test(models),
       cmocka_unit_test(unknown_paths),
       cmocka_unit_test(wrong_methods),
+      cmocka_unit_test(models_in_pages),
       cmocka_unit_test(messages_has_aliases),
       cmocka_unit_test(error_replies_of_the_http_layer),
   };
