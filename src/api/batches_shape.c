@@ -20,7 +20,7 @@ static const shape_field create_fields[] = {
     {"requests", &requests, true, "What to answer."},
     {0},
 };
-const shape batches_create_shape = {.types = SHAPE_OBJECT, .fields = create_fields, .name = "BatchRequest"};
+const shape batches_create_shape = {.types = SHAPE_OBJECT, .fields = create_fields};
 
 static bool is_custom_id(pn_str s) {
   if (s.n < 1 || s.n > BATCH_CUSTOM_ID_CHARS) return false;

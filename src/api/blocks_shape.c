@@ -20,8 +20,7 @@ static const shape_field ephemeral_fields[] = {
     {0},
 };
 static const shape_variant cache_control_variants[] = {{"ephemeral", ephemeral_fields, NULL}, {0}};
-const shape shape_cache_control = {
-    .types = SHAPE_OBJECT, .variants = cache_control_variants, .name = "CacheControl"};
+const shape shape_cache_control = {.types = SHAPE_OBJECT, .variants = cache_control_variants};
 #define CACHE_CONTROL                                                                                        \
   { "cache_control", &shape_cache_control, false, "The prompt up to here is counted as cached." }
 
@@ -37,7 +36,7 @@ static const shape_variant text_variants[] = {
     {"text", text_fields, NULL},
     {0},
 };
-static const shape text_block = {.types = SHAPE_OBJECT, .variants = text_variants, .name = "TextBlock"};
+static const shape text_block = {.types = SHAPE_OBJECT, .variants = text_variants};
 static const shape text_blocks = {.types = SHAPE_ARRAY, .items = &text_block};
 
 static const shape_field tool_change_fields[] = {
@@ -73,8 +72,7 @@ static const shape_variant source_variants[] = {
     {"base64", NULL, text_documents_only}, {"url", NULL, text_documents_only},
     {"file", NULL, text_documents_only},   {0},
 };
-static const shape document_source = {
-    .types = SHAPE_OBJECT, .variants = source_variants, .name = "DocumentSource"};
+static const shape document_source = {.types = SHAPE_OBJECT, .variants = source_variants};
 static const shape_field citations_fields[] = {
     {"enabled", &shape_any_boolean, false, "Answers may cite; those of local models don't."},
     {0},
@@ -176,5 +174,5 @@ static const shape_variant block_variants[] = {
     {"container_upload", NULL, "this server has no containers; send the file's text as a document"},
     {0},
 };
-static const shape block = {.types = SHAPE_OBJECT, .variants = block_variants, .name = "ContentBlock"};
+static const shape block = {.types = SHAPE_OBJECT, .variants = block_variants};
 const shape shape_content = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &block};

@@ -10,7 +10,7 @@ static const shape_field message_fields[] = {
     {"content", &shape_content, true, "A string or an array of blocks."},
     {0},
 };
-static const shape message = {.types = SHAPE_OBJECT, .fields = message_fields, .name = "InputMessage"};
+static const shape message = {.types = SHAPE_OBJECT, .fields = message_fields};
 static const shape messages = {
     .types = SHAPE_ARRAY, .items = &message, .min_len = 1, .too_short = "at least one message is required"};
 
@@ -148,6 +148,5 @@ static const shape_field count_fields[] = {
     COMMON_FIELDS,
 };
 
-const shape messages_create_shape = {
-    .types = SHAPE_OBJECT, .fields = create_fields, .name = "MessageRequest"};
-const shape messages_count_shape = {.types = SHAPE_OBJECT, .fields = count_fields, .name = "CountRequest"};
+const shape messages_create_shape = {.types = SHAPE_OBJECT, .fields = create_fields};
+const shape messages_count_shape = {.types = SHAPE_OBJECT, .fields = count_fields};

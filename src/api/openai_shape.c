@@ -126,7 +126,7 @@ static const shape_field chat_fields[] = {
     COMMON_FIELDS,
     {0},
 };
-const shape openai_chat_shape = {.types = SHAPE_OBJECT, .fields = chat_fields, .name = "ChatRequest"};
+const shape openai_chat_shape = {.types = SHAPE_OBJECT, .fields = chat_fields};
 
 static const shape raw_prompt = {.types = SHAPE_STRING | SHAPE_ARRAY, .min_len = 1};
 static const shape few_logprobs = {.types = SHAPE_INT, .bounded = true, .min = 0, .max = 5};
@@ -142,8 +142,7 @@ static const shape_field completion_fields[] = {
     COMMON_FIELDS,
     {0},
 };
-const shape openai_completion_shape = {
-    .types = SHAPE_OBJECT, .fields = completion_fields, .name = "CompletionRequest"};
+const shape openai_completion_shape = {.types = SHAPE_OBJECT, .fields = completion_fields};
 
 static const shape embedding_input = {.types = SHAPE_STRING | SHAPE_ARRAY};
 static const shape_field embedding_fields[] = {

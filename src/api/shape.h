@@ -44,8 +44,7 @@ struct shape {
   const shape *items;            // of arrays
   const shape_field *fields;     // of objects; NULL: any members
   const shape_variant *variants; // of objects told apart by "type"; then `fields` is not used
-  const char *name;    // in the OpenAPI document, where it stands once; NULL: it is written in its place
-  const char *untyped; // the variant of an object without "type"; NULL: it must have one
+  const char *untyped;           // the variant of an object without "type"; NULL: it must have one
 };
 
 // A place in the body, kept on the stack of the walk.

@@ -68,8 +68,7 @@ static const shape_variant tool_variants[] = {
     {"mcp_toolset", NULL, no_mcp},
     {0},
 };
-const shape shape_tool = {
-    .types = SHAPE_OBJECT, .variants = tool_variants, .untyped = "custom", .name = "Tool"};
+const shape shape_tool = {.types = SHAPE_OBJECT, .variants = tool_variants, .untyped = "custom"};
 const shape shape_tools = {.types = SHAPE_ARRAY, .items = &shape_tool};
 
 static const shape_field choice_fields[] = {

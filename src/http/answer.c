@@ -11,10 +11,6 @@
 #define PROBE_GAP_US 10000
 #define RETRY_US 10000 // a reply whose deadline doesn't move on is asked again this much later
 #define MIN_BYTES_PER_S 16384
-// Pages have everything from here, nothing inline, and stand in no other page.
-#define PAGE_POLICY                                                                                          \
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "      \
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 static size_t pending(const conn *c) { return c->out.n - c->out_at; }
 
@@ -94,7 +90,6 @@ static struct MHD_Response *make_response(conn *c) {
 static bool add_headers(conn *c, struct MHD_Response *r) {
   const char *type = pn_reply_content_type(c->reply), *allow = pn_reply_allow(c->reply);
   int retry_after_s = pn_reply_retry_after_s(c->reply);
-  bool page = type && pn_str_starts(pn_str_of(type), PN_STR("text/html"));
   bool ok = MHD_add_response_header(r, "request-id", c->id) == MHD_YES &&
             MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES;
   if (type) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES;
@@ -103,7 +98,6 @@ static bool add_headers(conn *c, struct MHD_Response *r) {
     snprintf(seconds, sizeof seconds, "%d", retry_after_s);
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds) == MHD_YES;
   }
-  if (page) ok = ok && MHD_add_response_header(r, "Content-Security-Policy", PAGE_POLICY) == MHD_YES;
   ok = ok && origin_add_headers(c, r);
   if (allow) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow) == MHD_YES;
   if (pn_reply_streaming(c->reply))
