@@ -67,12 +67,20 @@ pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char
 // A reply without a body, of the HTTP layer itself. It is not counted.
 pn_reply *pn_api_empty_reply(int status);
 
+// Whether this path is answered without an API key, when keys are asked for.
+bool pn_api_is_open(const char *path);
+
 // Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
 // Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is true.
 bool pn_reply_ready(pn_reply *r);
 int pn_reply_status(const pn_reply *r);
 const char *pn_reply_content_type(const pn_reply *r);
 const char *pn_reply_allow(const pn_reply *r); // value of the Allow header of a 405, else NULL
+// Headers of this reply beside those; {NULL} ends them. NULL: none.
+typedef struct pn_reply_header {
+  const char *name, *value;
+} pn_reply_header;
+const pn_reply_header *pn_reply_headers(const pn_reply *r);
 bool pn_reply_streaming(const pn_reply *r);    // SSE: send what there is as it comes
 int pn_reply_retry_after_s(const pn_reply *r); // value of the Retry-After header; 0: none
 // What the access log says of a reply beside its status. The texts are the reply's.

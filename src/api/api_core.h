@@ -20,6 +20,7 @@ struct pn_api {
   live_table *live;              // generations that a resend may join; the HTTP thread's
   bool knows_tools;              // the chat template writes tools by itself
   struct batches *batches;       // NULL: there is no data folder
+  pn_buf openapi;                // the document, once it was asked for; the HTTP thread's
   uint64_t (*now_us)(void);      // pn_now_us; tests put a clock of theirs here
   uint64_t (*wall_ms)(void);     // pn_wall_ms; the same
 };

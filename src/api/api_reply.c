@@ -68,6 +68,7 @@ bool pn_reply_ready(pn_reply *r) {
 int pn_reply_status(const pn_reply *r) { return r->status; }
 const char *pn_reply_content_type(const pn_reply *r) { return r->content_type; }
 const char *pn_reply_allow(const pn_reply *r) { return r->allow; }
+const pn_reply_header *pn_reply_headers(const pn_reply *r) { return r->headers; }
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
 int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 

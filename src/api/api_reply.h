@@ -21,13 +21,14 @@ struct pn_reply {
       broken; // the source failed after the status went out: the client must not take what it has for the whole
   const char *content_type, *allow; // constant text, or `allow_text`
   char allow_text[64];
-  pn_buf body;              // made and not pulled yet
-  const api_source *source; // NULL: everything is in body
-  void *self;               // owned through source->free
-  const char *error_type;   // of the envelope in the body, of which there is one at most; NULL: none
-  pn_reply_facts facts;     // a generation's are filled in as they come
-  api_counts *counts;       // where to count it at its end, once; NULL: nowhere
-  int counted_path;         // see api_counts_reply
+  const pn_reply_header *headers; // see pn_reply_headers
+  pn_buf body;                    // made and not pulled yet
+  const api_source *source;       // NULL: everything is in body
+  void *self;                     // owned through source->free
+  const char *error_type;         // of the envelope in the body, of which there is one at most; NULL: none
+  pn_reply_facts facts;           // a generation's are filled in as they come
+  api_counts *counts;             // where to count it at its end, once; NULL: nowhere
+  int counted_path;               // see api_counts_reply
 };
 
 // A reply that is complete once its body is written. NULL when memory ran out.

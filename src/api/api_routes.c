@@ -1,9 +1,9 @@
-// The door's functions and the route table.
-#include "api/api_core.h"
+// The door's functions, and which route a request takes.
 #include "api/api_sessions.h"
 #include "api/batches.h"
 #include "api/envelope.h"
 #include "api/messages_prompt.h"
+#include "api/route_table.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -11,35 +11,6 @@
 #include <string.h>
 
 #define KEPT_BYTES ((size_t)8 << 20) // of answers' tokens: some thousand answers
-
-// A "*" stands for one name, or, at the end, for everything that follows. The first pattern that a path matches is the
-// one it has, with any method. HEAD is answered as GET; the HTTP layer drops the body.
-static const struct {
-  const char *method, *path;
-  api_handler handler;
-  bool openai; // errors in the shape of OpenAI's clients
-} routes[] = {
-    {"POST", "/v1/messages", messages_create, false},
-    {"POST", "/v1/messages/count_tokens", messages_count, false},
-    {"POST", "/v1/messages/batches", batches_create, false},
-    {"GET", "/v1/messages/batches", batches_list, false},
-    {"GET", "/v1/messages/batches/*/results", batches_results, false},
-    {"POST", "/v1/messages/batches/*/cancel", batches_cancel, false},
-    {"GET", "/v1/messages/batches/*", batches_get, false},
-    {"DELETE", "/v1/messages/batches/*", batches_delete, false},
-    {"GET", "/v1/models", models_list, false},
-    {"GET", "/v1/models/*", models_get, false},
-    {"POST", "/v1/chat/completions", openai_chat, true},
-    {"POST", "/v1/completions", openai_completion, true},
-    {"POST", "/v1/embeddings", openai_embedding, true},
-    {"POST", "/tokenize", openai_tokenize, true},
-    {"POST", "/detokenize", openai_detokenize, true},
-    {"GET", "/health", about_health, false},
-    {"GET", "/metrics", about_metrics, false},
-    {"GET", "/api/hello", about_hello, false},
-    {"GET", "/", about_hello, false},
-};
-enum { N_ROUTES = sizeof routes / sizeof *routes };
 
 // Trailing slashes don't count, nor does a second /v1, which a base URL that ends in /v1 gives.
 static pn_str plain_path(const char *path) {
@@ -66,18 +37,18 @@ static bool method_matches(const char *route, const char *method) {
 
 // An error under a route, -1: under none.
 static pn_reply *error_of(int route, int status, const char *message, const char *request_id) {
-  return route >= 0 && routes[route].openai ? api_reply_openai_error(status, message)
-                                            : api_reply_error(status, message, NULL, request_id);
+  return route >= 0 && api_routes[route].openai ? api_reply_openai_error(status, message)
+                                                : api_reply_error(status, message, NULL, request_id);
 }
 
 // `route` is one of those with the request's path.
 static pn_reply *refuse_method(const pn_api_request *r, int route) {
   char allow[sizeof((pn_reply *)0)->allow_text] = "", message[120];
-  for (int i = 0; i < N_ROUTES; i++) {
-    if (strcmp(routes[i].path, routes[route].path) != 0) continue;
+  for (int i = 0; i < api_n_routes; i++) {
+    if (strcmp(api_routes[i].path, api_routes[route].path) != 0) continue;
     size_t n = strlen(allow);
     snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "",
-             strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+             strcmp(api_routes[i].method, "GET") == 0 ? "GET, HEAD" : api_routes[i].method);
   }
   snprintf(message, sizeof message, "Method not allowed; this path takes %s", allow);
   pn_reply *reply = error_of(route, 405, message, r->request_id);
@@ -91,11 +62,11 @@ static pn_reply *refuse_method(const pn_api_request *r, int route) {
 static int find_route(const char *method, pn_str path) {
   int found = -1;
   pn_str tail;
-  for (int i = 0; i < N_ROUTES; i++) {
-    if (found < 0 ? !route_matches(routes[i].path, path, &tail)
-                  : strcmp(routes[i].path, routes[found].path) != 0)
+  for (int i = 0; i < api_n_routes; i++) {
+    if (found < 0 ? !route_matches(api_routes[i].path, path, &tail)
+                  : strcmp(api_routes[i].path, api_routes[found].path) != 0)
       continue;
-    if (method && method_matches(routes[i].method, method)) return i;
+    if (method && method_matches(api_routes[i].method, method)) return i;
     if (found < 0) found = i;
   }
   return found;
@@ -112,9 +83,9 @@ pn_reply *pn_api_call(pn_api *a, const pn_api_request *r) {
   pn_str path = plain_path(r->path), tail = {0};
   int i = find_route(r->method, path);
   if (i < 0) return counted(a, api_reply_error(404, API_NO_SUCH_PATH, NULL, r->request_id), i);
-  if (!method_matches(routes[i].method, r->method)) return counted(a, refuse_method(r, i), i);
-  route_matches(routes[i].path, path, &tail);
-  return counted(a, routes[i].handler(a, r, tail), i);
+  if (!method_matches(api_routes[i].method, r->method)) return counted(a, refuse_method(r, i), i);
+  route_matches(api_routes[i].path, path, &tail);
+  return counted(a, api_routes[i].handler(a, r, tail), i);
 }
 
 pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
@@ -124,15 +95,22 @@ pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char
   return a ? counted(a, r, route) : r;
 }
 
+bool pn_api_is_open(const char *path) {
+  int route = find_route(NULL, plain_path(path));
+  return route >= 0 && api_routes[route].open;
+}
+
 pn_reply *pn_api_empty_reply(int status) { return api_reply_new(status, NULL); }
 
 static uint64_t clock_of(void *ctx) { return ((const pn_api *)ctx)->now_us(); }
 
 static bool start_counting(pn_api *a, pn_error *e) {
-  api_counted paths[N_ROUTES];
   if (!a->o.metrics) return true;
-  for (int i = 0; i < N_ROUTES; i++) paths[i] = (api_counted){routes[i].method, routes[i].path};
-  a->counts = api_counts_new(a->o.metrics, paths, N_ROUTES);
+  api_counted *paths = calloc((size_t)api_n_routes, sizeof *paths);
+  if (!paths) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the metrics");
+  for (int i = 0; i < api_n_routes; i++) paths[i] = (api_counted){api_routes[i].method, api_routes[i].path};
+  a->counts = api_counts_new(a->o.metrics, paths, api_n_routes);
+  free(paths);
   if (!a->counts) return pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the metrics");
   a->sessions = api_sessions_new(&a->o, clock_of, a, e);
   return a->sessions && metrics_page_open(&a->o, &a->metrics_page, e);
@@ -167,6 +145,7 @@ void pn_api_free(pn_api *a) {
   api_counts_free(a->counts);
   api_sessions_free(a->sessions);
   metrics_page_close(a->metrics_page);
+  pn_buf_fini(&a->openapi);
   free(a);
 }
 

@@ -10,9 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#define LIST_DEFAULT 20
-#define LIST_MAX 1000
-
 static pn_reply *refuse(const pn_api_request *r, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -207,8 +204,7 @@ static bool read_cursor(pn_api *a, const pn_api_request *r, const char *name, in
 static bool read_wish(pn_api *a, const pn_api_request *r, wish *w, bool *failed, pn_error *e) {
   *w = (wish){.above = 0, .below = INT64_MAX};
   *failed = false;
-  if (!query_limit(r->query, LIST_DEFAULT, LIST_MAX, &w->limit, e) ||
-      !read_cursor(a, r, "after_id", &w->below, failed, e) ||
+  if (!query_limit(r->query, &w->limit, e) || !read_cursor(a, r, "after_id", &w->below, failed, e) ||
       !read_cursor(a, r, "before_id", &w->above, failed, e))
     return false;
   w->from_above = w->above != 0;

@@ -5,10 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const shape any_string = {.types = SHAPE_STRING};
+static bool is_custom_id(pn_str s) {
+  if (s.n < 1 || s.n > BATCH_CUSTOM_ID_CHARS) return false;
+  for (size_t i = 0; i < s.n; i++) {
+    char c = s.p[i], low = (char)(c | 0x20);
+    if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && c != '_' && c != '-') return false;
+  }
+  return true;
+}
+
+static const shape custom_id = {
+    .types = SHAPE_STRING, .matches = is_custom_id, .pattern = "^[a-zA-Z0-9_-]{1,64}$"};
 static const shape any_object = {.types = SHAPE_OBJECT};
 static const shape_field request_fields[] = {
-    {"custom_id", &any_string, true,
+    {"custom_id", &custom_id, true,
      "Tells the results apart: 1 to 64 of a-z, A-Z, 0-9, _ and -, unique in the batch."},
     {"params", &any_object, true,
      "The body of a POST /v1/messages without `stream`. It is checked when the request is run."},
@@ -20,16 +30,7 @@ static const shape_field create_fields[] = {
     {"requests", &requests, true, "What to answer."},
     {0},
 };
-const shape batches_create_shape = {.types = SHAPE_OBJECT, .fields = create_fields};
-
-static bool is_custom_id(pn_str s) {
-  if (s.n < 1 || s.n > BATCH_CUSTOM_ID_CHARS) return false;
-  for (size_t i = 0; i < s.n; i++) {
-    char c = s.p[i], low = (char)(c | 0x20);
-    if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && c != '_' && c != '-') return false;
-  }
-  return true;
-}
+const shape batches_create_shape = {.name = "BatchRequest", .types = SHAPE_OBJECT, .fields = create_fields};
 
 static bool fail_at(size_t i, const char *key, pn_error *e, const char *what) {
   shape_path list = {NULL, "requests", 0}, item = {&list, NULL, i}, field = {&item, key, 0};
@@ -70,9 +71,7 @@ bool batches_check(const pn_json *body, pn_error *e) {
   for (size_t i = 0; ok && i < n; i++) {
     const pn_json *one = pn_json_at(list, i);
     names[i] = (named){pn_json_str(pn_json_get(one, "custom_id")), i};
-    if (!is_custom_id(names[i].custom_id))
-      ok = fail_at(i, "custom_id", e, "String should match pattern '^[a-zA-Z0-9_-]{1,64}$'");
-    else if (pn_json_true(pn_json_get(pn_json_get(one, "params"), "stream")))
+    if (pn_json_true(pn_json_get(pn_json_get(one, "params"), "stream")))
       ok = fail_at(i, "params.stream", e, "streaming is not supported in batches");
   }
   ok = ok && check_unique(names, n, e);

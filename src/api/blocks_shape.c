@@ -20,7 +20,8 @@ static const shape_field ephemeral_fields[] = {
     {0},
 };
 static const shape_variant cache_control_variants[] = {{"ephemeral", ephemeral_fields, NULL}, {0}};
-const shape shape_cache_control = {.types = SHAPE_OBJECT, .variants = cache_control_variants};
+const shape shape_cache_control = {
+    .name = "CacheControl", .types = SHAPE_OBJECT, .variants = cache_control_variants};
 #define CACHE_CONTROL                                                                                        \
   { "cache_control", &shape_cache_control, false, "The prompt up to here is counted as cached." }
 
@@ -36,7 +37,7 @@ static const shape_variant text_variants[] = {
     {"text", text_fields, NULL},
     {0},
 };
-static const shape text_block = {.types = SHAPE_OBJECT, .variants = text_variants};
+static const shape text_block = {.name = "TextBlock", .types = SHAPE_OBJECT, .variants = text_variants};
 static const shape text_blocks = {.types = SHAPE_ARRAY, .items = &text_block};
 
 static const shape_field tool_change_fields[] = {
@@ -48,7 +49,7 @@ static const shape_variant system_variants[] = {
     {"text", text_fields, NULL},
     {0},
 };
-static const shape system_block = {.types = SHAPE_OBJECT, .variants = system_variants};
+static const shape system_block = {.name = "SystemBlock", .types = SHAPE_OBJECT, .variants = system_variants};
 const shape shape_string_or_text_blocks = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &system_block};
 
 static const shape_field plain_source_fields[] = {
@@ -61,7 +62,8 @@ static const shape_variant document_part_variants[] = {
     {"image", NULL, text_only},
     {0},
 };
-static const shape document_part = {.types = SHAPE_OBJECT, .variants = document_part_variants};
+static const shape document_part = {
+    .name = "DocumentPart", .types = SHAPE_OBJECT, .variants = document_part_variants};
 static const shape document_parts = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &document_part};
 static const shape_field content_source_fields[] = {
     {"content", &document_parts, true, "A string or blocks of text."},
@@ -72,7 +74,8 @@ static const shape_variant source_variants[] = {
     {"base64", NULL, text_documents_only}, {"url", NULL, text_documents_only},
     {"file", NULL, text_documents_only},   {0},
 };
-static const shape document_source = {.types = SHAPE_OBJECT, .variants = source_variants};
+static const shape document_source = {
+    .name = "DocumentSource", .types = SHAPE_OBJECT, .variants = source_variants};
 static const shape_field citations_fields[] = {
     {"enabled", &shape_any_boolean, false, "Answers may cite; those of local models don't."},
     {0},
@@ -110,7 +113,8 @@ static const shape_variant result_variants[] = {
     {"tool_reference", tool_reference_fields, NULL},
     {0},
 };
-static const shape result_block = {.types = SHAPE_OBJECT, .variants = result_variants};
+static const shape result_block = {
+    .name = "ToolResultPart", .types = SHAPE_OBJECT, .variants = result_variants};
 static const shape result_content = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &result_block};
 
 // Blocks of a message.
@@ -174,5 +178,5 @@ static const shape_variant block_variants[] = {
     {"container_upload", NULL, "this server has no containers; send the file's text as a document"},
     {0},
 };
-static const shape block = {.types = SHAPE_OBJECT, .variants = block_variants};
+static const shape block = {.name = "ContentBlock", .types = SHAPE_OBJECT, .variants = block_variants};
 const shape shape_content = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &block};

@@ -10,7 +10,7 @@ static const shape_field message_fields[] = {
     {"content", &shape_content, true, "A string or an array of blocks."},
     {0},
 };
-static const shape message = {.types = SHAPE_OBJECT, .fields = message_fields};
+static const shape message = {.name = "InputMessage", .types = SHAPE_OBJECT, .fields = message_fields};
 static const shape messages = {
     .types = SHAPE_ARRAY, .items = &message, .min_len = 1, .too_short = "at least one message is required"};
 
@@ -44,7 +44,8 @@ static const shape_variant thinking_variants[] = {
     {"disabled", NULL, NULL},
     {0},
 };
-static const shape thinking = {.types = SHAPE_OBJECT, .variants = thinking_variants};
+static const shape thinking = {
+    .name = "ThinkingConfig", .types = SHAPE_OBJECT, .variants = thinking_variants};
 
 // The answer's form.
 
@@ -55,14 +56,15 @@ static const shape_field json_schema_fields[] = {
     {0},
 };
 static const shape_variant format_variants[] = {{"json_schema", json_schema_fields, NULL}, {0}};
-static const shape format = {.types = SHAPE_OBJECT, .variants = format_variants};
+static const shape format = {.name = "OutputFormat", .types = SHAPE_OBJECT, .variants = format_variants};
 static const shape_field output_config_fields[] = {
     {"effort", &effort, false, "How much the model should think, where its template knows that."},
     {"format", &format, false, "The answer's form, told to the model."},
     {"task_budget", &shape_any_object, false, "Not used."},
     {0},
 };
-static const shape output_config = {.types = SHAPE_OBJECT, .fields = output_config_fields};
+static const shape output_config = {
+    .name = "OutputConfig", .types = SHAPE_OBJECT, .fields = output_config_fields};
 
 // Edits of the context.
 
@@ -75,7 +77,7 @@ static const shape_variant trigger_variants[] = {
     {"tool_uses", value_fields, NULL},
     {0},
 };
-static const shape trigger = {.types = SHAPE_OBJECT, .variants = trigger_variants};
+static const shape trigger = {.name = "ContextTrigger", .types = SHAPE_OBJECT, .variants = trigger_variants};
 static const shape_variant uses_variants[] = {{"tool_uses", value_fields, NULL}, {0}};
 static const shape uses = {.types = SHAPE_OBJECT, .variants = uses_variants};
 static const shape_variant tokens_variants[] = {{"input_tokens", value_fields, NULL}, {0}};
@@ -95,13 +97,14 @@ static const shape_variant edit_variants[] = {
     {"clear_thinking_20251015", NULL, NULL}, // thinking is never shown again
     {0},
 };
-static const shape edit = {.types = SHAPE_OBJECT, .variants = edit_variants};
+static const shape edit = {.name = "ContextEdit", .types = SHAPE_OBJECT, .variants = edit_variants};
 static const shape edits = {.types = SHAPE_ARRAY, .items = &edit};
 static const shape_field context_management_fields[] = {
     {"edits", &edits, false, "What to leave out of a long prompt."},
     {0},
 };
-static const shape context_management = {.types = SHAPE_OBJECT, .fields = context_management_fields};
+static const shape context_management = {
+    .name = "ContextManagement", .types = SHAPE_OBJECT, .fields = context_management_fields};
 
 // What takes a service behind the API.
 
@@ -148,5 +151,7 @@ static const shape_field count_fields[] = {
     COMMON_FIELDS,
 };
 
-const shape messages_create_shape = {.types = SHAPE_OBJECT, .fields = create_fields};
-const shape messages_count_shape = {.types = SHAPE_OBJECT, .fields = count_fields};
+const shape messages_create_shape = {
+    .name = "MessageRequest", .types = SHAPE_OBJECT, .fields = create_fields};
+const shape messages_count_shape = {
+    .name = "CountTokensRequest", .types = SHAPE_OBJECT, .fields = count_fields};

@@ -83,7 +83,7 @@ pn_reply *models_list(pn_api *a, const pn_api_request *r, pn_str tail) {
   int limit;
   size_t n = 0, after = SIZE_MAX, before = SIZE_MAX;
   while (name_at(a, n).p) n++;
-  if (!query_limit(r->query, 20, 1000, &limit, &e) || !read_cursor(a, r->query, "after_id", &after, &e) ||
+  if (!query_limit(r->query, &limit, &e) || !read_cursor(a, r->query, "after_id", &after, &e) ||
       !read_cursor(a, r->query, "before_id", &before, &e))
     return api_reply_fail(&e, NULL, r->request_id);
   size_t from = after == SIZE_MAX ? 0 : after + 1, to = before == SIZE_MAX ? n : before;

@@ -29,7 +29,7 @@ static const shape_variant part_variants[] = {
     {"text", text_fields, NULL},      {"refusal", refusal_fields, NULL}, {"image_url", NULL, text_only},
     {"input_audio", NULL, text_only}, {"file", NULL, text_only},         {0},
 };
-static const shape part = {.types = SHAPE_OBJECT, .variants = part_variants};
+static const shape part = {.name = "ChatContentPart", .types = SHAPE_OBJECT, .variants = part_variants};
 static const shape content = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &part};
 static const shape_field called_fields[] = {
     {"name", &shape_name, true, "The function's name."},
@@ -42,7 +42,7 @@ static const shape_field call_fields[] = {
     {"function", &called, true, "What is called."},
     {0},
 };
-static const shape call = {.types = SHAPE_OBJECT, .fields = call_fields};
+static const shape call = {.name = "ChatToolCall", .types = SHAPE_OBJECT, .fields = call_fields};
 static const shape calls = {.types = SHAPE_ARRAY, .items = &call};
 static const char *const roles[] = {"system", "developer", "user", "assistant", "tool", NULL};
 static const shape role = {.types = SHAPE_STRING, .values = roles};
@@ -53,7 +53,7 @@ static const shape_field message_fields[] = {
     {"tool_call_id", &shape_name, false, "Of a tool: which call this answers."},
     {0},
 };
-static const shape message = {.types = SHAPE_OBJECT, .fields = message_fields};
+static const shape message = {.name = "ChatMessage", .types = SHAPE_OBJECT, .fields = message_fields};
 static const shape messages = {
     .types = SHAPE_ARRAY, .items = &message, .min_len = 1, .too_short = "at least one message is required"};
 
@@ -72,7 +72,7 @@ static const shape_field tool_fields[] = {
     {0},
 };
 static const shape_variant tool_variants[] = {{"function", tool_fields, NULL}, {0}};
-static const shape tool = {.types = SHAPE_OBJECT, .variants = tool_variants};
+static const shape tool = {.name = "ChatTool", .types = SHAPE_OBJECT, .variants = tool_variants};
 static const shape tools = {.types = SHAPE_ARRAY, .items = &tool};
 static const shape tool_choice = {.types = SHAPE_STRING | SHAPE_OBJECT};
 static const shape_field schema_fields[] = {
@@ -88,7 +88,8 @@ static const shape_field json_schema_fields[] = {
 };
 static const shape_variant format_variants[] = {
     {"text", NULL, NULL}, {"json_object", NULL, NULL}, {"json_schema", json_schema_fields, NULL}, {0}};
-static const shape response_format = {.types = SHAPE_OBJECT, .variants = format_variants};
+static const shape response_format = {
+    .name = "ChatResponseFormat", .types = SHAPE_OBJECT, .variants = format_variants};
 static const shape_field stream_fields[] = {
     {"include_usage", &shape_any_boolean, false, "The last chunk tells the usage."},
     {0},
@@ -126,7 +127,7 @@ static const shape_field chat_fields[] = {
     COMMON_FIELDS,
     {0},
 };
-const shape openai_chat_shape = {.types = SHAPE_OBJECT, .fields = chat_fields};
+const shape openai_chat_shape = {.name = "ChatRequest", .types = SHAPE_OBJECT, .fields = chat_fields};
 
 static const shape raw_prompt = {.types = SHAPE_STRING | SHAPE_ARRAY, .min_len = 1};
 static const shape few_logprobs = {.types = SHAPE_INT, .bounded = true, .min = 0, .max = 5};
@@ -142,7 +143,8 @@ static const shape_field completion_fields[] = {
     COMMON_FIELDS,
     {0},
 };
-const shape openai_completion_shape = {.types = SHAPE_OBJECT, .fields = completion_fields};
+const shape openai_completion_shape = {
+    .name = "CompletionRequest", .types = SHAPE_OBJECT, .fields = completion_fields};
 
 static const shape embedding_input = {.types = SHAPE_STRING | SHAPE_ARRAY};
 static const shape_field embedding_fields[] = {
@@ -150,7 +152,8 @@ static const shape_field embedding_fields[] = {
     {"input", &embedding_input, true, "What to embed."},
     {0},
 };
-const shape openai_embedding_shape = {.types = SHAPE_OBJECT, .fields = embedding_fields};
+const shape openai_embedding_shape = {
+    .name = "EmbeddingRequest", .types = SHAPE_OBJECT, .fields = embedding_fields};
 
 static const shape_field tokenize_fields[] = {
     {"content", &shape_any_string, false, "The text."},
@@ -162,7 +165,8 @@ static const shape_field tokenize_fields[] = {
      "Text that spells a control token is that token. Default false."},
     {0},
 };
-const shape openai_tokenize_shape = {.types = SHAPE_OBJECT, .fields = tokenize_fields};
+const shape openai_tokenize_shape = {
+    .name = "TokenizeRequest", .types = SHAPE_OBJECT, .fields = tokenize_fields};
 
 static const shape token = {.types = SHAPE_INT, .bounded = true, .min = 0, .max = INT32_MAX};
 static const shape token_list = {.types = SHAPE_ARRAY, .items = &token};
@@ -170,4 +174,5 @@ static const shape_field detokenize_fields[] = {
     {"tokens", &token_list, true, "Token ids."},
     {0},
 };
-const shape openai_detokenize_shape = {.types = SHAPE_OBJECT, .fields = detokenize_fields};
+const shape openai_detokenize_shape = {
+    .name = "DetokenizeRequest", .types = SHAPE_OBJECT, .fields = detokenize_fields};

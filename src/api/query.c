@@ -1,7 +1,5 @@
 #include "api/query.h"
 
-#include <stdlib.h>
-
 static int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c = (char)(c | 0x20);
@@ -38,16 +36,33 @@ bool query_get(pn_str query, const char *name, pn_buf *value) {
   return false;
 }
 
-bool query_limit(pn_str query, int otherwise, int most, int *limit, pn_error *e) {
-  pn_buf text = {0};
-  bool ok = true;
-  *limit = otherwise;
-  if (query_get(query, "limit", &text)) {
-    char *end;
-    long n = strtol(pn_buf_cstr(&text), &end, 10);
-    ok = text.n > 0 && *end == '\0' && n >= 1 && n <= most;
-    if (ok) *limit = (int)n;
+static const shape any_string = {.types = SHAPE_STRING};
+static const shape page_limit = {.types = SHAPE_INT, .bounded = true, .min = 1, .max = 1000};
+const shape_field query_page[] = {
+    {"limit", &page_limit, false, "How many to list at most. Default 20."},
+    {"after_id", &any_string, false, "List those behind this one."},
+    {"before_id", &any_string, false, "List those before this one."},
+    {0},
+};
+#define DEFAULT_LIMIT 20
+
+// Digits alone. False when the number is none or beyond the shape's bounds.
+static bool read_count(pn_str s, const shape *bounds, int *value) {
+  double v = 0;
+  for (size_t i = 0; i < s.n; i++) {
+    if (s.p[i] < '0' || s.p[i] > '9') return false;
+    v = v * 10 + (s.p[i] - '0');
   }
+  if (!s.n || v < bounds->min || v > bounds->max) return false;
+  *value = (int)v;
+  return true;
+}
+
+bool query_limit(pn_str query, int *limit, pn_error *e) {
+  pn_buf text = {0};
+  *limit = DEFAULT_LIMIT;
+  bool ok = !query_get(query, "limit", &text) || read_count(pn_buf_view(&text), &page_limit, limit);
   pn_buf_fini(&text);
-  return ok || pn_fail(e, PN_ERR_USAGE, "limit: Input should be an integer from 1 to %d", most);
+  return ok || pn_fail(e, PN_ERR_USAGE, "limit: Input should be an integer from %g to %g", page_limit.min,
+                       page_limit.max);
 }

@@ -45,8 +45,8 @@ static unsigned match(const shape *s, const pn_json *v) {
   case PN_JSON_REAL:
     if (s->types & SHAPE_NUMBER) return SHAPE_NUMBER;
     return pn_json_num(v) == trunc(pn_json_num(v)) ? s->types & SHAPE_INT : 0;
-  case PN_JSON_MISSING:
-  case PN_JSON_NULL: break;
+  case PN_JSON_NULL: return s->types & SHAPE_NULL;
+  case PN_JSON_MISSING: break;
   }
   return 0;
 }
@@ -68,8 +68,8 @@ static bool wrong_type(const shape *s, const shape_path *at, pn_error *e) {
 static bool check_number(const shape *s, const pn_json *v, const shape_path *at, pn_error *e) {
   if (!s->bounded) return true;
   double d = pn_json_num(v);
-  if (!(d >= s->min)) return shape_fail(at, e, "Input should be greater than or equal to %g", s->min);
-  if (!(d <= s->max)) return shape_fail(at, e, "Input should be less than or equal to %g", s->max);
+  if (!(d >= s->min)) return shape_fail(at, e, "Input should be greater than or equal to %.15g", s->min);
+  if (!(d <= s->max)) return shape_fail(at, e, "Input should be less than or equal to %.15g", s->max);
   return true;
 }
 
@@ -93,6 +93,8 @@ static bool check_string(const shape *s, const pn_json *v, const shape_path *at,
     return s->too_short ? shape_fail(at, e, "%s", s->too_short)
                         : shape_fail(at, e, "String should have at least %zu character%s", s->min_len,
                                      s->min_len == 1 ? "" : "s");
+  if (s->matches && !s->matches(text))
+    return shape_fail(at, e, "String should match pattern '%s'", s->pattern);
   if (!s->values) return true;
   for (const char *const *p = s->values; *p; p++)
     if (pn_str_is(text, *p)) return true;
@@ -156,7 +158,8 @@ bool shape_check(const shape *s, const pn_json *v, const shape_path *at, pn_erro
   switch (match(s, v)) {
   case 0: return wrong_type(s, at, e);
   case SHAPE_STRING: return check_string(s, v, at, e);
-  case SHAPE_BOOL: return true;
+  case SHAPE_BOOL:
+  case SHAPE_NULL: return true;
   case SHAPE_ARRAY: return check_array(s, v, at, e);
   case SHAPE_OBJECT: return s->variants ? check_variant(s, v, at, e) : check_fields(s->fields, v, at, e);
   default: return check_number(s, v, at, e);

@@ -14,6 +14,7 @@ enum {
   SHAPE_BOOL = 8,
   SHAPE_ARRAY = 16,
   SHAPE_OBJECT = 32,
+  SHAPE_NULL = 64, // of answers; what a request may leave out may be null anyway
 };
 
 typedef struct shape shape;
@@ -34,6 +35,7 @@ typedef struct shape_variant {
 } shape_variant;
 
 struct shape {
+  const char *name; // the document of the API shows it once, under this; NULL: wherever it is used
   unsigned types;
   bool bounded;          // numbers: min <= value <= max
   double min, max;       // max may be INFINITY
@@ -41,6 +43,8 @@ struct shape {
   size_t max_len;        // arrays; 0: none
   const char *too_short; // said when min_len is missed; NULL: a general sentence
   const char *const *values;
+  bool (*matches)(pn_str text);  // strings; NULL: any
+  const char *pattern;           // the same as a regular expression, for people and the document
   const shape *items;            // of arrays
   const shape_field *fields;     // of objects; NULL: any members
   const shape_variant *variants; // of objects told apart by "type"; then `fields` is not used

@@ -68,7 +68,8 @@ static const shape_variant tool_variants[] = {
     {"mcp_toolset", NULL, no_mcp},
     {0},
 };
-const shape shape_tool = {.types = SHAPE_OBJECT, .variants = tool_variants, .untyped = "custom"};
+const shape shape_tool = {
+    .name = "Tool", .types = SHAPE_OBJECT, .variants = tool_variants, .untyped = "custom"};
 const shape shape_tools = {.types = SHAPE_ARRAY, .items = &shape_tool};
 
 static const shape_field choice_fields[] = {
@@ -87,4 +88,4 @@ static const shape_variant choice_variants[] = {
     {"none", choice_fields, NULL},
     {0},
 };
-const shape shape_tool_choice = {.types = SHAPE_OBJECT, .variants = choice_variants};
+const shape shape_tool_choice = {.name = "ToolChoice", .types = SHAPE_OBJECT, .variants = choice_variants};

@@ -100,6 +100,8 @@ static bool add_headers(conn *c, struct MHD_Response *r) {
   }
   ok = ok && origin_add_headers(c, r);
   if (allow) ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow) == MHD_YES;
+  for (const pn_reply_header *h = pn_reply_headers(c->reply); h && h->name; h++)
+    ok = ok && MHD_add_response_header(r, h->name, h->value) == MHD_YES;
   if (pn_reply_streaming(c->reply))
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") == MHD_YES &&
          MHD_add_response_header(r, "X-Accel-Buffering", "no") == MHD_YES;

@@ -249,7 +249,7 @@ int framing_check(const pn_http *h, struct MHD_Connection *mc, const char *metho
     return refuse(why, 403,
                   "Web pages of other origins may not use this server; --cors-origin allows an origin.");
   if (f->preflight && origin_allowed(h, f)) return 0; // it carries no key
-  if (!f->key_ok && !pn_str_is(t, "/health"))         // probes of routers and supervisors carry no key
+  if (!f->key_ok && !pn_api_is_open(target))
     return refuse(why, 401, "The API key is missing or wrong: send it as x-api-key or as a Bearer token.");
   if (f->content_length > h->max_body_bytes) return refuse(why, 413, "The request body is too large.");
   return 0;

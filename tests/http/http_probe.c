@@ -110,6 +110,7 @@ pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char
   return r;
 }
 
+bool pn_api_is_open(const char *path) { return strcmp(path, "/health") == 0; }
 pn_reply *pn_api_empty_reply(int status) { return reply_new(NULL, status, "empty"); }
 
 const pn_reply_facts *pn_reply_facts_of(const pn_reply *r) {
@@ -237,6 +238,10 @@ const char *pn_reply_content_type(const pn_reply *r) {
   return r->streaming ? "text/event-stream" : "application/json";
 }
 const char *pn_reply_allow(const pn_reply *r) { return *r->allow ? r->allow : NULL; }
+const pn_reply_header *pn_reply_headers(const pn_reply *r) {
+  static const pn_reply_header more[] = {{"X-More", "more"}, {0}};
+  return strcmp(r->path, "/health") == 0 ? more : NULL;
+}
 bool pn_reply_streaming(const pn_reply *r) { return r->streaming; }
 int pn_reply_retry_after_s(const pn_reply *r) { return r->retry_after_s; }
 uint64_t pn_reply_deadline_us(const pn_reply *r) { return r->deadline_us; }

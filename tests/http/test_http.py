@@ -18,10 +18,12 @@ class Basics(HttpTest):
         self.assertEqual((a.status, a.body), (200, b'{"ok":true}'))
         self.assertRegex(a.headers["request-id"], r"^req_[0-9A-Za-z]{24}$")
         self.assertNotIn("access-control-allow-origin", a.headers)
+        self.assertEqual(a.headers["x-more"], "more")  # a header that the reply brings along
         self.assertNotEqual(a.headers["request-id"], get(s, "/health").headers["request-id"])
         a = get(s, "/nope")
         self.assertEqual(a.status, 404)
         self.assertIn("request-id", a.headers)
+        self.assertNotIn("x-more", a.headers)
         a = get(s, "/echo")
         self.assertEqual((a.status, a.headers["allow"]), (405, "POST"))
 

@@ -1,0 +1,15 @@
+# Files as C arrays: cmake -DDIR=folder -DHEADER=declares.h -DOUT=file.c -P Embed.cmake. docs.html becomes docs_html[] and
+# docs_html_n.
+file(GLOB files ${DIR}/*)
+set(text "#include \"${HEADER}\"\n")
+foreach(path IN LISTS files)
+  cmake_path(GET path FILENAME name)
+  string(MAKE_C_IDENTIFIER ${name} name)
+  file(READ ${path} bytes HEX)
+  string(LENGTH "${bytes}" n)
+  math(EXPR n "${n} / 2")
+  string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "const unsigned char ${name}[] = {\n${bytes}};\nconst size_t ${name}_n = ${n};\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
