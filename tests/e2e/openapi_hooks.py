@@ -7,7 +7,8 @@ LENGTHS = ("max_tokens", "max_completion_tokens")
 
 def shorten(body):
     for name in LENGTHS:
-        if type(body.get(name)) is int and body[name] > 1:
+        value = body.get(name)
+        if (type(value) is int or type(value) is float and value.is_integer()) and value > 1:  # 5.0 is an integer too
             body[name] = 1
 
 

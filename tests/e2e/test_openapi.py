@@ -58,7 +58,7 @@ def test_no_undocumented_answer(own, document, tmp_path):
     here = pathlib.Path(__file__).resolve().parent
     r = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "--no-color", "run", own.url + "/openapi.json",
-         "--exclude-checks", "positive_data_acceptance,ensure_resource_availability", "--max-examples", "30",
+         "--exclude-checks", "positive_data_acceptance,ensure_resource_availability", "--max-examples", "20",
          "--seed", "1", "--generation-database", "none", "--request-timeout", "30"],
         env={**os.environ, "PYTHONPATH": str(here), "SCHEMATHESIS_HOOKS": "openapi_hooks"}, cwd=tmp_path,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)
