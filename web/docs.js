@@ -62,9 +62,10 @@ function below(schema) {
 
 function row([name, schema, required, doc]) {
   const isVariant = required === undefined;
+  const type = typeText(schema).replace(required ? '' : / \| null$/, ''); // what is optional may be null
   const line = [
     el('code', { className: 'name' }, name), ' ',
-    isVariant ? null : el('code', { className: 'type' }, typeText(schema)),
+    isVariant ? null : el('code', { className: 'type' }, type),
     required ? el('span', { className: 'must' }, ' required') : null,
     limits(schema) && !isVariant ? el('span', { className: 'type' }, ` (${limits(schema)})`) : null,
     doc ? el('span', { className: 'doc' }, ` ${doc}`) : null,

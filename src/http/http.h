@@ -18,7 +18,7 @@ typedef struct pn_http_options {
   const char *unix_path; // listen there instead; NULL: no
   const pn_http_key
       *keys;  // n_keys; none: no key is asked for; else x-api-key or Authorization: Bearer must be one
-  int n_keys; // of them on every path but /health
+  int n_keys; // of them on every path that pn_api_is_open does not name
   // Origins of web pages that may use the server, NULL at the end, "*" for all; NULL: none. Whatever this says, pages of the
   // server itself may.
   const char *const *cors_origins;
