@@ -26,6 +26,7 @@ typedef struct pn_api_options {
   bool strict_model;                  // refuse requests that name another model with 404
   const char *backend_name;           // of pn_backend describe
   const char *data_dir;               // where message batches are kept; NULL: there are none
+  int requests_per_minute;            // of one API key, for messages and completions; more: 429; 0: no limit
   int resend_wait_s;     // a client that has gone may come back for its answer so long; 0: not at all
   int request_timeout_s; // from a request's arrival to its last token; over: 504; 0: none
 } pn_api_options;

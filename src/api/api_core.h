@@ -18,6 +18,7 @@ struct pn_api {
   struct api_sessions *sessions; // the same
   kept *kept;                    // tokens of answers
   live_table *live;              // generations that a resend may join; the HTTP thread's
+  struct api_rate *rate;         // NULL: no limit
   bool knows_tools;              // the chat template writes tools by itself
   struct batches *batches;       // NULL: there is no data folder
   pn_buf openapi;                // the document, once it was asked for; the HTTP thread's

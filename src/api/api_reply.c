@@ -39,6 +39,11 @@ pn_reply *api_reply_openai_error(int status, const char *message) {
   return r;
 }
 
+pn_reply *api_reply_later(pn_reply *r, int retry_after_s) {
+  if (r && retry_after_s > 0) r->retry_after_s = retry_after_s;
+  return r;
+}
+
 pn_reply *api_reply_fail(const pn_error *e, const char *details, const char *request_id) {
   return api_reply_error(envelope_status(e->code), e->msg, details, request_id);
 }

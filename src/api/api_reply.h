@@ -39,6 +39,8 @@ int api_reply_retry_after_s(int status);
 pn_reply *api_reply_error(int status, const char *message, const char *details, const char *request_id);
 // The same for OpenAI's clients.
 pn_reply *api_reply_openai_error(int status, const char *message);
+// The same reply (which may be NULL) with another time to come again; 0: as it is.
+pn_reply *api_reply_later(pn_reply *r, int retry_after_s);
 // The envelope of *e as envelope_status sees it.
 pn_reply *api_reply_fail(const pn_error *e, const char *details, const char *request_id);
 // A reply fed by `source`. Owns self also when it returns NULL.

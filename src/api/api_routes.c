@@ -1,4 +1,5 @@
 // The door's functions, and which route a request takes.
+#include "api/api_rate.h"
 #include "api/api_sessions.h"
 #include "api/batches.h"
 #include "api/envelope.h"
@@ -129,7 +130,9 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   a->kept = kept_new(KEPT_BYTES);
   a->live = live_table_new((uint64_t)(o->resend_wait_s > 0 ? o->resend_wait_s : 0) * 1000000, clock_of, a);
   a->knows_tools = o->chat_template && template_knows_tools(o->chat_template, &o->template_consts);
-  if (!a->kept || !a->live)
+  pn_error no_rate = {0};
+  a->rate = api_rate_new(o->requests_per_minute, &no_rate);
+  if (!a->kept || !a->live || no_rate.code)
     pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API");
   else if (start_counting(a, e) && batches_new(a, &a->batches, e))
     return a;
@@ -142,6 +145,7 @@ void pn_api_free(pn_api *a) {
   batches_free(a->batches);
   live_table_free(a->live);
   kept_free(a->kept);
+  api_rate_free(a->rate);
   api_counts_free(a->counts);
   api_sessions_free(a->sessions);
   metrics_page_close(a->metrics_page);

@@ -1,16 +1,26 @@
 // POST /v1/messages and /v1/messages/count_tokens.
 #include "api/messages.h"
 
+#include "api/api_rate.h"
 #include "api/api_sessions.h"
 #include "api/messages_answer.h"
 #include "api/messages_cache.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-const char *messages_not_now(const pn_api *a) {
-  if (!a->o.engine) return "the server is starting";
-  return atomic_load(&a->draining) ? "the server is shutting down and takes no new requests" : NULL;
+bool messages_may_begin(pn_api *a, const pn_api_request *r, messages_not_now * not ) {
+  api_sessions_note(a->sessions, r);
+  *not = (messages_not_now){.status = 503, .message = "the server is starting"};
+  if (!a->o.engine) return false;
+  snprintf(not ->message, sizeof not ->message, "the server is shutting down and takes no new requests");
+  if (atomic_load(&a->draining)) return false;
+  not ->status = 429;
+  snprintf(not ->message, sizeof not ->message,
+           "This request would exceed the rate limit of %d requests per minute",
+           api_rate_per_minute(a->rate));
+  return r->background || api_rate_take(a->rate, r->key_name, a->now_us(), &not ->retry_after_s);
 }
 
 bool messages_check_model(const pn_api *a, pn_str model, pn_error *e) {
@@ -85,9 +95,10 @@ int messages_retry_after_s(const pn_api *a) {
 
 pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
   (void)tail;
-  const char *not_now = messages_not_now(a);
-  api_sessions_note(a->sessions, r);
-  if (not_now) return api_reply_error(503, not_now, NULL, r->request_id);
+  messages_not_now not ;
+  if (!messages_may_begin(a, r, &not ))
+    return api_reply_later(api_reply_error(not .status, not .message, NULL, r->request_id),
+                           not .retry_after_s);
   pn_error e = {0};
   messages_request q = {0};
   prompt p = {0};

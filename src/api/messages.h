@@ -4,8 +4,13 @@
 
 #include "api/messages_prompt.h"
 
-// Why no generation can begin now, to be said with a 503; NULL: it can.
-const char *messages_not_now(const pn_api *a);
+// Why no generation may begin now.
+typedef struct messages_not_now {
+  int status, retry_after_s; // 0: as the status says
+  char message[120];
+} messages_not_now;
+// A request for a generation has come: it is noted, and may begin, or *not says why it may not.
+bool messages_may_begin(pn_api *a, const pn_api_request *r, messages_not_now * not );
 // PN_ERR_NOT_FOUND when requests may not name this model.
 bool messages_check_model(const pn_api *a, pn_str model, pn_error *e);
 // Whether a prompt of n tokens and an answer of max_tokens fit the context.

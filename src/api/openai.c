@@ -1,7 +1,6 @@
 // OpenAI's endpoints: chat completions, text completions, embeddings (refused), and tokens.
 #include "api/openai.h"
 
-#include "api/api_sessions.h"
 #include "api/envelope.h"
 
 #include <limits.h>
@@ -76,9 +75,9 @@ static pn_reply *complete(pn_api *a, const pn_api_request *r, const shape *s) {
   openai_request o = {0};
   prompt p = {0};
   pn_reply *reply = NULL;
-  const char *not_now = messages_not_now(a);
-  api_sessions_note(a->sessions, r);
-  if (not_now) return api_reply_openai_error(503, not_now);
+  messages_not_now not ;
+  if (!messages_may_begin(a, r, &not ))
+    return api_reply_later(api_reply_openai_error(not .status, not .message), not .retry_after_s);
   if (openai_read(s, r->body, &o, &e) && messages_check_model(a, o.q.model, &e) &&
       (o.wish.chat ? messages_prompt(a, r->request_id, &o.q, &p, &e)
                    : raw_prompt(a, pn_json_get(o.body, "prompt"), &p, &e)))

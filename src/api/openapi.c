@@ -38,6 +38,8 @@ static const failure failures[] = {
     {404, "There is no such thing, or none now.", may_miss},
     {413, "The body is too large.", has_body},
     {431, "The headers are too large.", always},
+    {429, "The key has sent more requests than it may in a minute; retry-after says when to come back.",
+     generates},
     {500, "The server's fault.", always},
     {503, "The server starts or shuts down; retry-after says when to come back.", hides_status},
     {504, "It took longer than the server gives a request.", generates},
@@ -45,7 +47,7 @@ static const failure failures[] = {
 };
 enum { N_FAILURES = sizeof failures / sizeof *failures };
 
-static bool has_retry_after(int status) { return status == 503 || status == 529; }
+static bool has_retry_after(int status) { return status == 429 || status == 503 || status == 529; }
 
 static void write_headers(pn_buf *b, bool retry_after) {
   schema_key(b, "headers");

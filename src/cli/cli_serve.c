@@ -109,6 +109,7 @@ static bool open_api(server *s, const options *o, pn_error *e) {
                             .data_dir = *data_dir ? data_dir : NULL,
                             .aliases = s->aliases,
                             .strict_model = options_on(o, "strict-model"),
+                            .requests_per_minute = (int)options_int(o, "requests-per-minute"),
                             .resend_wait_s = (int)options_int(o, "resend-wait"),
                             .request_timeout_s = (int)options_int(o, "request-timeout"),
                             .version = PN_BUILD_VERSION,

@@ -25,6 +25,8 @@ const option_spec option_table[] = {
     {VERB_SERVE, "api-key", NULL, OPTION_SECRET, NULL, NULL, 0, 0, NULL, "ask clients for this key"},
     {VERB_SERVE, "cors-origin", NULL, OPTION_TEXT, "ORIGIN,ORIGIN", NULL, 0, 0, NULL,
      "web pages of these origins may use the server; *: all"},
+    {VERB_SERVE, "requests-per-minute", NULL, OPTION_INT, "N", "0", 0, 1000000, NULL,
+     "for messages and completions, that one API key may send; more are refused with 429; 0: no limit"},
     {VERB_SERVE, "max-body", NULL, OPTION_BYTES, "SIZE", "32M", 0, 0, NULL, "largest request body"},
     {VERB_SERVE, "max-connections", NULL, OPTION_INT, "N", "512", 1, 65536, NULL, "open connections; more wait"},
     {VERB_SERVE, "insecure-listen", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,

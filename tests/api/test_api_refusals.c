@@ -337,8 +337,51 @@ static void templates_may_refuse(void **state) {
   }
 }
 
+// A key may send so many a minute, at once when it was quiet; the other keys have their own.
+static void requests_per_minute(void **state) {
+  (void)state;
+  play p;
+  play_init_options(&p, &(pn_api_options){.engine = &p.engine,
+                                          .tokenizer = &p.tokenizer,
+                                          .chat_template = &p.tmpl,
+                                          .requests_per_minute = 2});
+  static const struct {
+    const char *path, *key;
+    uint64_t after_us;
+    int status, retry_after_s;
+  } asks[] = {
+      {"/v1/messages", "a", 0, 200, 0},         {"/v1/chat/completions", "a", 0, 200, 0},
+      {"/v1/messages", "a", 0, 429, 30},        {"/v1/messages/count_tokens", "a", 0, 200, 0},
+      {"/v1/messages", "b", 0, 200, 0},         {"/v1/chat/completions", "a", 20000000, 429, 10},
+      {"/v1/messages", "a", 10000000, 200, 0},  {"/v1/messages", "a", 0, 429, 30},
+      {"/v1/messages", "a", 600000000, 200, 0}, {"/v1/messages", "a", 0, 200, 0},
+      {"/v1/messages", "a", 0, 429, 30},        {"/v1/messages", NULL, 0, 200, 0},
+  };
+  for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+    play_clock_us += asks[i].after_us;
+    pn_reply *r = pn_api_call(
+        p.api,
+        &(pn_api_request){.method = "POST",
+                          .path = asks[i].path,
+                          .body = PN_STR("{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\","
+                                         "\"content\":\"Hi\"}]}"),
+                          .request_id = "req_1",
+                          .key_name = asks[i].key});
+    if (pn_reply_status(r) != asks[i].status || pn_reply_retry_after_s(r) != asks[i].retry_after_s)
+      fail_msg("case %zu: %d, after %d s", i, pn_reply_status(r), pn_reply_retry_after_s(r));
+    if (i == 2) {
+      char *body = play_body(r);
+      assert_non_null(strstr(body, "\"type\":\"rate_limit_error\""));
+      free(body);
+    }
+    pn_reply_free(r, true);
+  }
+  play_fini(&p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(requests_per_minute),
       cmocka_unit_test(refuses),
       cmocka_unit_test(count_tokens_refuses_too),
       cmocka_unit_test(messages_stay_valid),
