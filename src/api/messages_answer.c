@@ -83,8 +83,13 @@ static void text(answer *w, pn_buf *b) {
   w->text_at += news.n;
 }
 
+static void close_block(answer *w, pn_buf *b) {
+  ADD(b, FRAME("content_block_stop") ",\"index\":0}\n\n");
+  w->block_open = false;
+}
+
 static void end(answer *w, pn_buf *b) {
-  if (w->block_open) ADD(b, FRAME("content_block_stop") ",\"index\":0}\n\n");
+  if (w->block_open) close_block(w, b);
   ADD(b, FRAME("message_delta") ",\"delta\":{");
   write_stop(w, b, true);
   ADD(b, "},");
@@ -96,6 +101,7 @@ static void end(answer *w, pn_buf *b) {
 static void whole(answer *w, pn_buf *b) { write_message(w, b, true); }
 
 static void fail(answer *w, pn_buf *b, int status, const char *message) {
+  if (w->block_open) close_block(w, b);
   if (w->stream) ADD(b, "event: error\ndata: ");
   envelope_write(b, status, message, NULL, w->request_id);
   if (w->stream) ADD(b, "\n\n");
