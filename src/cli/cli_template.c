@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/console.h"
 #include "cli/open_model.h"
+#include "cli/tools_fallback.h"
 #include "cli/verbs.h"
 
 static bool read_variables(pn_json **vars, pn_error *e) {
@@ -27,6 +28,12 @@ bool cli_template(const options *o, pn_error *e) {
   bool ok = open_model_read(&m, o, NULL, OPEN_TOKENIZER | OPEN_TEMPLATE, e);
   if (ok && !m.chat_template) ok = pn_fail(e, PN_ERR_UNSUPPORTED, "%s has no chat template", m.path);
   ok = ok && read_variables(&vars, e);
+  if (ok && options_on(o, "tools-fallback")) {
+    pn_json *plain = tools_fallback(vars, e);
+    pn_json_free(vars);
+    vars = plain;
+    ok = plain != NULL;
+  }
   if (ok) {
     m.consts.now_ms = (int64_t)pn_wall_ms();
     ok = pn_template_render(m.chat_template, vars, &m.consts, &(pn_template_limits){0}, &out, &user, e) &&

@@ -64,6 +64,9 @@ const option_spec option_table[] = {
      "text that spells a special token becomes that token"},
     {VERB_TOKENS, "decode", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "{\"ids\":[...]} on stdin to text"},
 
+    {VERB_TEMPLATE, "tools-fallback", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
+     "tools, calls and results as text, for templates that know none"},
+
     {VERB_LOGITS, "ids", NULL, OPTION_TEXT, "1,2,3", NULL, 0, 0, NULL, "token ids"},
     {VERB_LOGITS, "ids-file", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "file of ids: numbers, or {\"ids\":[...]}"},
     {VERB_LOGITS, "out", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "where the .npy file goes"},

@@ -149,3 +149,22 @@ def test_a_context_beyond_the_models(run, default_model):
     assert r.returncode == 0 and b"made for" not in r.stderr
     r = run("run", "--model", default_model, "--ctx", "70000", "--max-tokens", "2", "Hi")
     assert r.returncode == 2 and b"8 times" in r.stderr
+
+
+def test_tools_as_text(run, default_model):
+    vars = {"messages": [
+        {"role": "system", "content": "S"}, {"role": "user", "content": "U"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "ls", "arguments": {"path": "/"}}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "etc"}, {"role": "user", "content": "V"}],
+        "tools": [{"type": "function", "function": {"name": "ls"}}], "add_generation_prompt": True}
+    r = run("template", "--model", default_model, "--tools-fallback", input=json.dumps(vars).encode())
+    assert r.returncode == 0, r.stderr
+    text = r.stdout.decode()
+    assert text.startswith("<|im_start|>system\n") and '<tools>\n{"type":"function","function":{"name":"ls"}}\n</tools>' in text
+    assert text.endswith('<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "ls", "arguments": '
+                         '{"path":"/"}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\netc\n</tool_response>\nV'
+                         '<|im_end|>\n<|im_start|>assistant\n')
+    assert "marks.\nS<|im_end|>" in text
+    plain = run("template", "--model", default_model, input=json.dumps(vars).encode()).stdout.decode()
+    assert "ls" not in plain  # this model's template knows no tools
