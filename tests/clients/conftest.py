@@ -1,6 +1,7 @@
 """Real clients against a real server over the real default model."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import shutil
@@ -25,7 +26,7 @@ def node():
     return pathlib.Path(r.stdout.strip())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(pensieve, default_model, tmp_path_factory):
     """With room for the prompt of Claude Code, which is longer than what the model was made for."""
     s = e2e.Server(pensieve, default_model, tmp_path_factory.mktemp("clients") / "log", "--ctx", "24576", "--max-requests", "4",
@@ -43,7 +44,6 @@ def run_node(node, server):
         shutil.copy(ROOT / "tests" / "clients" / script, target)
         r = subprocess.run(["node", target, server.url], capture_output=True, text=True, timeout=240)
         assert r.returncode == 0, r.stderr
-        import json
         return json.loads(r.stdout)
 
     return call
