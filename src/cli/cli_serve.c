@@ -50,6 +50,9 @@ static bool check_flags(const options *o, const api_keys *keys, pn_error *e) {
         "--host %s lets other machines in without an API key: give --api-key-file FILE or PENSIEVE_API_KEY, "
         "or allow it with --insecure-listen",
         host);
+  if (options_bytes(o, "max-body", 0) == 0)
+    return pn_fail(e, PN_ERR_USAGE, "--max-body: expected a size such as 32M, found \"%s\"",
+                   options_text(o, "max-body"));
   if (!options_text(o, "tls-cert") != !options_text(o, "tls-key"))
     return pn_fail(e, PN_ERR_USAGE, "https wants both --tls-cert and --tls-key");
   return true;

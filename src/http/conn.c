@@ -163,9 +163,11 @@ static void log_request(const conn *c, bool completed) {
   const char *what = completed    ? c->status ? "request" : "malformed request"
                      : c->end_why ? c->end_why
                                   : "client left";
+  char path[257]; // a request line may be long
+  snprintf(path, sizeof path, "%s", c->path ? c->path : "-");
   fields l = {.n = 0};
   add(&l, (pn_field)PN_S("method", c->method ? c->method : "-"));
-  add(&l, (pn_field)PN_S("path", c->path ? c->path : "-"));
+  add(&l, (pn_field)PN_S("path", path));
   add(&l, (pn_field)PN_I("status", c->status));
   add(&l, (pn_field)PN_D("ms", (double)(pn_now_us() - c->started_us) / 1000));
   add(&l, (pn_field)PN_I("bytes_in", c->n_body));

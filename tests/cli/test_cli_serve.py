@@ -59,7 +59,7 @@ def test_lists_of_names(run, start, default_model):
     data = json.loads(get(url + "/v1/models")[1])["data"]
     assert [m["id"] for m in data][1:] == ["one", "two"]
     for flag, value, word in (("--alias", ",", b"names"), ("--cors-origin", "example.com", b"https://example.com:8080"),
-                              ("--cors-origin", "https://a.b/path", b"origin")):
+                              ("--cors-origin", "https://a.b/path", b"origin"), ("--max-body", "50%", b"32M")):
         r = run("serve", "--model", default_model, flag, value)
         assert r.returncode == 2 and word in r.stderr, r.stderr
 

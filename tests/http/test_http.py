@@ -469,6 +469,45 @@ class Framing(HttpTest):
                 self.assertTrue(a is None or a.status in (400, 413), a and a.status)
         self.assertEqual(s.stats()["calls"], 0)
 
+    def test_what_the_library_lets_pass_stays_in_step(self):
+        """Lines that end in LF alone, folded fields and NULs are read leniently, but what follows is read from the right
+        place: two requests, two answers."""
+        s = self.serve()
+        for first in (b"POST /echo HTTP/1.1\nHost: localhost\nContent-Length: 2\n\nhi",
+                      b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-A: a\r\n\tb\r\nContent-Length: 2\r\n\r\nhi",
+                      b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-A: a\0Content-Length: 9\r\nContent-Length: 2\r\n\r\nhi"):
+            with self.subTest(first), s.connect() as c:
+                c.sendall(first + request("/delay/1"))
+                r = Reader(c)
+                a = r.answer()
+                self.assertEqual((a.status, a.body), (200, b"hi"))
+                self.assertEqual(json.loads(r.answer().body), {"late": True})
+        # A folded coding is read as no body: nothing behind it is taken for a request, the connection ends.
+        folded = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding:\r\n chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        calls = s.stats()["calls"]
+        with s.connect() as c:
+            c.sendall(folded + request("/delay/1"))
+            r = Reader(c)
+            r.answer()
+            self.assertTrue(r.ended())
+        self.assertEqual(s.stats()["calls"], calls + 2)  # the folded one, and /stats
+
+    def test_many_idle_connections(self):
+        s = self.serve(max_connections=300)
+        idle = [s.connect() for _ in range(250)]
+        for c in idle[::50]:
+            c.sendall(request("/health"))
+            self.assertEqual(Reader(c).answer().status, 200)
+        self.assertEqual(get(s, "/health").status, 200)
+        for c in idle:
+            c.close()
+
+    def test_a_long_path_in_the_log(self):
+        s = self.serve()
+        a = get(s, "/" + "x" * 5000)
+        line = s.wait_line('.*"request_id":"%s".*"bytes_out".*' % a.headers["request-id"], where=s.log).group(0)
+        self.assertEqual(len(json.loads(line)["path"]), 256)
+
     def test_refusal_without_a_body_keeps_the_connection(self):
         s = self.serve()
         with s.connect() as c:
