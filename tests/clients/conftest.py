@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -51,8 +52,9 @@ def run_node(node, server):
 
 @pytest.fixture
 def claude(node, server, tmp_path):
-    """claude(*words, patience): Claude Code in an empty folder and home, as clients start it; the finished process, or None
-    when it went on for longer than that: a model that talks to its limit is asked to go on again and again."""
+    """claude(*words, patience, enough): Claude Code in an empty folder and home, as clients start it; the finished process,
+    or None when it went on for longer than that: a model that talks to its limit is asked to go on again and again. On a slow
+    machine it gets more time until there is enough()."""
     (tmp_path / "home").mkdir()
     (tmp_path / "work").mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "ANTHROPIC_BASE_URL": server.url,
@@ -60,11 +62,16 @@ def claude(node, server, tmp_path):
            "CLAUDE_CODE_MAX_RETRIES": "0", "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "60",
            "CLAUDE_CODE_MAX_CONTEXT_TOKENS": "24576", "DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1"}
 
-    def call(*words, patience):
-        try:
-            return subprocess.run([node / "node_modules" / ".bin" / "claude", *words], env=env, cwd=tmp_path / "work",
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience)
-        except subprocess.TimeoutExpired:
-            return None
+    def call(*words, patience, enough):
+        p = subprocess.Popen([node / "node_modules" / ".bin" / "claude", *words], env=env, cwd=tmp_path / "work", text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        end = time.monotonic() + patience
+        while p.poll() is None and time.monotonic() < (end if enough() else end + 600):
+            time.sleep(0.2)
+        ended = p.poll() is not None
+        if not ended:
+            p.kill()
+        out, err = p.communicate()
+        return subprocess.CompletedProcess(words, p.returncode, out, err) if ended else None
 
     return call

@@ -7,17 +7,22 @@ def ended_well(r):
     assert r is None or r.returncode == 0 or "output token maximum" in r.stdout, r.stdout
 
 
+def answered(server, since):
+    """The requests since then that were answered."""
+    return [l for l in server.log()[since:] if l.get("path", "").startswith("/v1/") and l["message"] == "request"]
+
+
 def served(server, since):
-    """The requests for messages since then: all must have been answered."""
-    lines = [l for l in server.log()[since:] if l.get("path", "").startswith("/v1/")]
-    done = [l for l in lines if l["message"] == "request"]
-    assert done and all(l["status"] == 200 for l in done), lines
-    return [l for l in done if l["path"] == "/v1/messages"]
+    """The requests for messages since then: all must have been answered well."""
+    lines = answered(server, since)
+    assert lines and all(l["status"] == 200 for l in lines), lines
+    return [l for l in lines if l["path"] == "/v1/messages"]
 
 
 def test_bare(claude, server):
     since = len(server.log())
-    r = claude("--bare", "-p", "Say hello.", "--model", "some-local-name", patience=60)
+    r = claude("--bare", "-p", "Say hello.", "--model", "some-local-name", patience=60,
+               enough=lambda: answered(server, since))
     ended_well(r)
     line = served(server, since)[0]
     assert 500 < line["input_tokens"] < 3000 and line["model"] == "some-local-name" and line["session"]
@@ -25,7 +30,8 @@ def test_bare(claude, server):
 
 def test_a_whole_prompt(claude, server):
     since = len(server.log())
-    r = claude("-p", "Say hello.", "--model", "some-local-name", patience=100)
+    r = claude("-p", "Say hello.", "--model", "some-local-name", patience=100,
+               enough=lambda: answered(server, since))
     ended_well(r)
     lines = served(server, since)
     assert lines[0]["input_tokens"] > 8192  # more than the model was made for
