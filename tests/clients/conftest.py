@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tap import Tap
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The server of the end-to-end tests: their conftest can't be imported by its name, which this file has too.
 spec = importlib.util.spec_from_file_location("e2e_conftest", ROOT / "tests" / "e2e" / "conftest.py")
@@ -34,6 +36,14 @@ def server(pensieve, default_model, tmp_path_factory):
                    "--activations", "int8")  # which computes long prompts faster
     yield s
     assert s.stop() == 0
+
+
+@pytest.fixture
+def tap(server):
+    """Between a client and the server: what usage says of each prompt is what count_tokens says."""
+    with Tap(server.url) as t:
+        yield t
+    assert not t.wrong_counts
 
 
 @pytest.fixture

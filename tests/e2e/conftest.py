@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from tap import Tap
+
 
 def free_port():
     with socket.socket() as s:
@@ -84,3 +86,11 @@ def server(pensieve, default_model, tmp_path_factory):
     s = Server(pensieve, default_model, tmp_path_factory.mktemp("server") / "log")
     yield s
     assert s.stop() == 0
+
+
+@pytest.fixture
+def tap(server):
+    """Between a client and the shared server: what usage says of each prompt is what count_tokens says."""
+    with Tap(server.url) as t:
+        yield t
+    assert not t.wrong_counts

@@ -5,6 +5,7 @@ import anthropic
 import pytest
 
 from conftest import Server, prompt_tokens
+from tap import Tap
 
 N_TURNS = 25
 PAGE_TOKENS = 32  # the cache keeps whole pages
@@ -14,9 +15,9 @@ MARK = {"type": "ephemeral"}
 @pytest.fixture(scope="module")
 def client(pensieve, default_model, tmp_path_factory):
     s = Server(pensieve, default_model, tmp_path_factory.mktemp("cache") / "log")
-    with anthropic.Anthropic(base_url=s.url, api_key="local", max_retries=0, timeout=120) as c:
+    with Tap(s.url) as tap, anthropic.Anthropic(base_url=tap.url, api_key="local", max_retries=0, timeout=120) as c:
         yield c
-    assert s.stop() == 0
+    assert not tap.wrong_counts and s.stop() == 0
 
 
 def count(client, messages, **more):

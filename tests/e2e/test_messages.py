@@ -14,8 +14,8 @@ from conftest import prompt_tokens
 
 
 @pytest.fixture
-def client(server):
-    with anthropic.Anthropic(base_url=server.url, api_key="local", max_retries=0, timeout=120) as c:
+def client(tap):
+    with anthropic.Anthropic(base_url=tap.url, api_key="local", max_retries=0, timeout=120) as c:
         yield c
 
 
@@ -160,15 +160,23 @@ def test_a_client_that_leaves_stops_its_generation(server):
     assert line["output_tokens"] < 1000
 
 
+def prefill_steps(server):
+    text = urllib.request.urlopen(server.url + "/metrics", timeout=10).read().decode()
+    return float(next(l.split()[1] for l in text.splitlines() if l.startswith('pensieve_step_seconds_count{kind="prefill"}')))
+
+
 def test_a_client_that_leaves_during_prefill(server):
+    before = prefill_steps(server)
     body = json.dumps({"model": "m", "max_tokens": 50,
                        "messages": [{"role": "user", "content": "the cat sat on the mat. " * 900}]}).encode()
     s = socket.create_connection(("127.0.0.1", server.port))
     s.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    time.sleep(0.3)
+    end = time.monotonic() + 30
+    while prefill_steps(server) == before and time.monotonic() < end:
+        time.sleep(0.01)
     s.close()
-    line = server.wait_log(lambda l: l["message"] == "generation held" and l["output_tokens"] == 0, 5)
-    assert 0 < line["computed_tokens"] < line["prompt_tokens"]
+    line = server.wait_log(lambda l: l["message"] == "generation held" and l["prompt_tokens"] > 5000, 10)
+    assert line["output_tokens"] == 0 and 0 < line["computed_tokens"] < line["prompt_tokens"]
 
 
 def test_two_hundred_requests_leave_memory_and_descriptors(client, server):
