@@ -1,7 +1,10 @@
 #include "cli/api_keys.h"
 
+#include "cli/console.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_KEYS 1024
 
@@ -59,6 +62,19 @@ bool api_keys_parse(api_keys *k, pn_str text, pn_error *e) {
     text = (pn_str){text.p + n, text.n - n};
   }
   return k->n > 0 || pn_fail(e, PN_ERR_USAGE, "there is no key in it");
+}
+
+bool api_keys_read(api_keys *k, const options *o, pn_error *e) {
+  const char *file = options_text(o, "api-key-file"), *text = options_text(o, "api-key");
+  if (!file) return !text || api_keys_add(k, PN_STR("default"), pn_str_of(text), e);
+  pn_buf b = {0};
+  bool ok = console_read(file, 1 << 20, &b, e) && api_keys_parse(k, pn_buf_view(&b), e);
+  pn_buf_fini(&b);
+  if (!ok) return pn_fail_in(e, "--api-key-file %s", file);
+  struct stat st;
+  if (stat(file, &st) == 0 && st.st_mode & 077)
+    console_note("pensieve: other users of this machine may read the API keys in %s; chmod 600 it", file);
+  return true;
 }
 
 void api_keys_fini(api_keys *k) {

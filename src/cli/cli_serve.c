@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct server {
   open_model m;
@@ -27,19 +26,6 @@ static bool is_loopback(const char *host) {
   int n = 0;
   if (strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0) return true;
   return sscanf(host, "127.%u.%u.%u%n", &b, &c, &d, &n) == 3 && host[n] == '\0' && (b | c | d) < 256;
-}
-
-static bool read_keys(const options *o, api_keys *keys, pn_error *e) {
-  const char *file = options_text(o, "api-key-file"), *text = options_text(o, "api-key");
-  if (!file) return !text || api_keys_add(keys, PN_STR("default"), pn_str_of(text), e);
-  pn_buf b = {0};
-  bool ok = console_read(file, 1 << 20, &b, e) && api_keys_parse(keys, pn_buf_view(&b), e);
-  pn_buf_fini(&b);
-  if (!ok) return pn_fail_in(e, "--api-key-file %s", file);
-  struct stat st;
-  if (stat(file, &st) == 0 && st.st_mode & 077)
-    console_note("pensieve: other users of this machine may read the API keys in %s; chmod 600 it", file);
-  return true;
 }
 
 static bool check_flags(const options *o, const api_keys *keys, pn_error *e) {
@@ -195,7 +181,7 @@ static void close_all(server *s) {
 bool cli_serve(const options *o, pn_error *e) {
   if (options_on(o, "print-config")) return print_config(o, e);
   server s = {0};
-  bool ok = read_keys(o, &s.keys, e) && read_lists(&s, o, e) && check_flags(o, &s.keys, e) &&
+  bool ok = api_keys_read(&s.keys, o, e) && read_lists(&s, o, e) && check_flags(o, &s.keys, e) &&
             open_model_read(&s.m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER | OPEN_TEMPLATE, e) &&
             open_api(&s, o, e) && open_http(&s, o, e);
   if (ok) {

@@ -3,6 +3,7 @@
 #include "cli/console.h"
 #include "cli/verbs.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,19 @@ static const verb verbs[] = {
      "the KV cache that a token reads. Streams: tokens a second of all answers together, from the moment\n"
      "when all prompts are computed; their prompts are short.",
      "pensieve bench --repeat 5 --json", cli_bench},
+    {"claude", VERB_CLAUDE, "[FLAGS] [--] [ARGS...]", INT_MAX,
+     "start Claude Code on a server of this machine",
+     "Uses the server that answers at --host and --port. When none does, it starts `pensieve serve` with the "
+     "same\n"
+     "flags and ends it with the last Claude Code that uses it; its log is "
+     "$XDG_STATE_HOME/pensieve/serve.log, or\n"
+     "~/.local/state/pensieve/serve.log. The exit status is Claude Code's.\n"
+     "Flags of this list come first. From the first word on that is none of them, or behind --, everything "
+     "is\n"
+     "Claude Code's own: `pensieve claude --model m.gguf -p Hi --model x` serves m.gguf, and Claude Code "
+     "sees\n"
+     "-p Hi --model x.",
+     "pensieve claude --ctx 32768 -p \"What is in this folder?\"", cli_claude},
     {"version", VERB_VERSION, NULL, 0, "version, compiler, backends and CPU features", NULL,
      "pensieve version", cli_version},
 };
@@ -57,8 +71,8 @@ static void print_help(FILE *to) {
 
 static void print_verb_help(const verb *v) {
   pn_buf b = {0};
-  pn_buf_printf(&b, "usage: pensieve %s%s%s [FLAGS]\n\n%s\n", v->name, v->args ? " " : "",
-                v->args ? v->args : "", v->summary);
+  pn_buf_printf(&b, "usage: pensieve %s%s%s%s\n\n%s\n", v->name, v->args ? " " : "", v->args ? v->args : "",
+                v->bit & VERBS_HANDING_ON ? "" : " [FLAGS]", v->summary);
   if (v->about) pn_buf_printf(&b, "%s\n", v->about);
   pn_buf_printf(&b, "\nexample: %s\n\n", v->example);
   options_help(v->bit, &b);
@@ -102,12 +116,13 @@ static const verb *find_verb(const char *name) {
   return NULL;
 }
 
-static bool run_verb(const verb *v, options *o, int argc, char **argv, pn_error *e) {
+static bool run_verb(const verb *v, options *o, int argc, char **argv, int *status, pn_error *e) {
   if (!options_read(o, v->name, v->bit, argc, argv, e)) return false;
   if (o->help) return print_verb_help(v), true;
   if (o->n_args > v->max_args)
     return pn_fail(e, PN_ERR_USAGE, "`%s` does not know what to do with \"%s\"", v->name,
                    o->args[v->max_args]);
+  o->status = status;
   pn_log_level level = PN_LOG_INFO;
   pn_log_parse_level(options_text(o, "log-level"), &level);
   pn_log_setup(level, strcmp(options_text(o, "log-format"), "json") == 0, STDERR_FILENO);
@@ -124,10 +139,11 @@ int main(int argc, char **argv) {
   if (!v) return 2;
   options o;
   pn_error e = {0};
-  bool ok = run_verb(v, &o, argc - 2, argv + 2, &e);
+  int status = 0;
+  bool ok = run_verb(v, &o, argc - 2, argv + 2, &status, &e);
   options_fini(&o);
   if (ok && fflush(stdout) != 0) ok = pn_fail(&e, PN_ERR_IO, "cannot write the result to stdout");
-  if (ok) return 0;
+  if (ok) return status;
   if (e.msg[0]) console_error(&e);
   return exit_status(e.code);
 }

@@ -3,10 +3,11 @@
 
 #include <limits.h>
 
+#define SERVER (VERB_SERVE | VERB_CLAUDE) // which starts one
 #define MODEL                                                                                                \
-  (VERB_SERVE | VERB_RUN | VERB_INSPECT | VERB_TOKENS | VERB_TEMPLATE | VERB_LOGITS | VERB_PERPLEXITY |      \
+  (SERVER | VERB_RUN | VERB_INSPECT | VERB_TOKENS | VERB_TEMPLATE | VERB_LOGITS | VERB_PERPLEXITY |          \
    VERB_BENCH)
-#define ENGINE (VERB_SERVE | VERB_RUN | VERB_BENCH)
+#define ENGINE (SERVER | VERB_RUN | VERB_BENCH)
 #define COMPUTE (ENGINE | VERB_LOGITS | VERB_PERPLEXITY)
 #define ALL (~0u)
 
@@ -17,38 +18,44 @@ const option_spec option_table[] = {
     {MODEL | VERB_LIST, "models-dir", "PENSIEVE_MODELS", OPTION_TEXT, "DIR", NULL, 0, 0, NULL,
      "folder of models (default: ./models, else $XDG_DATA_HOME/pensieve/models)"},
 
-    {VERB_SERVE, "host", NULL, OPTION_TEXT, "ADDRESS", "127.0.0.1", 0, 0, NULL, "address to listen on"},
+    {SERVER, "host", NULL, OPTION_TEXT, "ADDRESS", "127.0.0.1", 0, 0, NULL, "address to listen on"},
     {VERB_SERVE, "port", NULL, OPTION_INT, "N", "8000", 0, 65535, NULL, "port to listen on; 0: any free one"},
+    {VERB_CLAUDE, "port", NULL, OPTION_INT, "N", "8000", 1, 65535, NULL, "port of the server"},
+    {VERB_CLAUDE, "claude", NULL, OPTION_TEXT, "PATH", "claude", 0, 0, NULL, "Claude Code: a path, or a name in PATH"},
     {VERB_SERVE, "unix", NULL, OPTION_TEXT, "PATH", NULL, 0, 0, NULL, "listen on this Unix socket instead"},
-    {VERB_SERVE, "api-key-file", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL,
+    {SERVER, "api-key-file", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL,
      "ask clients for one of the keys in this file: a line each, NAME KEY or KEY"},
-    {VERB_SERVE, "api-key", NULL, OPTION_SECRET, NULL, NULL, 0, 0, NULL, "ask clients for this key"},
-    {VERB_SERVE, "cors-origin", NULL, OPTION_TEXT, "ORIGIN,ORIGIN", NULL, 0, 0, NULL,
+    {SERVER, "api-key", NULL, OPTION_SECRET, NULL, NULL, 0, 0, NULL, "ask clients for this key"},
+    {SERVER, "cors-origin", NULL, OPTION_TEXT, "ORIGIN,ORIGIN", NULL, 0, 0, NULL,
      "web pages of these origins may use the server; *: all"},
-    {VERB_SERVE, "requests-per-minute", NULL, OPTION_INT, "N", "0", 0, 1000000, NULL,
+    {SERVER, "requests-per-minute", NULL, OPTION_INT, "N", "0", 0, 1000000, NULL,
      "for messages and completions, that one API key may send; more are refused with 429; 0: no limit"},
-    {VERB_SERVE, "max-body", NULL, OPTION_BYTES, "SIZE", "32M", 0, 0, NULL, "largest request body"},
-    {VERB_SERVE, "max-connections", NULL, OPTION_INT, "N", "512", 1, 65536, NULL, "open connections; more wait"},
-    {VERB_SERVE, "insecure-listen", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
+    {SERVER, "max-body", NULL, OPTION_BYTES, "SIZE", "32M", 0, 0, NULL, "largest request body"},
+    {SERVER, "max-connections", NULL, OPTION_INT, "N", "512", 1, 65536, NULL, "open connections; more wait"},
+    {SERVER, "insecure-listen", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "allow an address that other machines reach without an API key"},
     {VERB_SERVE, "tls-cert", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "serve https with this certificate (PEM)"},
     {VERB_SERVE, "tls-key", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "private key of the certificate (PEM)"},
-    {VERB_SERVE, "max-requests", NULL, OPTION_INT, "N", "8", 1, 4096, NULL, "requests that run at the same time"},
-    {VERB_SERVE, "queue", NULL, OPTION_INT, "N", "64", 0, 100000, NULL, "requests that may wait behind them; one more is refused"},
-    {VERB_SERVE, "prefill-share", NULL, OPTION_NUMBER, "SHARE", "0.3", 0.05, 0.9, NULL,
+    // `claude` refuses them: it gives Claude Code a plain http address.
+    {VERB_CLAUDE, "unix", NULL, OPTION_TEXT, "PATH", NULL, 0, 0, NULL, NULL},
+    {VERB_CLAUDE, "tls-cert", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, NULL},
+    {VERB_CLAUDE, "tls-key", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, NULL},
+    {SERVER, "max-requests", NULL, OPTION_INT, "N", "8", 1, 4096, NULL, "requests that run at the same time"},
+    {SERVER, "queue", NULL, OPTION_INT, "N", "64", 0, 100000, NULL, "requests that may wait behind them; one more is refused"},
+    {SERVER, "prefill-share", NULL, OPTION_NUMBER, "SHARE", "0.3", 0.05, 0.9, NULL,
      "of a step's time that prompts may take while answers run"},
-    {VERB_SERVE, "request-timeout", NULL, OPTION_INT, "SECONDS", "0", 0, 86400, NULL,
+    {SERVER, "request-timeout", NULL, OPTION_INT, "SECONDS", "0", 0, 86400, NULL,
      "from a request's arrival to its last token; 0: no limit"},
-    {VERB_SERVE, "cache-idle", NULL, OPTION_INT, "SECONDS", "3600", 0, 31536000, NULL,
+    {SERVER, "cache-idle", NULL, OPTION_INT, "SECONDS", "3600", 0, 31536000, NULL,
      "without a request for so long, give up the prefix cache and its memory; 0: never"},
-    {VERB_SERVE, "resend-wait", NULL, OPTION_INT, "SECONDS", "10", 0, 3600, NULL,
+    {SERVER, "resend-wait", NULL, OPTION_INT, "SECONDS", "10", 0, 3600, NULL,
      "how long an answer waits for a client that has gone and may send its request again; 0: not at all"},
-    {VERB_SERVE, "alias", NULL, OPTION_TEXT, "NAME,NAME", NULL, 0, 0, NULL, "further names of the model"},
-    {VERB_SERVE, "strict-model", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
+    {SERVER, "alias", NULL, OPTION_TEXT, "NAME,NAME", NULL, 0, 0, NULL, "further names of the model"},
+    {SERVER, "strict-model", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "refuse requests that name another model than this one or its aliases"},
-    {VERB_SERVE, "drain", NULL, OPTION_INT, "SECONDS", "30", 0, 86400, NULL,
+    {SERVER, "drain", NULL, OPTION_INT, "SECONDS", "30", 0, 86400, NULL,
      "how long running answers may go on after the first Ctrl-C"},
-    {VERB_SERVE, "data-dir", NULL, OPTION_TEXT, "DIR", NULL, 0, 0, NULL,
+    {SERVER, "data-dir", NULL, OPTION_TEXT, "DIR", NULL, 0, 0, NULL,
      "folder where message batches are kept (default: $XDG_DATA_HOME/pensieve); empty: there are none"},
 
     {VERB_RUN, "system", NULL, OPTION_TEXT, "TEXT", NULL, 0, 0, NULL, "system prompt"},
@@ -94,8 +101,8 @@ const option_spec option_table[] = {
     {VERB_INSPECT, "tensors", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "list every tensor"},
     {VERB_SERVE, "print-config", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "show every value and where it came from, and end"},
-    {VERB_SERVE, "log-level", "LOG_LEVEL", OPTION_CHOICE, NULL, "info", 0, 0, "error|warn|info|debug|trace", "what is logged"},
-    {~(unsigned)VERB_SERVE, "log-level", "LOG_LEVEL", OPTION_CHOICE, NULL, "warn", 0, 0, "error|warn|info|debug|trace", "what is logged"},
+    {SERVER, "log-level", "LOG_LEVEL", OPTION_CHOICE, NULL, "info", 0, 0, "error|warn|info|debug|trace", "what is logged"},
+    {~(unsigned)SERVER, "log-level", "LOG_LEVEL", OPTION_CHOICE, NULL, "warn", 0, 0, "error|warn|info|debug|trace", "what is logged"},
     {ALL, "log-format", NULL, OPTION_CHOICE, NULL, "text", 0, 0, "text|json", "how log lines are written"},
     {ALL, "config", NULL, OPTION_TEXT, "FILE", NULL, 0, 0, NULL, "JSON file of settings, named like the flags"},
     {0, NULL, NULL, OPTION_TEXT, NULL, NULL, 0, 0, NULL, NULL},

@@ -56,7 +56,7 @@ void options_print(const options *o, pn_buf *out) {
 
 void options_help(unsigned verb, pn_buf *out) {
   for (const option_spec *s = option_table; s->name; s++) {
-    if (!(s->verbs & verb)) continue;
+    if (!(s->verbs & verb) || !s->help) continue;
     char env[64];
     option_env_name(s, env);
     pn_buf flag = {0};

@@ -169,11 +169,20 @@ static bool read_flag(options *o, int argc, char **argv, int *i, pn_error *e) {
   return set(o, v, argv[++*i], FROM_FLAG, e);
 }
 
+// A word that options_read takes for a flag of the verb, or for the end of its flags.
+static bool is_ours(const options *o, const char *word) {
+  if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "--") == 0) return true;
+  if (strncmp(word, "--", 2) != 0) return false;
+  int at = find(o, word + 2, strcspn(word + 2, "="));
+  return at >= 0 && o->values[at].spec->kind != OPTION_SECRET;
+}
+
 static bool read_flags(options *o, int argc, char **argv, pn_error *e) {
   bool only_args = false;
   o->args = pn_arena_array(&o->arena, (size_t)argc + 1, sizeof *o->args);
   if (!o->args) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the command line");
   for (int i = 0; i < argc; i++) {
+    if (o->verb & VERBS_HANDING_ON && !is_ours(o, argv[i])) only_args = true;
     if (only_args || argv[i][0] != '-' || argv[i][1] == '\0')
       o->args[o->n_args++] = argv[i];
     else if (strcmp(argv[i], "--") == 0)

@@ -28,7 +28,10 @@ enum {
   VERB_PERPLEXITY = 1 << 7,
   VERB_BENCH = 1 << 8,
   VERB_VERSION = 1 << 9,
+  VERB_CLAUDE = 1 << 10,
 };
+// Verbs that hand words on to another program: from the first word that is not one of their flags, all are arguments.
+#define VERBS_HANDING_ON VERB_CLAUDE
 
 typedef struct option_spec {
   unsigned verbs;   // which verbs have it
@@ -39,7 +42,7 @@ typedef struct option_spec {
   const char *fallback; // default; NULL: none, or decided when it is known what fits
   double min, max;
   const char *choices; // separated by '|'
-  const char *help;
+  const char *help;    // NULL: not shown
 } option_spec;
 
 // Ends with a spec whose name is NULL. A name may stand there twice for different verbs.
@@ -66,6 +69,7 @@ typedef struct options {
   const char **args; // what is not a flag
   int n_args;
   bool help;
+  int *status;    // for a verb that ends well with another exit status than 0
   pn_arena arena; // memory of all texts
 } options;
 

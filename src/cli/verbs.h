@@ -25,6 +25,7 @@ bool cli_template(const options *o, pn_error *e);
 bool cli_logits(const options *o, pn_error *e);
 bool cli_perplexity(const options *o, pn_error *e);
 bool cli_bench(const options *o, pn_error *e);
+bool cli_claude(const options *o, pn_error *e);
 bool cli_version(const options *o, pn_error *e);
 
 #endif
