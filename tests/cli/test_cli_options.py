@@ -147,7 +147,7 @@ def test_help(run):
     r = run()
     assert r.returncode == 0 and b"pensieve serve --model" in r.stdout
     assert run("--help").stdout == r.stdout
-    for verb in ("serve", "run", "list", "inspect", "tokens", "template", "logits", "perplexity", "bench", "version"):
+    for verb in ("serve", "run", "list", "inspect", "tokens", "template", "logits", "perplexity", "bench", "version", "claude"):
         h = run(verb, "--help")
         assert h.returncode == 0 and b"example: " in h.stdout and f"  {verb} ".encode() in r.stdout
     assert b"MAX_CONTEXT_LENGTH" in run("serve", "--help").stdout
