@@ -127,14 +127,17 @@ static bool enter(session *s, pn_error *e) {
 // The last one ends a server that one of us started.
 static void leave(session *s) {
   if (s->share.sessions_fd < 0 || !share_enter(&s->share, NULL)) return;
+  if (s->started && !share_server(&s->share)) // while we used it, nobody ended it as the last one
+    console_note("the server on %s ended before Claude Code did; its log is %s", s->url, s->share.log_path);
   if (share_part(&s->share))
     server_end(&s->share);
-  else if (s->started)
+  else if (s->started && share_server(&s->share))
     console_note("the server on %s goes on: it ends with the last `pensieve claude` that uses it", s->url);
   share_leave(&s->share);
 }
 
 static bool run(session *s, pn_error *e) {
+  if (relay_count()) return pn_fail(e, PN_ERR_CANCELLED, "stopped before Claude Code was started");
   const claude_facts facts = {
       .url = s->url, .key = s->key, .model = s->server.model, .n_ctx = s->server.n_ctx};
   char **env = claude_env(environ, &facts, &s->arena);

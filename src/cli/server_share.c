@@ -1,5 +1,6 @@
 #include "cli/server_share.h"
 
+#include "base/clock.h"
 #include "cli/console.h"
 #include "cli/relay.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *path_of(pn_arena *a, const char *dir, const char *name) {
@@ -86,19 +88,25 @@ static bool lock_at_once(int fd, int how) {
   return rc == 0;
 }
 
+static void sleep_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
 bool share_enter(server_share *s, pn_error *e) {
+  int before = relay_count();
+  uint64_t note_us = pn_now_us() + 1000000;
   s->start_fd = open_file(s->start_path, e);
   if (s->start_fd < 0) return false;
-  if (lock_at_once(s->start_fd, LOCK_EX)) return true;
-  console_note("waiting for another `pensieve claude`, which starts or ends the server");
-  int before = relay_count();
-  while (flock(s->start_fd, LOCK_EX) != 0) {
-    if (errno == EINTR && relay_count() == before) continue;
-    bool stopped = errno == EINTR;
+  // Asking again and again: a signal just before flock waits would be lost.
+  for (; !lock_at_once(s->start_fd, LOCK_EX); sleep_a_little()) {
+    bool held = errno == EWOULDBLOCK;
     int error = errno;
+    if (note_us && pn_now_us() > note_us) {
+      console_note("waiting for another `pensieve claude`, which starts or ends the server");
+      note_us = 0;
+    }
+    if (held && relay_count() == before) continue;
     let_go(&s->start_fd);
-    return stopped ? pn_fail(e, PN_ERR_CANCELLED, "stopped while another one started or ended the server")
-                   : pn_fail(e, PN_ERR_IO, "%s can't be locked: %s", s->start_path, strerror(error));
+    return held ? pn_fail(e, PN_ERR_CANCELLED, "stopped while another one started or ended the server")
+                : pn_fail(e, PN_ERR_IO, "%s can't be locked: %s", s->start_path, strerror(error));
   }
   return true;
 }

@@ -1,5 +1,6 @@
 """claude: a server found or started, shared and ended; what Claude Code is given. A small program stands for it."""
 
+import fcntl
 import http.server
 import json
 import os
@@ -37,7 +38,8 @@ if wait := os.environ.get("FAKE_WAIT"):
         if seen and seen[-1] != signal.SIGINT or len(seen) > 1:
             break
         time.sleep(0.01)
-    said["serves"] = serves()
+    if not os.environ.get("FAKE_NO_SERVER"):
+        said["serves"] = serves()
 elif not sys.stdin.isatty():
     said["stdin"] = sys.stdin.read()
 said["signals"] = seen
@@ -164,6 +166,14 @@ def test_starts_a_server_and_ends_it(claude, port, tmp_path):
     assert log.read_text().count(f"listening on http://127.0.0.1:{port}") == 2
 
 
+def test_a_server_that_ends_meanwhile_is_spoken_of(hold, port, tmp_path):
+    _, let_go = hold("a", env={"FAKE_NO_SERVER": "1"})
+    os.kill(int((tmp_path / f"state/pensieve/claude-127.0.0.1-{port}.server").read_text()), signal.SIGKILL)
+    wait_until(lambda: health(port) is None)
+    r = let_go()
+    assert r.returncode == 7 and "ended before Claude Code did" in r.stderr and "serve.log" in r.stderr
+
+
 def test_the_log_has_a_place_without_xdg(claude, tmp_path):
     r = claude(env={"XDG_STATE_HOME": ""})
     assert r.returncode == 7 and (tmp_path / "home/.local/state/pensieve/serve.log").exists()
@@ -258,6 +268,13 @@ def test_another_program_has_the_port(claude):
 def test_a_program_that_does_not_answer_has_the_port(claude, taken_port):
     r = claude("--port", taken_port)
     assert r.returncode == 5 and "is not a Pensieve server" in r.stderr
+
+
+def test_a_port_that_can_not_be_had(claude):
+    with socket.socket() as s:  # nobody answers there, and nobody else may listen
+        s.bind(("127.0.0.1", 0))
+        r = claude("--port", s.getsockname()[1])
+    assert r.returncode == 5 and "in use by another program" in r.stderr and "exit code 5" in r.stderr
 
 
 @pytest.mark.parametrize("words,env,said", [
@@ -372,6 +389,17 @@ def test_ctrl_c_at_a_terminal(pensieve, environment, port, tmp_path):
     os.waitpid(pid, 0)
     os.close(fd)
     assert health(port) is None
+
+
+def test_a_signal_while_another_one_starts_the_server(begin, port, tmp_path):
+    folder = tmp_path / "state" / "pensieve"
+    folder.mkdir(parents=True)
+    with open(folder / f"claude-127.0.0.1-{port}.start", "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        p = begin()
+        assert b"waiting for another `pensieve claude`" in p.stderr.readline()
+        p.send_signal(signal.SIGINT)
+        assert p.wait(20) == 130
 
 
 def test_a_stop_stops_both(hold, port):
