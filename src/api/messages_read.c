@@ -1,5 +1,6 @@
 #include "api/messages_read.h"
 
+#include "api/messages_results.h"
 #include "base/rng.h"
 
 #include <limits.h>
@@ -178,7 +179,8 @@ bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e
   pn_json *json = pn_json_parse(body, e);
   if (!json) return pn_fail_in(e, "request body");
   q->json = json; // freed with the request, also when it is refused
-  return shape_check(s, json, NULL, e) && messages_take(json, q, e);
+  return shape_check(s, json, NULL, e) && messages_take(json, q, e) &&
+         messages_check_results(pn_json_get(json, "messages"), e);
 }
 
 void messages_request_fini(messages_request *q) {

@@ -1,4 +1,5 @@
 // A conversation in OpenAI's shape becomes one in the Messages API's.
+#include "api/call_pairs.h"
 #include "api/openai.h"
 
 // A new object of one string member.
@@ -131,6 +132,69 @@ static pn_json *output_of(const pn_json *body) {
   return NULL;
 }
 
+// --- calls and their results --------------------------------------------------------------------------------------------
+
+static bool check_calls(call_pairs *c, const pn_json *calls, size_t i, pn_error *e) {
+  for (size_t k = 0; k < pn_json_len(calls); k++) {
+    call_pairing got = call_pairs_call(c, pn_json_get(pn_json_at(calls, k), "id"), i);
+    if (got == CALL_NO_MEMORY) return no_memory(e);
+    if (got == CALL_TWICE) // in another turn it may come again: many servers count from 0 in each
+      return pn_fail(e, PN_ERR_USAGE, "messages.%zu.tool_calls.%zu.id: the ids of calls must be unique", i,
+                     k);
+  }
+  return true;
+}
+
+static bool check_result(call_pairs *c, const pn_json *m, size_t i, pn_error *e) {
+  const pn_json *id = pn_json_get(m, "tool_call_id");
+  if (c->n == c->round)
+    return pn_fail(e, PN_ERR_USAGE,
+                   "messages.%zu.role: messages with role 'tool' must be a response to a preceeding message "
+                   "with 'tool_calls'.",
+                   i);
+  call_pairing got = call_pairs_answer(c, id);
+  if (got == CALL_PAIRED) return true;
+  if (got == CALL_TWICE)
+    return pn_fail(e, PN_ERR_USAGE, "messages.%zu.tool_call_id: Duplicate value for 'tool_call_id' of '%.*s'",
+                   i, CALL_ID_ARGS(id));
+  return pn_fail(e, PN_ERR_USAGE,
+                 "messages.%zu.tool_call_id: 'tool_call_id' of '%.*s' not found in 'tool_calls' of previous "
+                 "message.",
+                 i, CALL_ID_ARGS(id));
+}
+
+static bool end_round(call_pairs *c, pn_error *e) {
+  size_t message = 0;
+  char ids[CALL_IDS_MAX];
+  if (call_pairs_end(c, &message, ids)) return true;
+  return pn_fail(e, PN_ERR_USAGE,
+                 "messages.%zu.tool_calls: An assistant message with 'tool_calls' must be followed by tool "
+                 "messages responding to each 'tool_call_id'. The following tool_call_ids did not have "
+                 "response messages: %s",
+                 message, ids);
+}
+
+static bool check_pairs(call_pairs *c, const pn_json *messages, pn_error *e) {
+  bool others_turn = false;
+  for (size_t i = 0; i < pn_json_len(messages); i++) {
+    const pn_json *m = pn_json_at(messages, i);
+    pn_str role = pn_json_str(pn_json_get(m, "role"));
+    bool assistant = pn_str_is(role, "assistant"), tool = pn_str_is(role, "tool");
+    if (assistant && others_turn && !end_round(c, e)) return false;
+    if (assistant && !check_calls(c, pn_json_get(m, "tool_calls"), i, e)) return false;
+    if (tool && !check_result(c, m, i, e)) return false;
+    if (assistant || tool || pn_str_is(role, "user")) others_turn = !assistant;
+  }
+  return end_round(c, e);
+}
+
+static bool check_conversation(const pn_json *messages, pn_error *e) {
+  call_pairs c = {0};
+  bool ok = check_pairs(&c, messages, e);
+  call_pairs_fini(&c);
+  return ok;
+}
+
 pn_json *openai_to_messages(const pn_json *body, pn_error *e) {
   const pn_json *messages = pn_json_get(body, "messages"), *choice = pn_json_get(body, "tool_choice");
   pn_json *out = pn_json_new_object(), *list = pn_json_new_array();
@@ -139,6 +203,7 @@ pn_json *openai_to_messages(const pn_json *body, pn_error *e) {
     pn_json *m = message_of(pn_json_at(messages, i), i, e);
     ok = m != NULL && (pn_json_push(list, m) || no_memory(e));
   }
+  ok = ok && check_conversation(messages, e);
   bool set = pn_json_set(out, "messages", list);
   set = pn_json_set(out, "model", pn_json_share(pn_json_get(body, "model"))) && set;
   if (pn_json_len(pn_json_get(body, "tools")))
