@@ -81,13 +81,15 @@ static const shape_field citations_fields[] = {
     {0},
 };
 static const shape citations = {.types = SHAPE_OBJECT, .fields = citations_fields};
+#define DOCUMENT_FIELDS                                                                                      \
+  {"title", &shape_any_string, false, "Written before the text."},                                           \
+      {"context", &shape_any_string, false, "Written before the text."},                                     \
+      {"citations", &citations, false, "Whether answers may cite the document."}, CACHE_CONTROL, {           \
+    0                                                                                                        \
+  }
 static const shape_field document_fields[] = {
     {"source", &document_source, true, "Where the document's text is."},
-    {"title", &shape_any_string, false, "Written before the text."},
-    {"context", &shape_any_string, false, "Written before the text."},
-    {"citations", &citations, false, "Whether answers may cite the document."},
-    CACHE_CONTROL,
-    {0},
+    DOCUMENT_FIELDS,
 };
 static const shape_field search_result_fields[] = {
     {"source", &shape_any_string, true, "Where the result comes from."},
@@ -105,10 +107,45 @@ static const shape_field tool_reference_fields[] = {
     CACHE_CONTROL,
     {0},
 };
+// What a tool gave back can't be taken back by the client: what the model can't read, a text stands for.
+static const shape_field unread_image_fields[] = {
+    {"source", &shape_any_object, true,
+     "The image. The model reads a text instead, which says that there is one."},
+    CACHE_CONTROL,
+    {0},
+};
+static const shape_variant result_part_variants[] = {
+    {"text", text_fields, NULL},
+    {"image", unread_image_fields, NULL},
+    {0},
+};
+static const shape result_part = {
+    .name = "ToolResultDocumentPart", .types = SHAPE_OBJECT, .variants = result_part_variants};
+static const shape result_parts = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &result_part};
+static const shape_field result_content_source_fields[] = {
+    {"content", &result_parts, true, "A string or blocks of text."},
+    {0},
+};
+static const shape_variant result_source_variants[] = {
+    {"text", plain_source_fields, NULL},
+    {"content", result_content_source_fields, NULL},
+    {"base64", NULL, NULL},
+    {"url", NULL, NULL},
+    {"file", NULL, NULL},
+    {0},
+};
+static const shape result_source = {
+    .name = "ToolResultDocumentSource", .types = SHAPE_OBJECT, .variants = result_source_variants};
+static const shape_field result_document_fields[] = {
+    {"source", &result_source, true,
+     "Where the document is. For all but text and content the model reads a text instead, which says that "
+     "there is one."},
+    DOCUMENT_FIELDS,
+};
 static const shape_variant result_variants[] = {
     {"text", text_fields, NULL},
-    {"image", NULL, text_only},
-    {"document", document_fields, NULL},
+    {"image", unread_image_fields, NULL},
+    {"document", result_document_fields, NULL},
     {"search_result", search_result_fields, NULL},
     {"tool_reference", tool_reference_fields, NULL},
     {0},

@@ -26,8 +26,54 @@ static void write_content(const tool_list *tools, pn_buf *text, const pn_json *c
     for (size_t i = 0; i < pn_json_len(content); i++) words_write_block(tools, text, pn_json_at(content, i));
 }
 
+// --- what the model can't read ------------------------------------------------------------------------------------------
+
+// What a source says of what it holds: its media type or where it is; empty when that would be long.
+static pn_str detail_of(const pn_json *source) {
+  static const char *const members[] = {"media_type", "url", "file_id"};
+  pn_str detail = {0};
+  for (size_t i = 0; i < sizeof members / sizeof *members && !detail.n; i++)
+    detail = pn_json_str(pn_json_get(source, members[i]));
+  if (pn_str_starts(detail, PN_STR("data:"))) {
+    size_t end = pn_str_find(detail, PN_STR(";"), 0);
+    detail = (pn_str){detail.p + 5, end == SIZE_MAX ? 0 : end - 5};
+  }
+  return detail.n <= 200 ? detail : (pn_str){0};
+}
+
+// [WHAT "TITLE" (DETAIL) that this model can't VERB]
+static void write_unread(pn_buf *text, const char *what, pn_str title, pn_str detail, const char *verb) {
+  begin_part(text);
+  pn_buf_printf(text, "[%s", what);
+  if (title.n) {
+    pn_buf_z(text, " \"");
+    pn_buf_str(text, title);
+    pn_buf_char(text, '"');
+  }
+  if (detail.n) {
+    pn_buf_z(text, " (");
+    pn_buf_str(text, detail);
+    pn_buf_char(text, ')');
+  }
+  pn_buf_printf(text, " that this model can't %s]", verb);
+}
+
+static void write_unread_document(pn_buf *text, const pn_json *block, const pn_json *source) {
+  pn_str detail = detail_of(source);
+  bool pdf = pn_str_is(detail, "application/pdf");
+  write_unread(text, pdf ? "a PDF document" : "a document", pn_json_str(pn_json_get(block, "title")),
+               pdf ? (pn_str){0} : detail, "read");
+  words_add_part(text, pn_json_str(pn_json_get(block, "context")));
+}
+
+// --- blocks -------------------------------------------------------------------------------------------------------------
+
 static void write_document(const tool_list *tools, pn_buf *text, const pn_json *block) {
   const pn_json *source = pn_json_get(block, "source");
+  if (!words_is_type(source, "text") && !words_is_type(source, "content")) {
+    write_unread_document(text, block, source);
+    return;
+  }
   words_add_part(text, pn_json_str(pn_json_get(block, "title")));
   words_add_part(text, pn_json_str(pn_json_get(block, "context")));
   words_add_part(text, pn_json_str(pn_json_get(source, "data")));
@@ -49,6 +95,8 @@ static void write_reference(const tool_list *tools, pn_buf *text, pn_str name) {
 void words_write_block(const tool_list *tools, pn_buf *text, const pn_json *block) {
   if (words_is_type(block, "text")) {
     words_add_part(text, pn_json_str(pn_json_get(block, "text")));
+  } else if (words_is_type(block, "image")) {
+    write_unread(text, "an image", (pn_str){0}, detail_of(pn_json_get(block, "source")), "see");
   } else if (words_is_type(block, "document")) {
     write_document(tools, text, block);
   } else if (words_is_type(block, "search_result")) {

@@ -8,7 +8,7 @@
 
 bool words_is_type(const pn_json *block, const char *type);
 void words_add_part(pn_buf *text, pn_str part);
-// Blocks that don't speak to a model add nothing.
+// Blocks that don't speak to a model add nothing. For images and documents that it can't read a text stands.
 void words_write_block(const tool_list *tools, pn_buf *text, const pn_json *block);
 // A tool_result. `left_out`: what the tool gave back is not shown. Never empty.
 void words_write_result(const tool_list *tools, pn_buf *text, const pn_json *block, bool left_out);

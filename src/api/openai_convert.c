@@ -17,17 +17,49 @@ static bool push_text(pn_json *blocks, pn_str text) {
   return pn_json_push(blocks, block) && ok;
 }
 
-// A string or parts, as blocks of text.
-static bool push_content(pn_json *blocks, const pn_json *content) {
-  bool ok = push_text(blocks, pn_json_str(content));
-  for (size_t i = 0; pn_json_is(content, PN_JSON_ARRAY) && i < pn_json_len(content); i++) {
-    const pn_json *part = pn_json_at(content, i), *text = pn_json_get(part, "text");
-    ok = push_text(blocks, pn_json_str(text ? text : pn_json_get(part, "refusal"))) && ok;
-  }
-  return ok;
+static bool no_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation"); }
+
+// A block of a tool's result that the model can't read; the Messages API's words for it stand in the prompt.
+static bool push_unread(pn_json *blocks, const char *type, const char *key, const pn_json *where,
+                        const pn_json *title) {
+  pn_json *block = object_of("type", pn_str_of(type)), *source = pn_json_new_object();
+  bool ok = pn_json_set(source, "type", pn_json_new_str(PN_STR("url")));
+  if (pn_json_is(where, PN_JSON_STRING)) ok = pn_json_set(source, key, pn_json_share(where)) && ok;
+  if (pn_json_is(title, PN_JSON_STRING)) ok = pn_json_set(block, "title", pn_json_share(title)) && ok;
+  ok = pn_json_set(block, "source", source) && ok;
+  return pn_json_push(blocks, block) && ok;
 }
 
-static bool no_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation"); }
+static bool push_part(pn_json *blocks, const pn_json *part) {
+  pn_str type = pn_json_str(pn_json_get(part, "type"));
+  const pn_json *image = pn_json_get(part, "image_url"), *file = pn_json_get(part, "file");
+  if (pn_str_is(type, "text")) return push_text(blocks, pn_json_str(pn_json_get(part, "text")));
+  if (pn_str_is(type, "refusal")) return push_text(blocks, pn_json_str(pn_json_get(part, "refusal")));
+  if (pn_str_is(type, "input_audio")) return push_text(blocks, PN_STR("[audio that this model can't hear]"));
+  if (pn_str_is(type, "file"))
+    return push_unread(blocks, "document", "file_id", pn_json_get(file, "file_id"),
+                       pn_json_get(file, "filename"));
+  return push_unread(blocks, "image", "url",
+                     pn_json_is(image, PN_JSON_STRING) ? image : pn_json_get(image, "url"), NULL);
+}
+
+static bool is_text(const pn_json *part) {
+  pn_str type = pn_json_str(pn_json_get(part, "type"));
+  return pn_str_is(type, "text") || pn_str_is(type, "refusal");
+}
+
+// A string or parts, as blocks. What isn't text may only come from a tool: who asks can ask otherwise.
+static bool push_content(pn_json *blocks, const pn_json *m, size_t i, bool tool, pn_error *e) {
+  const pn_json *content = pn_json_get(m, "content");
+  bool ok = push_text(blocks, pn_json_str(content));
+  for (size_t k = 0; pn_json_is(content, PN_JSON_ARRAY) && k < pn_json_len(content); k++) {
+    const pn_json *part = pn_json_at(content, k);
+    if (!tool && !is_text(part))
+      return pn_fail(e, PN_ERR_UNSUPPORTED, "messages.%zu.content.%zu: this model reads text only", i, k);
+    ok = push_part(blocks, part) && ok;
+  }
+  return ok || no_memory(e);
+}
 
 static bool push_call(pn_json *blocks, const pn_json *call, size_t message, size_t i, pn_error *e) {
   const pn_json *function = pn_json_get(call, "function"), *arguments = pn_json_get(function, "arguments");
@@ -50,9 +82,12 @@ static bool push_result(pn_json *blocks, const pn_json *m, size_t i, pn_error *e
   const pn_json *id = pn_json_get(m, "tool_call_id");
   if (!id) return pn_fail(e, PN_ERR_USAGE, "messages.%zu.tool_call_id: Field required", i);
   pn_json *content = pn_json_new_array();
-  bool ok = push_content(content, pn_json_get(m, "content"));
+  if (!push_content(content, m, i, true, e)) {
+    pn_json_free(content);
+    return false;
+  }
   pn_json *block = object_of("type", PN_STR("tool_result"));
-  ok = pn_json_set(block, "content", content) && ok;
+  bool ok = pn_json_set(block, "content", content);
   ok = pn_json_set(block, "tool_use_id", pn_json_share(id)) && ok;
   return (pn_json_push(blocks, block) && ok) || no_memory(e);
 }
@@ -68,7 +103,7 @@ static pn_json *message_of(const pn_json *m, size_t i, pn_error *e) {
   if (tool)
     ok = ok && push_result(blocks, m, i, e);
   else
-    ok = ok && (push_content(blocks, pn_json_get(m, "content")) || no_memory(e));
+    ok = ok && push_content(blocks, m, i, false, e);
   for (size_t k = 0; assistant && ok && k < pn_json_len(calls); k++)
     ok = push_call(blocks, pn_json_at(calls, k), i, k, e);
   if (!pn_json_set(out, "content", blocks)) ok = ok && no_memory(e);
