@@ -40,11 +40,46 @@ static const shape_variant text_variants[] = {
 static const shape text_block = {.name = "TextBlock", .types = SHAPE_OBJECT, .variants = text_variants};
 static const shape text_blocks = {.types = SHAPE_ARRAY, .items = &text_block};
 
-static const shape_field tool_change_fields[] = {
-    {"tool", &shape_any_object, true, "A reference to a tool by name, or its definition."},
+static const shape_field change_by_name_fields[] = {
+    {"name", &shape_name, true, "The name of a tool of the request, or of one that was defined before."},
+    {0},
+};
+static const shape_field change_by_value_fields[] = {
+    {"definition", &shape_tool, true, "The tool, as in `tools`."},
+    {0},
+};
+static const shape_variant addition_variants[] = {
+    {"tool_reference", change_by_name_fields, NULL},
+    {"tool_definition", change_by_value_fields, NULL},
+    {"mcp_tool_reference", NULL, NULL},
+    {"mcp_toolset_reference", NULL, NULL},
+    {0},
+};
+static const shape addition = {.name = "AddedTool", .types = SHAPE_OBJECT, .variants = addition_variants};
+static const shape_variant removal_variants[] = {
+    {"tool_reference", change_by_name_fields, NULL},
+    {"mcp_tool_reference", NULL, NULL},
+    {"mcp_toolset_reference", NULL, NULL},
+    {0},
+};
+static const shape removal = {.name = "RemovedTool", .types = SHAPE_OBJECT, .variants = removal_variants};
+static const shape_field addition_fields[] = {
+    {"tool", &addition, true, "A tool that can be used from here on."},
     CACHE_CONTROL,
     {0},
 };
+static const shape_field removal_fields[] = {
+    {"tool", &removal, true, "A tool that can't be used any more."},
+    CACHE_CONTROL,
+    {0},
+};
+static const shape_variant change_variants[] = {
+    {"tool_addition", addition_fields, NULL},
+    {"tool_removal", removal_fields, NULL},
+    {0},
+};
+static const shape change = {.name = "ToolChange", .types = SHAPE_OBJECT, .variants = change_variants};
+static const shape changes = {.types = SHAPE_ARRAY, .items = &change};
 static const shape_variant system_variants[] = {
     {"text", text_fields, NULL},
     {0},
@@ -181,6 +216,7 @@ static const shape_field redacted_fields[] = {
 };
 static const shape_field compaction_fields[] = {
     {"content", &shape_any_string, false, "The summary of what came before."},
+    {"tool_changes", &changes, false, "What came before did to the tools."},
     CACHE_CONTROL,
     {0},
 };
@@ -197,8 +233,8 @@ static const shape_variant block_variants[] = {
     {"tool_result", tool_result_fields, NULL},
     {"thinking", thinking_fields, NULL},
     {"redacted_thinking", redacted_fields, NULL},
-    {"tool_addition", tool_change_fields, NULL},
-    {"tool_removal", tool_change_fields, NULL},
+    {"tool_addition", addition_fields, NULL},
+    {"tool_removal", removal_fields, NULL},
     {"compaction", compaction_fields, NULL},
     FOREIGN("server_tool_use"),
     FOREIGN("web_search_tool_result"),

@@ -128,7 +128,9 @@ static bool read_thinking(messages_request *q, pn_error *e) {
 static bool read_tools(messages_request *q, pn_error *e) {
   const pn_json *choice = pn_json_get(q->json, "tool_choice");
   pn_str type = pn_json_str(pn_json_get(choice, "type")), name = pn_json_str(pn_json_get(choice, "name"));
-  if (!tools_read(pn_json_get(q->json, "tools"), &q->tools, e)) return false;
+  if (!tools_read(pn_json_get(q->json, "tools"), &q->tools, e) ||
+      !tools_follow(&q->tools, pn_json_get(q->json, "messages"), e))
+    return false;
   bool forced = pn_str_is(type, "any") || pn_str_is(type, "tool");
   if (forced && pn_json_len(pn_json_get(q->json, "tools")) == 0)
     return pn_fail(e, PN_ERR_USAGE, "tool_choice: may only be specified while providing tools");

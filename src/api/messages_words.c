@@ -80,7 +80,7 @@ static void write_document(const tool_list *tools, pn_buf *text, const pn_json *
   write_content(tools, text, pn_json_get(source, "content"));
 }
 
-// A tool that was not shown so far: here the model learns of it.
+// A tool that was not shown so far: here the model learns of it. Of those that it can't be shown, only the name.
 static void write_reference(const tool_list *tools, pn_buf *text, pn_str name) {
   const pn_json *tool = tools_find(tools, name);
   begin_part(text);
@@ -106,7 +106,10 @@ void words_write_block(const tool_list *tools, pn_buf *text, const pn_json *bloc
   } else if (words_is_type(block, "tool_reference")) {
     write_reference(tools, text, pn_json_str(pn_json_get(block, "tool_name")));
   } else if (words_is_type(block, "compaction")) {
+    const pn_json *changes = pn_json_get(block, "tool_changes");
     words_add_part(text, pn_json_str(pn_json_get(block, "content")));
+    for (size_t i = 0; i < pn_json_len(changes); i++)
+      words_write_tool_change(tools, text, pn_json_at(changes, i));
   }
 }
 
@@ -136,20 +139,19 @@ void words_write_result(const tool_list *tools, pn_buf *text, const pn_json *blo
 }
 
 void words_write_tool_change(const tool_list *tools, pn_buf *text, const pn_json *block) {
-  const pn_json *tool = pn_json_get(block, "tool"), *definition = pn_json_get(tool, "definition");
-  pn_str name = pn_json_str(pn_json_get(tool, "name"));
+  const pn_json *change = pn_json_get(block, "tool"), *definition = pn_json_get(change, "definition");
+  pn_str name = pn_json_str(pn_json_get(change, "name"));
   if (words_is_type(block, "tool_removal")) {
+    if (!tools_find(tools, name)) return;
     words_add_part(text, PN_STR("This tool can't be used any more: "));
     pn_buf_str(text, name);
     return;
   }
-  pn_json *function = definition ? tool_function(definition) : NULL;
-  words_add_part(text, PN_STR("This tool can be used from here on:"));
-  if (function) {
-    pn_buf_char(text, '\n');
-    pn_dialect_write_tool(text, function);
-  } else {
-    write_reference(tools, text, name);
+  pn_json *defined = definition ? tool_function(definition) : NULL;
+  const pn_json *tool = definition ? defined : tools_find(tools, name);
+  if (tool) {
+    words_add_part(text, PN_STR("This tool can be used from here on:\n"));
+    pn_dialect_write_tool(text, tool);
   }
-  pn_json_free(function);
+  pn_json_free(defined);
 }

@@ -189,7 +189,8 @@ static const char *const accepted[] = {
     WITH("\"unknown\":{\"deep\":[1]},\"thinking\":{\"type\":\"adaptive\"},\"tools\":[]"),
     "{\"model\":\"m\",\"max_tokens\":5.0," MESSAGES "}",
     BLOCK("{\"type\":\"text\",\"text\":\"Hi\",\"cache_control\":{\"type\":\"ephemeral\"}}"),
-    RESULT("[{\"type\":\"tool_reference\",\"tool_name\":\"x\"}]"),
+    RESULT(
+        "[{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"\"}}]"),
     RESULT_OF(""),
 };
 
