@@ -244,10 +244,12 @@ static void add_message(building *b, const pn_json *message) {
 
 static void add_messages(building *b, size_t n) {
   const pn_json *messages = pn_json_get(b->q->json, "messages");
+  size_t next = 0; // who speaks from here on, but for the system
   for (size_t i = 0; i < n && !b->oom; i++) {
-    const pn_json *message = pn_json_at(messages, i);
-    if (!says(message, "assistant")) add_results(b, messages, i, n);
-    add_message(b, message);
+    if (next < i) next = i;
+    while (next < n && says(pn_json_at(messages, next), "system")) next++;
+    if (next < n && says(pn_json_at(messages, next), "user")) add_results(b, messages, i, n);
+    add_message(b, pn_json_at(messages, i));
   }
 }
 

@@ -114,6 +114,12 @@ static const struct {
                                                                                               RESULT("t1",
                                                                                                      "1")),
      "<user>{U}</><assistant>[{a}][{b}]</><tool {a}>{1}</><tool {b}>{2}</><system>{S\nT}</><assistant>"},
+    {many,
+     USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS(
+         "assistant",
+         CALL("t2", "b", "{}")) "," SYSTEM("T") "," BLOCKS("user", RESULT("t2", "2") "," RESULT("t1", "1")),
+     "<user>{U}</><assistant>[{a}]</><system>{S}</><assistant>[{b}]</><tool {a}>{1}</><tool "
+     "{b}>{2}</><system>{T}</><assistant>"},
     {modest_tools,
      USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS("user",
                                                                                          RESULT("t1", "1")),
