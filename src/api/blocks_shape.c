@@ -40,11 +40,46 @@ static const shape_variant text_variants[] = {
 static const shape text_block = {.name = "TextBlock", .types = SHAPE_OBJECT, .variants = text_variants};
 static const shape text_blocks = {.types = SHAPE_ARRAY, .items = &text_block};
 
-static const shape_field tool_change_fields[] = {
-    {"tool", &shape_any_object, true, "A reference to a tool by name, or its definition."},
+static const shape_field change_by_name_fields[] = {
+    {"name", &shape_name, true, "The name of a tool of the request, or of one that was defined before."},
+    {0},
+};
+static const shape_field change_by_value_fields[] = {
+    {"definition", &shape_tool, true, "The tool, as in `tools`."},
+    {0},
+};
+static const shape_variant addition_variants[] = {
+    {"tool_reference", change_by_name_fields, NULL},
+    {"tool_definition", change_by_value_fields, NULL},
+    {"mcp_tool_reference", NULL, NULL},
+    {"mcp_toolset_reference", NULL, NULL},
+    {0},
+};
+static const shape addition = {.name = "AddedTool", .types = SHAPE_OBJECT, .variants = addition_variants};
+static const shape_variant removal_variants[] = {
+    {"tool_reference", change_by_name_fields, NULL},
+    {"mcp_tool_reference", NULL, NULL},
+    {"mcp_toolset_reference", NULL, NULL},
+    {0},
+};
+static const shape removal = {.name = "RemovedTool", .types = SHAPE_OBJECT, .variants = removal_variants};
+static const shape_field addition_fields[] = {
+    {"tool", &addition, true, "A tool that can be used from here on."},
     CACHE_CONTROL,
     {0},
 };
+static const shape_field removal_fields[] = {
+    {"tool", &removal, true, "A tool that can't be used any more."},
+    CACHE_CONTROL,
+    {0},
+};
+static const shape_variant change_variants[] = {
+    {"tool_addition", addition_fields, NULL},
+    {"tool_removal", removal_fields, NULL},
+    {0},
+};
+static const shape change = {.name = "ToolChange", .types = SHAPE_OBJECT, .variants = change_variants};
+static const shape changes = {.types = SHAPE_ARRAY, .items = &change};
 static const shape_variant system_variants[] = {
     {"text", text_fields, NULL},
     {0},
@@ -81,13 +116,15 @@ static const shape_field citations_fields[] = {
     {0},
 };
 static const shape citations = {.types = SHAPE_OBJECT, .fields = citations_fields};
+#define DOCUMENT_FIELDS                                                                                      \
+  {"title", &shape_any_string, false, "Written before the text."},                                           \
+      {"context", &shape_any_string, false, "Written before the text."},                                     \
+      {"citations", &citations, false, "Whether answers may cite the document."}, CACHE_CONTROL, {           \
+    0                                                                                                        \
+  }
 static const shape_field document_fields[] = {
     {"source", &document_source, true, "Where the document's text is."},
-    {"title", &shape_any_string, false, "Written before the text."},
-    {"context", &shape_any_string, false, "Written before the text."},
-    {"citations", &citations, false, "Whether answers may cite the document."},
-    CACHE_CONTROL,
-    {0},
+    DOCUMENT_FIELDS,
 };
 static const shape_field search_result_fields[] = {
     {"source", &shape_any_string, true, "Where the result comes from."},
@@ -105,10 +142,45 @@ static const shape_field tool_reference_fields[] = {
     CACHE_CONTROL,
     {0},
 };
+// What a tool gave back can't be taken back by the client: what the model can't read, a text stands for.
+static const shape_field unread_image_fields[] = {
+    {"source", &shape_any_object, true,
+     "The image. The model reads a text instead, which says that there is one."},
+    CACHE_CONTROL,
+    {0},
+};
+static const shape_variant result_part_variants[] = {
+    {"text", text_fields, NULL},
+    {"image", unread_image_fields, NULL},
+    {0},
+};
+static const shape result_part = {
+    .name = "ToolResultDocumentPart", .types = SHAPE_OBJECT, .variants = result_part_variants};
+static const shape result_parts = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &result_part};
+static const shape_field result_content_source_fields[] = {
+    {"content", &result_parts, true, "A string or blocks of text."},
+    {0},
+};
+static const shape_variant result_source_variants[] = {
+    {"text", plain_source_fields, NULL},
+    {"content", result_content_source_fields, NULL},
+    {"base64", NULL, NULL},
+    {"url", NULL, NULL},
+    {"file", NULL, NULL},
+    {0},
+};
+static const shape result_source = {
+    .name = "ToolResultDocumentSource", .types = SHAPE_OBJECT, .variants = result_source_variants};
+static const shape_field result_document_fields[] = {
+    {"source", &result_source, true,
+     "Where the document is. For all but text and content the model reads a text instead, which says that "
+     "there is one."},
+    DOCUMENT_FIELDS,
+};
 static const shape_variant result_variants[] = {
     {"text", text_fields, NULL},
-    {"image", NULL, text_only},
-    {"document", document_fields, NULL},
+    {"image", unread_image_fields, NULL},
+    {"document", result_document_fields, NULL},
     {"search_result", search_result_fields, NULL},
     {"tool_reference", tool_reference_fields, NULL},
     {0},
@@ -144,6 +216,7 @@ static const shape_field redacted_fields[] = {
 };
 static const shape_field compaction_fields[] = {
     {"content", &shape_any_string, false, "The summary of what came before."},
+    {"tool_changes", &changes, false, "What came before did to the tools."},
     CACHE_CONTROL,
     {0},
 };
@@ -160,8 +233,8 @@ static const shape_variant block_variants[] = {
     {"tool_result", tool_result_fields, NULL},
     {"thinking", thinking_fields, NULL},
     {"redacted_thinking", redacted_fields, NULL},
-    {"tool_addition", tool_change_fields, NULL},
-    {"tool_removal", tool_change_fields, NULL},
+    {"tool_addition", addition_fields, NULL},
+    {"tool_removal", removal_fields, NULL},
     {"compaction", compaction_fields, NULL},
     FOREIGN("server_tool_use"),
     FOREIGN("web_search_tool_result"),

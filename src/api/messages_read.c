@@ -1,5 +1,6 @@
 #include "api/messages_read.h"
 
+#include "api/messages_results.h"
 #include "base/rng.h"
 
 #include <limits.h>
@@ -127,7 +128,9 @@ static bool read_thinking(messages_request *q, pn_error *e) {
 static bool read_tools(messages_request *q, pn_error *e) {
   const pn_json *choice = pn_json_get(q->json, "tool_choice");
   pn_str type = pn_json_str(pn_json_get(choice, "type")), name = pn_json_str(pn_json_get(choice, "name"));
-  if (!tools_read(pn_json_get(q->json, "tools"), &q->tools, e)) return false;
+  if (!tools_read(pn_json_get(q->json, "tools"), &q->tools, e) ||
+      !tools_follow(&q->tools, pn_json_get(q->json, "messages"), e))
+    return false;
   bool forced = pn_str_is(type, "any") || pn_str_is(type, "tool");
   if (forced && pn_json_len(pn_json_get(q->json, "tools")) == 0)
     return pn_fail(e, PN_ERR_USAGE, "tool_choice: may only be specified while providing tools");
@@ -178,7 +181,8 @@ bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e
   pn_json *json = pn_json_parse(body, e);
   if (!json) return pn_fail_in(e, "request body");
   q->json = json; // freed with the request, also when it is refused
-  return shape_check(s, json, NULL, e) && messages_take(json, q, e);
+  return shape_check(s, json, NULL, e) && messages_take(json, q, e) &&
+         messages_check_results(pn_json_get(json, "messages"), e);
 }
 
 void messages_request_fini(messages_request *q) {

@@ -62,7 +62,8 @@ typedef struct messages_request {
 
 // Zero-initialise *q; messages_request_fini frees, also after a failure.
 bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e);
-// The same of a body that is parsed and has its shape; owned from then on.
+// The same of a body that is parsed and has its shape; owned from then on. Whether calls and results belong together is
+// left to the caller: the APIs differ in that.
 bool messages_take(pn_json *body, messages_request *q, pn_error *e);
 void messages_request_fini(messages_request *q);
 

@@ -1,12 +1,11 @@
 // Blocks to turns: what a template is given of a conversation.
 #include "api/messages_read.h"
+#include "api/messages_words.h"
 #include "base/hash.h"
 #include "dialect/dialect.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define CLEARED "[result left out to save context]"
 
 void turn_list_fini(turn_list *t) {
   for (size_t i = 0; i < t->n; i++) {
@@ -24,7 +23,8 @@ typedef struct building {
   turn_list *out;
   turn_role role;   // of the message that is added
   pn_json *names;   // the name of every tool that was called, by the call's id
-  pn_json *cleared; // ids of calls whose results are left out
+  pn_json *cleared; // by a call's id: whether its result is left out
+  pn_json *calls;   // ids of the calls that wait for their results, in order
   bool oom;
 } building;
 
@@ -50,19 +50,9 @@ static turn *open_turn(building *b, turn_role role) {
   return last && last->role == role ? last : add_turn(b, role);
 }
 
-static void begin_part(pn_buf *text) {
-  if (text->n) pn_buf_char(text, '\n');
-}
-
-static void add_part(pn_buf *text, pn_str part) {
-  if (part.n == 0) return;
-  begin_part(text);
-  pn_buf_str(text, part);
-}
-
 static void say(building *b, pn_str part) {
   turn *t = part.n ? open_turn(b, b->role) : NULL;
-  if (t) add_part(&t->text, part);
+  if (t) words_add_part(&t->text, part);
 }
 
 static void say_buf(building *b, pn_buf *part) {
@@ -71,54 +61,8 @@ static void say_buf(building *b, pn_buf *part) {
   pn_buf_fini(part);
 }
 
-static bool is_type(const pn_json *block, const char *type) {
-  return pn_str_is(pn_json_str(pn_json_get(block, "type")), type);
-}
-
-// --- text of blocks -----------------------------------------------------------------------------------------------------
-
-static void write_content(building *b, pn_buf *text, const pn_json *content);
-
-static void write_document(building *b, pn_buf *text, const pn_json *block) {
-  const pn_json *source = pn_json_get(block, "source");
-  add_part(text, pn_json_str(pn_json_get(block, "title")));
-  add_part(text, pn_json_str(pn_json_get(block, "context")));
-  add_part(text, pn_json_str(pn_json_get(source, "data")));
-  write_content(b, text, pn_json_get(source, "content"));
-}
-
-// A tool that was not shown so far: here the model learns of it.
-static void write_reference(building *b, pn_buf *text, pn_str name) {
-  const pn_json *tool = tools_find(&b->q->tools, name);
-  begin_part(text);
-  if (tool) {
-    pn_dialect_write_tool(text, tool);
-  } else {
-    pn_buf_z(text, "The tool ");
-    pn_buf_str(text, name);
-  }
-}
-
-static void write_block(building *b, pn_buf *text, const pn_json *block) {
-  if (is_type(block, "text")) {
-    add_part(text, pn_json_str(pn_json_get(block, "text")));
-  } else if (is_type(block, "document")) {
-    write_document(b, text, block);
-  } else if (is_type(block, "search_result")) {
-    add_part(text, pn_json_str(pn_json_get(block, "title")));
-    add_part(text, pn_json_str(pn_json_get(block, "source")));
-    write_content(b, text, pn_json_get(block, "content"));
-  } else if (is_type(block, "tool_reference")) {
-    write_reference(b, text, pn_json_str(pn_json_get(block, "tool_name")));
-  } else if (is_type(block, "compaction")) {
-    add_part(text, pn_json_str(pn_json_get(block, "content")));
-  }
-}
-
-static void write_content(building *b, pn_buf *text, const pn_json *content) {
-  add_part(text, pn_json_str(content));
-  if (pn_json_is(content, PN_JSON_ARRAY))
-    for (size_t i = 0; i < pn_json_len(content); i++) write_block(b, text, pn_json_at(content, i));
+static bool says(const pn_json *message, const char *role) {
+  return pn_str_is(pn_json_str(pn_json_get(message, "role")), role);
 }
 
 // --- tools --------------------------------------------------------------------------------------------------------------
@@ -172,8 +116,9 @@ static void add_call(building *b, const pn_json *block) {
   const pn_json *arguments = arguments_of(b, block, left_out, empty);
   b->out->has_tools = true;
   b->oom |= !pn_json_set(b->names, pn_json_cstr(id), pn_json_share(name));
-  if (left_out) b->oom |= !pn_json_set(b->cleared, pn_json_cstr(id), pn_json_new_bool(true));
-  if (b->style->tools_as_text || b->role != TURN_ASSISTANT) {
+  b->oom |= !pn_json_set(b->cleared, pn_json_cstr(id), pn_json_new_bool(left_out));
+  b->oom |= !pn_json_push(b->calls, pn_json_share(id));
+  if (b->style->tools_as_text) {
     pn_buf text = {0};
     pn_dialect_write_call(&text, pn_json_str(name), arguments);
     say_buf(b, &text);
@@ -187,22 +132,17 @@ static void add_call(building *b, const pn_json *block) {
 
 static void add_result(building *b, const pn_json *block) {
   const pn_json *id = pn_json_get(block, "tool_use_id");
-  bool is_error = pn_json_true(pn_json_get(block, "is_error"));
   pn_buf text = {0}, marked = {0};
   b->out->has_tools = true;
-  if (pn_json_get(b->cleared, pn_json_cstr(id)))
-    pn_buf_z(&text, CLEARED);
-  else
-    write_content(b, &text, pn_json_get(block, "content"));
-  if (b->style->tools_as_text || b->role != TURN_USER) {
-    pn_dialect_write_result(&marked, pn_buf_view(&text), is_error);
+  words_write_result(&b->q->tools, &text, block, pn_json_true(pn_json_get(b->cleared, pn_json_cstr(id))));
+  if (b->style->tools_as_text) {
+    pn_dialect_write_result(&marked, pn_buf_view(&text), false); // the words say what is an error
     say_buf(b, &marked);
   } else {
     turn *t = add_turn(b, TURN_TOOL);
     if (t) {
       short_id(pn_json_str(id), t->call_id);
       t->tool = pn_json_str(pn_json_get(b->names, pn_json_cstr(id)));
-      if (is_error) pn_buf_z(&t->text, "Error: ");
       pn_buf_str(&t->text, pn_buf_view(&text));
       b->oom |= t->text.oom;
     }
@@ -211,43 +151,50 @@ static void add_result(building *b, const pn_json *block) {
   pn_buf_fini(&text);
 }
 
-// Tools come and go within the conversation.
-static void add_tool_change(building *b, const pn_json *block) {
-  const pn_json *tool = pn_json_get(block, "tool"), *definition = pn_json_get(tool, "definition");
-  pn_str name = pn_json_str(pn_json_get(tool, "name"));
-  pn_buf text = {0};
-  if (is_type(block, "tool_removal")) {
-    pn_buf_z(&text, "This tool can't be used any more: ");
-    pn_buf_str(&text, name);
-  } else {
-    pn_json *function = definition ? tool_function(definition) : NULL;
-    pn_buf_z(&text, "This tool can be used from here on:");
-    if (function) {
-      pn_buf_char(&text, '\n');
-      pn_dialect_write_tool(&text, function);
-    } else {
-      write_reference(b, &text, name);
-    }
-    pn_json_free(function);
+static void collect_results(building *b, const pn_json *content, pn_json *results) {
+  for (size_t i = 0; pn_json_is(content, PN_JSON_ARRAY) && i < pn_json_len(content); i++) {
+    const pn_json *block = pn_json_at(content, i);
+    if (words_is_type(block, "tool_result"))
+      b->oom |= !pn_json_set(results, pn_json_cstr(pn_json_get(block, "tool_use_id")), pn_json_share(block));
   }
-  say_buf(b, &text);
+}
+
+static bool holds_results(const pn_json *content) {
+  for (size_t i = 0; pn_json_is(content, PN_JSON_ARRAY) && i < pn_json_len(content); i++)
+    if (words_is_type(pn_json_at(content, i), "tool_result")) return true;
+  return false;
+}
+
+// The results of the assistant's calls, from the messages behind it: in the order of the calls, by which templates and
+// models pair them, and before whatever else is said there.
+static void add_results(building *b, const pn_json *messages, size_t from, size_t to) {
+  if (pn_json_len(b->calls) == 0) return;
+  pn_json *calls = b->calls, *results = pn_json_new_object();
+  b->calls = pn_json_new_array();
+  b->oom |= !results || !b->calls;
+  b->role = TURN_USER;
+  for (size_t i = from; i < to && !says(pn_json_at(messages, i), "assistant"); i++)
+    collect_results(b, pn_json_get(pn_json_at(messages, i), "content"), results);
+  for (size_t i = 0; i < pn_json_len(calls); i++) {
+    const pn_json *block = pn_json_get(results, pn_json_cstr(pn_json_at(calls, i)));
+    if (block) add_result(b, block);
+  }
+  pn_json_free(results);
+  pn_json_free(calls);
 }
 
 // --- messages -----------------------------------------------------------------------------------------------------------
 
 // Thinking is not shown again, nor what other servers did by themselves.
 static void add_block(building *b, const pn_json *block) {
-  if (is_type(block, "tool_use")) {
+  pn_buf text = {0};
+  if (words_is_type(block, "tool_use"))
     add_call(b, block);
-  } else if (is_type(block, "tool_result")) {
-    add_result(b, block);
-  } else if (is_type(block, "tool_addition") || is_type(block, "tool_removal")) {
-    add_tool_change(b, block);
-  } else {
-    pn_buf text = {0};
-    write_block(b, &text, block);
-    say_buf(b, &text);
-  }
+  else if (words_is_type(block, "tool_addition") || words_is_type(block, "tool_removal"))
+    words_write_tool_change(&b->q->tools, &text, block);
+  else if (!words_is_type(block, "tool_result")) // add_results has those
+    words_write_block(&b->q->tools, &text, block);
+  say_buf(b, &text);
 }
 
 static void add_content(building *b, const pn_json *content) {
@@ -281,19 +228,29 @@ static turn_role system_role(const building *b) {
 static size_t n_said(const turn_list *t) { return t->n ? t->p[t->n - 1].text.n + t->n : 0; }
 
 static void add_message(building *b, const pn_json *message) {
-  pn_str role = pn_json_str(pn_json_get(message, "role"));
   const pn_json *content = pn_json_get(message, "content");
-  if (pn_str_is(role, "system")) {
+  if (says(message, "system")) {
     size_t before = n_said(b->out);
     b->role = system_role(b);
     add_system(b, content);
     b->out->has_system |= n_said(b->out) != before;
     return;
   }
-  b->role = pn_str_is(role, "user") ? TURN_USER : TURN_ASSISTANT;
-  // A turn of its own even when it says nothing: whose it is decides who speaks next.
-  if (!open_turn(b, b->role)) return;
+  b->role = says(message, "user") ? TURN_USER : TURN_ASSISTANT;
+  // A turn of its own even when it says nothing: whose it is decides who speaks next. Results are turns of the user's.
+  if (!holds_results(content) && !open_turn(b, b->role)) return;
   add_content(b, content);
+}
+
+static void add_messages(building *b, size_t n) {
+  const pn_json *messages = pn_json_get(b->q->json, "messages");
+  size_t next = 0; // who speaks from here on, but for the system
+  for (size_t i = 0; i < n && !b->oom; i++) {
+    if (next < i) next = i;
+    while (next < n && says(pn_json_at(messages, next), "system")) next++;
+    if (next < n && says(pn_json_at(messages, next), "user")) add_results(b, messages, i, n);
+    add_message(b, pn_json_at(messages, i));
+  }
 }
 
 static void add_tools(building *b) {
@@ -313,25 +270,14 @@ static void add_schema(building *b) {
   say_buf(b, &text);
 }
 
-// A user's turn whose blocks were all results of tools, which are turns by themselves, says nothing.
-static void drop_empty_users(turn_list *t) {
-  size_t n = 0;
-  for (size_t i = 0; i < t->n; i++) {
-    bool empty =
-        t->p[i].role == TURN_USER && t->p[i].text.n == 0 && i + 1 < t->n && t->p[i + 1].role == TURN_TOOL;
-    if (empty)
-      pn_buf_fini(&t->p[i].text);
-    else
-      t->p[n++] = t->p[i];
-  }
-  t->n = n;
-}
-
 bool messages_turns(const messages_request *q, const turn_part *part, const turn_style *style, turn_list *out,
                     pn_error *e) {
-  const pn_json *messages = pn_json_get(q->json, "messages");
-  building b = {
-      .q = q, .style = style, .out = out, .names = pn_json_new_object(), .cleared = pn_json_new_object()};
+  building b = {.q = q,
+                .style = style,
+                .out = out,
+                .names = pn_json_new_object(),
+                .cleared = pn_json_new_object(),
+                .calls = pn_json_new_array()};
   b.role = system_role(&b);
   add_tools(&b);
   if (!part || part->system) {
@@ -339,12 +285,11 @@ bool messages_turns(const messages_request *q, const turn_part *part, const turn
     add_schema(&b);
   }
   out->has_system = out->n > 0;
-  size_t n = part ? part->n_messages : pn_json_len(messages);
-  for (size_t i = 0; i < n && !b.oom; i++) add_message(&b, pn_json_at(messages, i));
-  drop_empty_users(out);
-  bool ok = !b.oom && b.names && b.cleared;
+  add_messages(&b, part ? part->n_messages : pn_json_len(pn_json_get(q->json, "messages")));
+  bool ok = !b.oom && b.names && b.cleared && b.calls;
   for (size_t i = 0; i < out->n; i++) ok = ok && !out->p[i].text.oom;
   pn_json_free(b.names);
   pn_json_free(b.cleared);
+  pn_json_free(b.calls);
   return ok || pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation");
 }

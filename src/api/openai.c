@@ -2,6 +2,7 @@
 #include "api/openai.h"
 
 #include "api/envelope.h"
+#include "api/messages_results.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static bool tokens_of(const pn_api *a, const pn_api_request *r, const pn_json *b
          pn_fail(e, PN_ERR_NOMEM, "out of memory for the conversation");
     q.json = asked;
     ok = ok && shape_check(&messages_count_shape, asked, NULL, e) && messages_take(asked, &q, e) &&
-         messages_prompt(a, r->request_id, &q, out, e);
+         messages_check_results(messages, e) && messages_prompt(a, r->request_id, &q, out, e);
     messages_request_fini(&q);
     return ok;
   }

@@ -24,10 +24,25 @@ static const shape_field refusal_fields[] = {
     {"refusal", &shape_any_string, true, "What the model said instead."},
     {0},
 };
-static const char text_only[] = "this model reads text only";
+// Refused by openai_convert.c, but in what a tool gave back.
+#define ONLY_OF_TOOLS                                                                                        \
+  "Only in a tool's message; the model reads a text instead, which says that there is one."
+static const shape image_url = {.types = SHAPE_STRING | SHAPE_OBJECT};
+static const shape_field image_fields[] = {
+    {"image_url", &image_url, true, ONLY_OF_TOOLS},
+    {0},
+};
+static const shape_field audio_fields[] = {
+    {"input_audio", &shape_any_object, true, ONLY_OF_TOOLS},
+    {0},
+};
+static const shape_field file_fields[] = {
+    {"file", &shape_any_object, true, ONLY_OF_TOOLS},
+    {0},
+};
 static const shape_variant part_variants[] = {
-    {"text", text_fields, NULL},      {"refusal", refusal_fields, NULL}, {"image_url", NULL, text_only},
-    {"input_audio", NULL, text_only}, {"file", NULL, text_only},         {0},
+    {"text", text_fields, NULL},         {"refusal", refusal_fields, NULL}, {"image_url", image_fields, NULL},
+    {"input_audio", audio_fields, NULL}, {"file", file_fields, NULL},       {0},
 };
 static const shape part = {.name = "ChatContentPart", .types = SHAPE_OBJECT, .variants = part_variants};
 static const shape content = {.types = SHAPE_STRING | SHAPE_ARRAY, .items = &part};

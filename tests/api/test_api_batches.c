@@ -206,6 +206,24 @@ static void runs_to_the_end(void **state) {
   assert_true(metric(t, "pensieve_http_requests_total{path=\"/v1/messages\",status=\"200\"}") == 0);
 }
 
+// The whole check of a request is a batch's too: calls and results must belong together.
+static void calls_without_results_are_errors(void **state) {
+  at *t = *state;
+  create(t,
+         BATCH(ONE("x",
+                   "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"U\"},"
+                   "{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\","
+                   "\"input\":{}}]}]}")));
+  settle(t);
+  expect_status(t, "ended", COUNTS(0, 0, 1, 0, 0));
+  pn_reply *r = call_at(t, t->p.api, "GET", path_of(t, "/results"), "");
+  char *got = play_body(r);
+  assert_non_null(
+      strstr(got, "\"message\":\"messages.1: `tool_use` ids were found without `tool_result` blocks"));
+  free(got);
+  pn_reply_free(r, false);
+}
+
 static void refuses_malformed_batches(void **state) {
   at *t = *state;
   static const struct {
@@ -729,6 +747,7 @@ static void the_thread_takes_over(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       IN_A_DIR(runs_to_the_end),
+      IN_A_DIR(calls_without_results_are_errors),
       IN_A_DIR(refuses_malformed_batches),
       IN_A_DIR(refuses_too_many),
       IN_A_DIR(cancels),

@@ -73,9 +73,14 @@ static const struct {
     {BODY("\"messages\":[" BLOCK("user", "a", "," MARK) "," BLOCK("user", "c", "") "]"), FAKE_PLAIN,
      "[user]a", false},
     // in a tool's result, and in a final assistant message that is continued
-    {BODY("\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
+    {BODY("\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":"
+          "\"n\","
+          "\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\","
           "\"content\":[{\"type\":\"text\",\"text\":\"r\"," HOUR "}]}]}," BLOCK("assistant", "b", "") "]"),
-     FAKE_PLAIN, "[user]<tool_response>\nr\n</tool_response>[/]\n", true},
+     FAKE_PLAIN,
+     "[assistant]<tool_call>\n{\"name\": \"n\", \"arguments\": {}}\n</tool_call>[/]\n"
+     "[user]<tool_response>\nr\n</tool_response>[/]\n",
+     true},
     {BODY("\"messages\":[" BLOCK("user", "a", "") "," BLOCK("assistant", "b", "," MARK) "]"), FAKE_PLAIN, "",
      false},
     // the system prompt, also where the template takes it only as user's text

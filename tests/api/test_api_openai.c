@@ -42,6 +42,22 @@ static void conversations_are_rendered_alike(void **state) {
        "[user]{U}[/]\n[assistant]{<tool_call>\n{\"name\": \"f\", \"arguments\": "
        "{\"x\":1}}\n</tool_call>}[/]\n"
        "[user]{<tool_response>\n7\n</tool_response>}[/]\n"},
+      // what the model can't read, a text stands for
+      {"{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":"
+       "\"\"}}]},"
+       "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":[{\"type\":\"text\",\"text\":\"see\"},{"
+       "\"type\":\"image_url\","
+       "\"image_url\":{\"url\":\"data:image/"
+       "png;base64,AAAA\"}},{\"type\":\"image_url\",\"image_url\":\"http://x/y\"},"
+       "{\"type\":\"image_url\",\"image_url\":{}},{\"type\":\"input_audio\",\"input_audio\":{}},{\"type\":"
+       "\"file\","
+       "\"file\":{\"filename\":\"a.pdf\",\"file_data\":\"AAAA\"}},{\"type\":\"file\",\"file\":{\"file_id\":"
+       "\"f1\"}}]}",
+       "[assistant]{<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>}[/]\n"
+       "[user]{<tool_response>\nsee\n[an image (image/png) that this model can't see]\n"
+       "[an image (http://x/y) that this model can't see]\n[an image that this model can't see]\n"
+       "[audio that this model can't hear]\n[a document \"a.pdf\" that this model can't read]\n"
+       "[a document (f1) that this model can't read]\n</tool_response>}[/]\n"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     play p;

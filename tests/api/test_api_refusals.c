@@ -11,7 +11,12 @@
 #define TURN(role, content)                                                                                  \
   "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":" role ",\"content\":" content "}]}"
 #define BLOCK(members) TURN("\"user\"", "[" members "]")
-#define RESULT(content) BLOCK("{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":" content "}")
+#define USE "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":{}}"
+#define RESULT_OF(members)                                                                                   \
+  "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"assistant\",\"content\":[" USE                \
+  "]},{\"role\":\"user\","                                                                                   \
+  "\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\"" members "}]}]}"
+#define RESULT(content) RESULT_OF(",\"content\":" content)
 
 static const struct {
   const char *body, *message; // the whole message, or its beginning when it ends in '*'
@@ -115,11 +120,14 @@ static const struct {
     {BLOCK("{\"type\":\"tool_use\",\"id\":\"t\",\"input\":{}}"), "messages.0.content.0.name: Field required"},
     {BLOCK("{\"type\":\"tool_result\",\"content\":\"x\"}"),
      "messages.0.content.0.tool_use_id: Field required"},
-    {RESULT("5"), "messages.0.content.0.content: Input should be a valid string or list"},
+    {RESULT("5"), "messages.1.content.0.content: Input should be a valid string or list"},
     {RESULT("[{\"type\":\"text\",\"text\":[]}]"),
-     "messages.0.content.0.content.0.text: Input should be a valid string"},
-    {RESULT("[{\"type\":\"image\"}]"), "messages.0.content.0.content.0: this model reads text only*"},
-    {RESULT("\"x\",\"is_error\":\"no\""), "messages.0.content.0.is_error: Input should be a valid boolean"},
+     "messages.1.content.0.content.0.text: Input should be a valid string"},
+    {RESULT("[{\"type\":\"image\"}]"), "messages.1.content.0.content.0.source: Field required"},
+    {RESULT("[{\"type\":\"document\",\"source\":{\"type\":\"video\"}}]"),
+     "messages.1.content.0.content.0.source: Input tag 'video'*"},
+    {RESULT_OF("},{\"type\":\"image\",\"source\":{}"), "messages.1.content.1: this model reads text only*"},
+    {RESULT("\"x\",\"is_error\":\"no\""), "messages.1.content.0.is_error: Input should be a valid boolean"},
     {BLOCK("{\"type\":\"thinking\",\"signature\":\"\"}"), "messages.0.content.0.thinking: Field required"},
     {BLOCK("{\"type\":\"search_result\",\"source\":\"s\",\"title\":\"t\",\"content\":\"x\"}"),
      "messages.0.content.0.content: Input should be a valid list"},
@@ -181,8 +189,9 @@ static const char *const accepted[] = {
     WITH("\"unknown\":{\"deep\":[1]},\"thinking\":{\"type\":\"adaptive\"},\"tools\":[]"),
     "{\"model\":\"m\",\"max_tokens\":5.0," MESSAGES "}",
     BLOCK("{\"type\":\"text\",\"text\":\"Hi\",\"cache_control\":{\"type\":\"ephemeral\"}}"),
-    RESULT("[{\"type\":\"tool_reference\",\"tool_name\":\"x\"}]"),
-    BLOCK("{\"type\":\"tool_result\",\"tool_use_id\":\"t\"}"),
+    RESULT(
+        "[{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"\"}}]"),
+    RESULT_OF(""),
 };
 
 static void accepts(void **state) {

@@ -40,9 +40,22 @@ static const char tools[] =
     "{% if m.role == 'tool' %}({{ m.name }}){% endif %}</>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}{% if enable_thinking %}<think>{% endif %}";
 
+// Knows tools, several calls at once.
+#define MANY                                                                                                 \
+  "{% for m in messages %}<{{ m.role }}{% if m.role == 'tool' %} {{ m.name }}{% endif %}>{{ m.content }}"    \
+  "{% if m.tool_calls %}{% for c in m.tool_calls %}[{{ c.function.name }}{{ c.function.arguments.x }}]"      \
+  "{% endfor %}{% endif %}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"               \
+  "{% if tools %}{% for t in tools %}{{ t.function.name }}{% endfor %}{% endif %}"
+static const char many[] = MANY;
+static const char modest_tools[] =
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}{% "
+    "endfor %}" MANY;
+
 #define CALL(id, name, input)                                                                                \
   "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"" name "\",\"input\":" input "}"
 #define RESULT(id, text) "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\",\"content\":\"" text "\"}"
+#define FAILED(id, text)                                                                                     \
+  "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\",\"is_error\":true,\"content\":\"" text "\"}"
 #define BLOCKS(role, blocks) "{\"role\":\"" role "\",\"content\":[" blocks "]}"
 #define TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
 #define USER(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
@@ -80,8 +93,48 @@ static const struct {
      "<user>{U}</><assistant>{<tool_call>\n{\"name\": \"a\", \"arguments\": "
      "{}}\n</tool_call>\n<tool_call>\n{\"name\": "
      "\"b\", \"arguments\": "
-     "{}}\n</tool_call>}</><user>{<tool_response>\n2\n</tool_response>\n<tool_response>\n1\n"
+     "{}}\n</tool_call>}</><user>{<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n"
      "</tool_response>}</><assistant>"},
+    // Results come in the order of the calls, before whatever else is said there, with their tools' names.
+    {many,
+     USER("U") "," BLOCKS(
+         "assistant", CALL("t1", "a", "{}") "," CALL("t2", "b", "{}") "," CALL(
+                          "t3", "c", "{}")) "," BLOCKS("user",
+                                                       TEXT("So") "," RESULT("t3", "3") "," RESULT(
+                                                           "t1", "1") "," TEXT("Go") "," RESULT("t2", "2")),
+     "<user>{U}</><assistant>[{a}][{b}][{c}]</><tool {a}>{1}</><tool {b}>{2}</><tool "
+     "{c}>{3}</><user>{So\nGo}</><assistant>"},
+    // In several messages, with system messages between.
+    {many,
+     USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," BLOCKS(
+         "assistant",
+         CALL("t2", "b",
+              "{}")) "," SYSTEM("S") "," BLOCKS("user",
+                                                RESULT("t2", "2")) "," SYSTEM("T") "," BLOCKS("user",
+                                                                                              RESULT("t1",
+                                                                                                     "1")),
+     "<user>{U}</><assistant>[{a}][{b}]</><tool {a}>{1}</><tool {b}>{2}</><system>{S\nT}</><assistant>"},
+    {many,
+     USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS(
+         "assistant",
+         CALL("t2", "b", "{}")) "," SYSTEM("T") "," BLOCKS("user", RESULT("t2", "2") "," RESULT("t1", "1")),
+     "<user>{U}</><assistant>[{a}]</><system>{S}</><assistant>[{b}]</><tool {a}>{1}</><tool "
+     "{b}>{2}</><system>{T}</><assistant>"},
+    {modest_tools,
+     USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS("user",
+                                                                                         RESULT("t1", "1")),
+     "<user>{U}</><assistant>[{a}]</><tool {a}>{1}</><user>{S}</><assistant>"},
+    // Nothing is said to be nothing, and an error is an error.
+    {many,
+     USER("U") "," BLOCKS("assistant",
+                          CALL("t1", "a", "{}") "," CALL("t2", "b", "{}") "," CALL("t3", "c", "{}") "," CALL(
+                              "t4", "d", "{}")) "," BLOCKS("user",
+                                                           RESULT("t1", "") "," FAILED("t2", "") "," FAILED(
+                                                               "t3", "no") "," FAILED("t4", "Error: no")),
+     "<user>{U}</><assistant>[{a}][{b}][{c}][{d}]</><tool {a}>{(no output)}</><tool {b}>{Error: the tool "
+     "failed without "
+     "a message}</>"
+     "<tool {c}>{Error: no}</><tool {d}>{Error: no}</><assistant>"},
     {tail, USER("U") "," ASSISTANT("A"), "messages: this model's chat template cannot continue"},
 };
 
@@ -113,7 +166,50 @@ static void renders(void **state) {
   }
 }
 
+// What a turn of calls and results adds to a prompt comes behind all that was there, whatever came in which order.
+static void prompts_grow(void **state) {
+  (void)state;
+  static const char *const turns[] = {
+      USER("U"),
+      "," BLOCKS("assistant", TEXT("I look.") "," CALL("t1", "a", "{}") "," CALL("t2", "b", "{}")) "," SYSTEM(
+          "S") "," BLOCKS("user", TEXT("So") "," RESULT("t2", "2") "," FAILED("t1", "")),
+      "," SYSTEM("T"),
+      "," BLOCKS("assistant", CALL("t3", "a", "{}")) "," BLOCKS("user", RESULT("t3", " ")),
+      "," BLOCKS("user", TEXT("And")),
+      "," ASSISTANT("A") "," USER("V"),
+  };
+  static const char *const sources[] = {many, modest_tools, marks, tools};
+  for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+    play p;
+    pn_template *t = pn_template_open(pn_str_of(sources[i]), NULL);
+    play_init_with(&p, t);
+    pn_buf messages = {0}, last = {0};
+    for (size_t k = 0; k < sizeof turns / sizeof *turns; k++) {
+      pn_buf body = {0};
+      pn_buf_z(&messages, turns[k]);
+      pn_buf_printf(&body, "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[%s]}", pn_buf_cstr(&messages));
+      pn_reply_free(play_call(&p, "POST", "/v1/messages", pn_buf_cstr(&body)), true);
+      assert_int_equal(p.engine.n_submitted, k + 1);
+      // up to the end of the last turn's text, which a later part of the same turn may go on with
+      pn_str seen = pn_buf_view(&p.seen);
+      if (!pn_str_starts(seen, pn_buf_view(&last)))
+        fail_msg("template %zu, turn %zu:\n%s\n%s", i, k, pn_buf_cstr(&last), pn_buf_cstr(&p.seen));
+      const char *mark = strstr(pn_buf_cstr(&p.seen) + last.n, "}</><assistant>");
+      pn_buf_clear(&last);
+      const char *begin = pn_buf_cstr(&p.seen);
+      for (const char *next = mark; next; next = strstr(next + 1, "}</><assistant>")) mark = next;
+      assert_non_null(mark);
+      pn_buf_str(&last, (pn_str){begin, (size_t)(mark - begin)});
+      pn_buf_fini(&body);
+    }
+    pn_buf_fini(&messages);
+    pn_buf_fini(&last);
+    pn_template_close(t);
+    play_fini(&p);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(renders)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(renders), cmocka_unit_test(prompts_grow)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
