@@ -29,7 +29,8 @@ void pn_style_write_str(pn_buf *out, const pn_value_style *s, pn_str text);
 // TAIL. Arguments are an object in the style's way, or NAMED: a=1, b=2.
 typedef struct pn_dialect {
   const char *name, *about;
-  const char *open, *begin, *head, *middle, *tail, *between, *end, *again; // between, again NULL: not possible
+  const char *open, *begin, *head, *middle, *tail, *between, *end,
+      *again; // between, again NULL: not possible
   const pn_value_style *values;
   bool named;
   bool bare; // a section may also begin the answer without OPEN
@@ -66,8 +67,10 @@ void pn_tongue_fini(pn_tongue *t);
 void pn_dialect_write_tools(pn_buf *out, const pn_dialect *d, const pn_json *tools);
 // One tool as a line of that list; also what tells a model of a tool that comes later.
 void pn_dialect_write_tool(pn_buf *out, const pn_json *tool);
-// A call, as the model is asked to write it; `first` of its section.
-void pn_dialect_write_call(pn_buf *out, const pn_dialect *d, pn_str name, const pn_json *arguments);
+// A call, as the model is asked to write it. `behind_call`: `out` ends with another call that was written so; then this one
+// joins its section, or a section of its own follows, as the dialect has it. What is there is complete after each call.
+void pn_dialect_write_call(pn_buf *out, const pn_dialect *d, pn_str name, const pn_json *arguments,
+                           bool behind_call);
 // What a tool gave back.
 void pn_dialect_write_result(pn_buf *out, pn_str text, bool is_error);
 
@@ -78,9 +81,10 @@ typedef struct pn_dialect_sink {
   void *ctx;
   void (*text)(void *ctx, pn_str text);
   void (*thinking)(void *ctx, pn_str text);
-  void (*call)(void *ctx, pn_str name);      // begins; its arguments follow
-  void (*arguments)(void *ctx, pn_str json); // a piece of one JSON object; all pieces together are one, always
-  void (*call_end)(void *ctx, bool whole);   // whole: the model wrote it to its end
+  void (*call)(void *ctx, pn_str name); // begins; its arguments follow
+  void (*arguments)(void *ctx,
+                    pn_str json);          // a piece of one JSON object; all pieces together are one, always
+  void (*call_end)(void *ctx, bool whole); // whole: the model wrote it to its end
 } pn_dialect_sink;
 
 typedef struct pn_dialect_reader pn_dialect_reader;
