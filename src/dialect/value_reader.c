@@ -67,7 +67,7 @@ static bool add_key(value_reader *r) {
     r->out->oom = true;
     return false;
   }
-  uint64_t h = pn_hash(r->key.p, r->key.n, top(r)->serial) | 1;
+  uint64_t h = pn_hash(r->key.p, r->key.n, pn_hash_u64(top(r)->serial)) | 1;
   size_t at = (size_t)(h >> 1) & (r->cap_seen - 1);
   for (; r->seen[at]; at = (at + 1) & (r->cap_seen - 1))
     if (r->seen[at] == h) return false;
