@@ -25,7 +25,7 @@ extern const pn_value_style pn_style_python; // as Python's literals; strings as
 void pn_style_write(pn_buf *out, const pn_value_style *s, const pn_json *v);
 void pn_style_write_str(pn_buf *out, const pn_value_style *s, pn_str text);
 
-// A section is OPEN BEGIN call {BETWEEN call} END, and AGAIN may lead to the next one. A call is HEAD name MIDDLE arguments
+// A section is OPEN BEGIN call {BETWEEN call} END, and AGAIN, which is white space or empty, may lead to the next one. A call is HEAD name MIDDLE arguments
 // TAIL. Arguments are an object in the style's way, or NAMED: a=1, b=2.
 typedef struct pn_dialect {
   const char *name, *about;
@@ -87,6 +87,19 @@ typedef struct pn_dialect_sink {
   void (*call_end)(void *ctx, bool whole); // whole: the model wrote it to its end
 } pn_dialect_sink;
 
+// What is read as what:
+// - A call begins where OPEN BEGIN HEAD name MIDDLE is complete and is_tool(name); white space in front of OPEN is dropped,
+//   and white space between the last section and the answer's end. Where it is not complete, it is text from OPEN on.
+// - Arguments come out as compact JSON in whole characters, escapes and literals. They end where they don't fit: at bytes
+//   that can't follow, at a key that its object has already, beyond limits of depth, key length and number of members, and
+//   at the dialect's own control tokens. The rest is text then. What an answer's end leaves half is dropped; a key without
+//   a value gets null.
+// - A call whose arguments are complete is whole. What doesn't fit behind it is text, except an END that is cut off, which is dropped,
+//   and `, "id": "..."` in front of the brace that ends the call, which some models write.
+// - Thinking begins the answer (or is on already: `thinks`) and ends at its mark; white space around and within its marks is
+//   dropped. Nothing in it is a call.
+// - Control tokens that are no mark at their place are dropped.
+// Text of UTF-8 that comes in whole characters comes out in whole characters.
 typedef struct pn_dialect_reader pn_dialect_reader;
 typedef struct pn_dialect_reading {
   const pn_tongue *tongue;
@@ -94,7 +107,7 @@ typedef struct pn_dialect_reading {
   bool (*is_tool)(void *ctx, pn_str name); // NULL: there are no tools, and nothing is a call
   void *ctx;
 } pn_dialect_reading;
-// The tongue must outlive it. NULL: out of memory.
+// The tongue must outlive it; the sink is copied. NULL: out of memory. One owner.
 pn_dialect_reader *pn_dialect_reader_new(const pn_dialect_reading *how, const pn_dialect_sink *sink);
 void pn_dialect_reader_free(pn_dialect_reader *r);
 // The next bytes of raw text, cut anywhere: the events don't depend on where. False: out of memory.

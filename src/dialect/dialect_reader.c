@@ -3,10 +3,11 @@
 #include "dialect/raw.h"
 #include "dialect/value_reader.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME = 256, MAX_SPACE = 4096 };
+enum { MAX_NAME = 256, MAX_SPACE = 4096, MAX_ID = 64 };
 
 typedef enum mode {
   AT_START,    // nothing but white space so far: thinking may begin, or a bare call
@@ -105,7 +106,7 @@ static raw_match begins(const pn_dialect_reader *r, pn_str raw, pn_str want) {
   return m == RAW_MORE && r->ended ? RAW_NO : m;
 }
 
-static pn_str rest_of(pn_str raw, size_t n) { return (pn_str){raw.p + n, raw.n - n}; }
+static pn_str rest_of(pn_str raw, size_t n) { return raw.n ? (pn_str){raw.p + n, raw.n - n} : raw; }
 
 // The name of a call and MIDDLE. A name ends where MIDDLE, or else the arguments begin, of which names have no byte.
 static raw_match name_begins(const pn_dialect_reader *r, pn_str raw, pn_str *name, size_t *n) {
@@ -237,16 +238,30 @@ static bool step_arguments(pn_dialect_reader *r, pn_str raw, size_t *n) {
   return r->mode != IN_ARGUMENTS;
 }
 
-// A mark that the answer's end cuts off is no text.
-static bool is_cut(const pn_dialect_reader *r, pn_str raw, pn_str mark) {
-  return r->ended && raw_begins(raw, mark) == RAW_MORE;
+// An id that a model gives its call behind the arguments, as it has seen in templates: `, "id": "x"`.
+static raw_match id_begins(const pn_dialect_reader *r, pn_str raw, size_t *n) {
+  const pn_str begin = PN_STR(", \"id\": \"");
+  if (!pn_str_starts(r->how.tongue->tail, PN_STR("}"))) return RAW_NO;
+  raw_match m = raw_begins(raw, begin);
+  if (m != RAW_YES) return m;
+  for (size_t i = begin.n; i < raw.n && i < begin.n + MAX_ID; i++) {
+    *n = i + 1;
+    if (raw.p[i] == '"') return RAW_YES;
+    if (!isalnum((unsigned char)raw.p[i]) && raw.p[i] != '_' && raw.p[i] != '-') return RAW_NO;
+  }
+  return raw.n < begin.n + MAX_ID ? RAW_MORE : RAW_NO;
 }
 
 static bool step_tail(pn_dialect_reader *r, pn_str raw, size_t *n) {
   pn_str tail = r->how.tongue->tail;
-  raw_match m = begins(r, raw, tail);
-  if (m == RAW_MORE) return false;
-  *n = m == RAW_YES ? tail.n : is_cut(r, raw, tail) ? raw.n : 0;
+  size_t n_id = 0;
+  raw_match id = id_begins(r, raw, &n_id);
+  if (id != RAW_YES) n_id = 0;
+  raw_match m = raw_begins(rest_of(raw, n_id), tail);
+  bool more = m == RAW_MORE || id == RAW_MORE;
+  if (more && !r->ended) return false;
+  // A mark that the answer's end cuts off is no text.
+  *n = more ? raw.n : m == RAW_YES ? n_id + tail.n : 0;
   r->mode = m == RAW_YES ? AT_FURTHER : IN_TEXT;
   return true;
 }
@@ -261,7 +276,8 @@ static bool step_further(pn_dialect_reader *r, pn_str raw, size_t *n) {
   // An END without text is there only when no call is.
   bool over = end == RAW_YES && (t->end.n || call == RAW_NO);
   if (!over && (end == RAW_MORE || call == RAW_MORE)) return false;
-  *n = over ? t->end.n : is_cut(r, raw, t->end) ? raw.n : 0;
+  bool cut = r->ended && raw_begins(raw, t->end) == RAW_MORE;
+  *n = over ? t->end.n : cut ? raw.n : 0;
   r->mode = IN_TEXT;
   return true;
 }

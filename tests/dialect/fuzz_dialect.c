@@ -25,6 +25,9 @@ static void play_answer(const pn_tongue *t, bool thinks, pn_str raw, size_t cut)
   check(play_raw(t, thinks, raw, cut / 2, cut, &pieces), "events out of order in pieces");
   check(pn_str_eq(pn_buf_view(&whole.events), pn_buf_view(&pieces.events)), "events depend on the cut");
   played_fini(&pieces);
+  check(play_bytes(t, thinks, raw, &pieces), "events out of order in bytes");
+  check(pn_str_eq(pn_buf_view(&whole.events), pn_buf_view(&pieces.events)), "events depend on the pieces");
+  played_fini(&pieces);
   check(play_raw(t, thinks, (pn_str){raw.p, cut}, 0, cut, &pieces), "a cut answer has no valid events");
   played_fini(&pieces);
   played_fini(&whole);

@@ -70,13 +70,28 @@ pn_dialect_sink play_sink(played *p) {
   return (pn_dialect_sink){p, on_text, on_thinking, on_call, on_arguments, on_call_end};
 }
 
-bool play_raw(const pn_tongue *t, bool thinks, pn_str raw, size_t a, size_t b, played *p) {
+static bool play_pieces(const pn_tongue *t, bool thinks, pn_str raw, const size_t *ends, size_t n,
+                        played *p) {
   pn_dialect_sink sink = play_sink(p);
   pn_dialect_reader *r =
       pn_dialect_reader_new(&(pn_dialect_reading){.tongue = t, .thinks = thinks, .is_tool = is_known}, &sink);
-  bool ok = r && pn_dialect_read(r, (pn_str){raw.p, a}) && pn_dialect_read(r, (pn_str){raw.p + a, b - a}) &&
-            pn_dialect_read(r, (pn_str){raw.p + b, raw.n - b}) && pn_dialect_read_end(r);
+  bool ok = r != NULL;
+  size_t at = 0;
+  for (size_t i = 0; ok && at < raw.n; i++) {
+    size_t end = ends && i < n ? ends[i] : ends ? raw.n : at + 1;
+    ok = pn_dialect_read(r, (pn_str){raw.p + at, end - at});
+    at = end;
+  }
+  ok = ok && pn_dialect_read_end(r);
   pn_dialect_reader_free(r);
   if (p->last == CALL) p->bad = true;
   return ok && !p->bad;
+}
+
+bool play_raw(const pn_tongue *t, bool thinks, pn_str raw, size_t a, size_t b, played *p) {
+  return play_pieces(t, thinks, raw, (const size_t[]){a, b}, 2, p);
+}
+
+bool play_bytes(const pn_tongue *t, bool thinks, pn_str raw, played *p) {
+  return play_pieces(t, thinks, raw, NULL, 0, p);
 }

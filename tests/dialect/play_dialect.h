@@ -27,5 +27,7 @@ bool is_known(void *ctx, pn_str name);
 pn_dialect_sink play_sink(played *p);
 // A reader that is given `raw` in pieces that end at the places a <= b.
 bool play_raw(const pn_tongue *t, bool thinks, pn_str raw, size_t a, size_t b, played *p);
+// The same in single bytes.
+bool play_bytes(const pn_tongue *t, bool thinks, pn_str raw, played *p);
 
 #endif
