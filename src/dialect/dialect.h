@@ -18,7 +18,7 @@ typedef struct pn_value_style {
   const char *yes, *no, *null;
   const char *comma, *colon; // between members and items, behind keys
   const char *quote;         // NULL: strings as in JSON; else as they are, between two of these
-  bool bare_keys;            // keys without quotes
+  bool bare_keys;            // keys without quotes, unless they hold one of {}[](),:"'< or line breaks
 } pn_value_style;
 extern const pn_value_style pn_style_json;   // as Python's json.dumps without ensure_ascii
 extern const pn_value_style pn_style_python; // as Python's literals; strings as in JSON

@@ -1,5 +1,5 @@
 // Tools in a text, for templates that know none.
-#include "dialect/dialect.h"
+#include "dialect/value_style.h"
 
 void pn_dialect_write_tool(pn_buf *out, const pn_json *tool) { pn_style_write(out, &pn_style_json, tool); }
 
@@ -38,7 +38,10 @@ static void write_arguments(pn_buf *out, const pn_dialect *d, const pn_json *arg
   const pn_json_member *first = pn_json_first(arguments);
   for (const pn_json_member *it = first; it; it = pn_json_next(arguments, it)) {
     if (it != first) pn_buf_z(out, d->values->comma);
-    pn_buf_str(out, pn_json_key(it));
+    if (style_is_bare_key(pn_json_key(it), true))
+      pn_buf_str(out, pn_json_key(it));
+    else
+      pn_style_write_str(out, d->values, pn_json_key(it));
     pn_buf_char(out, '=');
     pn_style_write(out, d->values, pn_json_value(it));
   }

@@ -113,7 +113,9 @@ static value_result read_key(value_reader *r, pn_str raw, size_t *used) {
 }
 
 static value_result read_bare_key(value_reader *r, pn_str raw, size_t *used) {
-  if (raw_is_space(raw.p[0]) || raw.p[0] == (at_named(r) ? '=' : ':')) {
+  bool inner_space = raw.p[0] == ' ' && !at_named(r);
+  if ((raw_is_space(raw.p[0]) && !inner_space) || raw.p[0] == (at_named(r) ? '=' : ':')) {
+    while (r->key.n && r->key.p[r->key.n - 1] == ' ') r->key.n--;
     r->place = VALUE_AT_COLON;
     return r->key.n ? VALUE_MORE : VALUE_BAD;
   }

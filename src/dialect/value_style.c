@@ -1,6 +1,9 @@
 // Values as calls hold them.
+#include "dialect/value_style.h"
+
 #include "base/utf8.h"
-#include "dialect/dialect.h"
+
+#include <string.h>
 
 const pn_value_style pn_style_json = {
     .yes = "true", .no = "false", .null = "null", .comma = ", ", .colon = ": "};
@@ -48,11 +51,20 @@ void pn_style_write_str(pn_buf *out, const pn_value_style *s, pn_str text) {
   pn_buf_fini(&fixed);
 }
 
+bool style_is_bare_key(pn_str key, bool named) {
+  if (key.n == 0 || key.p[0] == ' ' || key.p[key.n - 1] == ' ') return false;
+  for (size_t i = 0; i < key.n; i++) {
+    unsigned char c = (unsigned char)key.p[i];
+    if (c < 0x20 || strchr("{}[](),:\"'<", c) || (named && strchr(" =", c))) return false;
+  }
+  return true;
+}
+
 static void write_object(pn_buf *out, const pn_value_style *s, const pn_json *v) {
   pn_buf_char(out, '{');
   for (const pn_json_member *first = pn_json_first(v), *it = first; it; it = pn_json_next(v, it)) {
     if (it != first) pn_buf_z(out, s->comma);
-    if (s->bare_keys)
+    if (s->bare_keys && style_is_bare_key(pn_json_key(it), false))
       pn_buf_str(out, pn_json_key(it));
     else
       pn_style_write_str(out, s, pn_json_key(it));

@@ -65,6 +65,7 @@ static const struct {
      "{\"a\":\"x<escapy><\",\"b_c\":{\"d\":[\"y\"]},\"e\":null,\"f\":null}!"},
     {"functiongemma", "{<escape>a b<escape>:1, \"c\" : \"d\"}", "{\"a b\":1,\"c\":\"d\"}!"},
     {"functiongemma", "{\xC3\xA9:\"\xC3\xA9\"}", "{\"\xC3\xA9\":\"\xC3\xA9\"}!"},
+    {"functiongemma", "{a b :1, c : 2}", "{\"a b\":1,\"c\":2}!"},
     {"functiongemma", "{a:x}", "{\"a\":null}?'x}<end_function_call>'"},
     {"functiongemma", "{[:x}", "{}?'[:x}<end_function_call>'"},
 };

@@ -82,6 +82,24 @@ static void calls_are_written_and_read(void **state) {
   pn_json_free(arguments);
 }
 
+// Whatever keys and strings hold, it is read as it was written. Quotes that are text can't stand in their strings.
+static void odd_arguments_come_back(void **state) {
+  (void)state;
+  static const char odd[] = "{\"a b\":{\"\":1},\"a:b\":{\"it's\":[]},\" k\":\"\\\"\\\\\\n\\u0001\",\"a=b\":"
+                            "\"</tool_call>\",\"{\":\"\xF0\x9F\x98\x80\",\"n\":[1e+22,0.5,-3]}";
+  pn_json *arguments = pn_json_parse(pn_str_of(odd), NULL);
+  assert_non_null(arguments);
+  for (const pn_dialect *d = pn_dialects; d->name; d++) {
+    pn_buf out = {0}, want = {0};
+    pn_dialect_write_call(&out, d, PN_STR("f"), arguments, false);
+    pn_buf_printf(&want, "f%s!", odd);
+    check_read(d, &no_controls, pn_buf_view(&out), pn_buf_cstr(&want));
+    pn_buf_fini(&out);
+    pn_buf_fini(&want);
+  }
+  pn_json_free(arguments);
+}
+
 static void tools_are_shown(void **state) {
   (void)state;
   static const char head[] =
@@ -119,6 +137,7 @@ static void results_are_marked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calls_are_written_and_read),
+      cmocka_unit_test(odd_arguments_come_back),
       cmocka_unit_test(tools_are_shown),
       cmocka_unit_test(results_are_marked),
   };
