@@ -25,6 +25,8 @@ typedef struct building {
   pn_json *names;   // the name of every tool that was called, by the call's id
   pn_json *cleared; // by a call's id: whether its result is left out
   pn_json *calls;   // ids of the calls that wait for their results, in order
+  // Where the last call that was written as text ends: the turn, and the length of its text.
+  size_t call_turn, call_end;
   bool oom;
 } building;
 
@@ -109,6 +111,18 @@ static pn_json *make_call(pn_str id, const pn_json *name, const pn_json *argumen
   return NULL;
 }
 
+// In the turn's text; right behind another call they are written as ones that are made together.
+static void say_call(building *b, pn_str name, const pn_json *arguments) {
+  turn *t = open_turn(b, b->role);
+  if (!t) return;
+  size_t i = (size_t)(t - b->out->p);
+  bool behind_call = t->text.n && i == b->call_turn && t->text.n == b->call_end;
+  if (!behind_call && t->text.n) pn_buf_char(&t->text, '\n');
+  pn_dialect_write_call(&t->text, &pn_dialects[0], name, arguments, behind_call);
+  b->call_turn = i;
+  b->call_end = t->text.n;
+}
+
 static void add_call(building *b, const pn_json *block) {
   const pn_json *id = pn_json_get(block, "id"), *name = pn_json_get(block, "name");
   bool left_out = leaves_out(b, block);
@@ -119,9 +133,7 @@ static void add_call(building *b, const pn_json *block) {
   b->oom |= !pn_json_set(b->cleared, pn_json_cstr(id), pn_json_new_bool(left_out));
   b->oom |= !pn_json_push(b->calls, pn_json_share(id));
   if (b->style->tools_as_text) {
-    pn_buf text = {0};
-    pn_dialect_write_call(&text, pn_json_str(name), arguments);
-    say_buf(b, &text);
+    say_call(b, pn_json_str(name), arguments);
   } else {
     turn *t = open_turn(b, b->role);
     if (t && !t->calls) t->calls = pn_json_new_array();
@@ -258,7 +270,7 @@ static void add_tools(building *b) {
   if (pn_json_len(b->q->tools.shown) == 0) return;
   b->out->has_tools = true;
   if (!b->style->tools_as_text) return; // the template writes them
-  pn_dialect_write_tools(&text, b->q->tools.shown);
+  pn_dialect_write_tools(&text, &pn_dialects[0], b->q->tools.shown);
   say_buf(b, &text);
 }
 

@@ -32,8 +32,8 @@ static void add_calls(rewriting *w, const pn_json *calls) {
   for (size_t i = 0; i < pn_json_len(calls); i++) {
     const pn_json *f = pn_json_get(pn_json_at(calls, i), "function"),
                   *arguments = pn_json_get(f, "arguments");
-    if (w->text.n) pn_buf_char(&w->text, '\n');
-    pn_dialect_write_call(&w->text, pn_json_str(pn_json_get(f, "name")), arguments);
+    if (i == 0 && w->text.n) pn_buf_char(&w->text, '\n');
+    pn_dialect_write_call(&w->text, &pn_dialects[0], pn_json_str(pn_json_get(f, "name")), arguments, i > 0);
   }
 }
 
@@ -59,7 +59,7 @@ pn_json *tools_fallback(const pn_json *vars, pn_error *e) {
   rewriting w = {.out = pn_json_new_array(), .ok = true};
   if (pn_json_len(tools)) {
     speak(&w, PN_STR("system"), false);
-    pn_dialect_write_tools(&w.text, tools);
+    pn_dialect_write_tools(&w.text, &pn_dialects[0], tools);
   }
   for (size_t i = 0; i < pn_json_len(messages); i++) add_message(&w, pn_json_at(messages, i));
   end_message(&w);

@@ -12,7 +12,8 @@
 #define BODY(members) "{\"model\":\"m\",\"max_tokens\":9," members "}"
 #define TOOL_TEXT                                                                                            \
   "You can use the tools that are listed here, one JSON object a line, with the JSON Schema of their "       \
-  "arguments:\n<tools>\n{\"type\":\"function\",\"function\":{\"name\":\"t\",\"parameters\":{\"type\":"       \
+  "arguments:\n<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"t\", \"parameters\": "           \
+  "{\"type\": "                                                                                              \
   "\"object\"}}}\n</tools>\nTo use one, write its name and arguments like this:\n<tool_call>\n{\"name\": "   \
   "\"...\", \"arguments\": {...}}\n</tool_call>\nIts result follows in <tool_response> marks."
 #define HI "\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]"

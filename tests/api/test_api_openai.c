@@ -40,7 +40,7 @@ static void conversations_are_rendered_alike(void **state) {
        "1}\"}}]},{\"role\":\"tool\","
        "\"tool_call_id\":\"c\",\"content\":\"7\"}",
        "[user]{U}[/]\n[assistant]{<tool_call>\n{\"name\": \"f\", \"arguments\": "
-       "{\"x\":1}}\n</tool_call>}[/]\n"
+       "{\"x\": 1}}\n</tool_call>}[/]\n"
        "[user]{<tool_response>\n7\n</tool_response>}[/]\n"},
       // what the model can't read, a text stands for
       {"{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":"

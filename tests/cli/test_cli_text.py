@@ -161,9 +161,9 @@ def test_tools_as_text(run, default_model):
     r = run("template", "--model", default_model, "--tools-fallback", input=json.dumps(vars).encode())
     assert r.returncode == 0, r.stderr
     text = r.stdout.decode()
-    assert text.startswith("<|im_start|>system\n") and '<tools>\n{"type":"function","function":{"name":"ls"}}\n</tools>' in text
+    assert text.startswith("<|im_start|>system\n") and '<tools>\n{"type": "function", "function": {"name": "ls"}}\n</tools>' in text
     assert text.endswith('<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "ls", "arguments": '
-                         '{"path":"/"}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\netc\n</tool_response>\nV'
+                         '{"path": "/"}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\netc\n</tool_response>\nV'
                          '<|im_end|>\n<|im_start|>assistant\n')
     assert "marks.\nS<|im_end|>" in text
     plain = run("template", "--model", default_model, input=json.dumps(vars).encode()).stdout.decode()

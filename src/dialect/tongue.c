@@ -1,0 +1,65 @@
+#include "dialect/dialect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// The control token that is spelled at the beginning of z: its length, or 0.
+static size_t control_length(const char *z, const pn_tokenizer *k) {
+  if (!k || (*z != '<' && *z != '[')) return 0;
+  char closer = *z == '<' ? '>' : ']';
+  for (const char *end = strchr(z, closer); end; end = strchr(end + 1, closer)) {
+    size_t n = (size_t)(end - z) + 1;
+    int32_t id = pn_tokenizer_find(k, (pn_str){z, n});
+    if (id >= 0 && pn_tokenizer_is_control(k, id)) return n;
+  }
+  return 0;
+}
+
+static bool raw_text(pn_str *out, const char *z, const pn_tokenizer *k) {
+  if (!z) return true;
+  pn_buf raw = {0};
+  for (size_t n; *z; z += n) {
+    size_t n_control = control_length(z, k);
+    n = n_control ? n_control : 1;
+    if (n_control) pn_buf_char(&raw, PN_RAW_BEGIN);
+    pn_buf_add(&raw, z, n);
+    if (n_control) pn_buf_char(&raw, PN_RAW_END);
+  }
+  // A text that is empty is another thing than none.
+  char *p = raw.oom ? NULL : pn_str_dup(pn_buf_view(&raw));
+  *out = (pn_str){p, p ? raw.n : 0};
+  pn_buf_fini(&raw);
+  return p != NULL;
+}
+
+bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *m, const pn_tokenizer *k) {
+  *t = (pn_tongue){.dialect = d, .thinking = m};
+  const struct {
+    pn_str *out;
+    const char *text;
+  } parts[] = {
+      {&t->open, d->open},
+      {&t->begin, d->begin},
+      {&t->head, d->head},
+      {&t->middle, d->middle},
+      {&t->tail, d->tail},
+      {&t->between, d->between},
+      {&t->end, d->end},
+      {&t->again, d->again},
+      {&t->quote, d->values->quote},
+      {&t->think_open, m ? m->open : NULL},
+      {&t->think_close, m ? m->close : NULL},
+  };
+  bool ok = true;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    ok = ok && raw_text(parts[i].out, parts[i].text, k);
+  if (!ok) pn_tongue_fini(t);
+  return ok;
+}
+
+void pn_tongue_fini(pn_tongue *t) {
+  const pn_str parts[] = {t->open, t->begin, t->head,  t->middle,     t->tail,       t->between,
+                          t->end,  t->again, t->quote, t->think_open, t->think_close};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) free((void *)(uintptr_t)parts[i].p);
+  *t = (pn_tongue){0};
+}
