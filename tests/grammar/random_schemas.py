@@ -89,7 +89,8 @@ class Maker:
         """A $ref. Where no part of the instance was consumed yet (not inside), only to later definitions, so that
         no circle comes about."""
         names = self.defs if inside else self.defs[first_def:]
-        choices = ["#/$defs/" + n.replace("~", "~0").replace("/", "~1").replace("%", "%25").replace(" ", "%20") for n in names]
+        escape = str.maketrans({"~": "~0", "/": "~1", "%": "%25", " ": "%20"})
+        choices = ["#/$defs/" + name.translate(escape) for name in names]
         if inside and "$ref" in self.keywords:
             choices.append("#")
         return self.rng.choice(choices) if choices else None
@@ -261,9 +262,13 @@ def merge(a, b):
     return both
 
 
+OUT_OF_FUEL = -6  # from here on containers are empty, whatever the schema says: it may ask for an endless value
+
+
 class Instances:
     def __init__(self, rng, root):
         self.rng, self.root = rng, root
+        self.n_left = 150  # values, as each level of an endless one may have several
 
     def flatten(self, schema, fuel):
         """Follow references and choose alternatives, until only keywords of values are left."""
@@ -272,7 +277,7 @@ class Instances:
             if not isinstance(schema, dict):
                 return schema
             rest = dict(schema)
-            if "$ref" in rest and fuel > -6:
+            if "$ref" in rest and fuel > OUT_OF_FUEL:
                 schema = merge(rest, resolve(self.root, rest.pop("$ref")))
             elif rest.get("allOf"):
                 schema = rest
@@ -289,6 +294,9 @@ class Instances:
 
     def make(self, schema, fuel=4):
         rng = self.rng
+        self.n_left -= 1
+        if self.n_left < 0:
+            fuel = OUT_OF_FUEL
         schema = self.flatten(schema, fuel)
         if not isinstance(schema, dict):
             return random_value(rng, min(max(fuel, 0), 1))
@@ -339,6 +347,8 @@ class Instances:
 
     def array(self, schema, fuel):
         rng = self.rng
+        if fuel <= OUT_OF_FUEL:
+            return []
         first, rest = schema.get("prefixItems", []), schema.get("items", True)
         low = max(schema.get("minItems", 0), schema.get("minContains", 1) if "contains" in schema else 0)
         n = rng.randint(low, max(low, min(schema.get("maxItems", low + 3), low + 3)))
@@ -346,16 +356,19 @@ class Instances:
             n = low
         if rest is False:
             n = min(n, len(first))
-        value = [self.make(first[i] if i < len(first) else rest, fuel - 1 if fuel > -6 else fuel) for i in range(n)] if fuel > -6 else []
-        if "contains" in schema and fuel > -6:
+        value = [self.make(first[i] if i < len(first) else rest, fuel - 1) for i in range(n)]
+        if "contains" in schema:
             for i in rng.sample(range(n), min(n, schema.get("minContains", 1))):
-                value[i] = self.make(merge(rest, schema["contains"]) if i >= len(first) else schema["contains"], fuel - 1)
+                wanted = merge(rest, schema["contains"]) if i >= len(first) else schema["contains"]
+                value[i] = self.make(wanted, fuel - 1)
         return value
 
     def object(self, schema, fuel):
         rng = self.rng
+        if fuel <= OUT_OF_FUEL:
+            return {}
         properties = schema.get("properties", {})
-        required = [k for k in schema.get("required", [])]
+        required = list(schema.get("required", []))
         names = required + [k for k in properties if k not in required and chance(rng, 0.5 if fuel > 0 else 0)]
         others = [k for k in KEYS if k not in names]
         rng.shuffle(others)
@@ -366,10 +379,9 @@ class Instances:
         for name, needs in schema.get("dependentRequired", {}).items():
             if name in names:
                 names += [k for k in needs if k not in names]
-        if chance(rng, 0.5):
-            names = [k for k in names if k in required or re.search(schema.get("propertyNames", {}).get("pattern", ""), k)]
-        if fuel <= -6:
-            return {}
+        allowed = schema.get("propertyNames", {})
+        if isinstance(allowed, dict) and chance(rng, 0.5):
+            names = [k for k in names if k in required or re.search(allowed.get("pattern", ""), k)]
         value = {}
         for name in names:
             below = [properties[name]] if name in properties else []
