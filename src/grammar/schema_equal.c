@@ -96,35 +96,44 @@ bool schema_is_multiple(const pn_json *v, const pn_json *of) {
 
 // -- Equality
 
-static bool equal_arrays(const pn_json *a, const pn_json *b) {
+static bool same_arrays(const pn_json *a, const pn_json *b, size_t *n_steps) {
   size_t n = pn_json_len(a);
   if (n != pn_json_len(b)) return false;
   for (size_t i = 0; i < n; i++)
-    if (!schema_equal(pn_json_at(a, i), pn_json_at(b, i))) return false;
+    if (!schema_same(pn_json_at(a, i), pn_json_at(b, i), n_steps)) return false;
   return true;
 }
 
-static bool equal_objects(const pn_json *a, const pn_json *b) {
+static bool same_objects(const pn_json *a, const pn_json *b, size_t *n_steps) {
   if (pn_json_len(a) != pn_json_len(b)) return false;
   for (const pn_json_member *it = pn_json_first(a); it; it = pn_json_next(a, it)) {
     const pn_json *other = pn_json_get(b, pn_json_key(it).p);
-    if (!other || !schema_equal(pn_json_value(it), other)) return false;
+    if (!other || !schema_same(pn_json_value(it), other, n_steps)) return false;
   }
   return true;
 }
 
-bool schema_equal(const pn_json *a, const pn_json *b) {
+bool schema_same(const pn_json *a, const pn_json *b, size_t *n_steps) {
+  *n_steps += 1;
   if (a == b) return true;
   if (pn_json_is_number(a) && pn_json_is_number(b)) return schema_compare(a, b) == 0;
   pn_json_type t = pn_json_type_of(a);
   if (t != pn_json_type_of(b)) return false;
   switch (t) {
   case PN_JSON_BOOL: return pn_json_true(a) == pn_json_true(b);
-  case PN_JSON_STRING: return pn_str_eq(pn_json_str(a), pn_json_str(b));
-  case PN_JSON_ARRAY: return equal_arrays(a, b);
-  case PN_JSON_OBJECT: return equal_objects(a, b);
+  case PN_JSON_STRING:
+    if (pn_json_str(a).n != pn_json_str(b).n) return false;
+    *n_steps += pn_json_str(a).n / 64;
+    return pn_str_eq(pn_json_str(a), pn_json_str(b));
+  case PN_JSON_ARRAY: return same_arrays(a, b, n_steps);
+  case PN_JSON_OBJECT: return same_objects(a, b, n_steps);
   default: return true;
   }
+}
+
+bool schema_equal(const pn_json *a, const pn_json *b) {
+  size_t n_steps = 0;
+  return schema_same(a, b, &n_steps);
 }
 
 static uint64_t hash_number(const pn_json *v) {
@@ -137,21 +146,24 @@ static uint64_t hash_number(const pn_json *v) {
   return pn_hash_u64((uint64_t)pn_json_int(v) + PN_JSON_INT);
 }
 
-uint64_t schema_hash(const pn_json *v) {
+uint64_t schema_hash(const pn_json *v, size_t *n_steps) {
   pn_json_type t = pn_json_type_of(v);
   uint64_t h = pn_hash_u64((uint64_t)t);
+  *n_steps += 1;
   switch (t) {
   case PN_JSON_INT:
   case PN_JSON_REAL: return hash_number(v);
   case PN_JSON_BOOL: return h + pn_json_true(v);
-  case PN_JSON_STRING: return pn_hash(pn_json_str(v).p, pn_json_str(v).n, t);
+  case PN_JSON_STRING:
+    *n_steps += pn_json_str(v).n / 64;
+    return pn_hash(pn_json_str(v).p, pn_json_str(v).n, t);
   case PN_JSON_ARRAY:
-    for (size_t i = 0; i < pn_json_len(v); i++) h = pn_hash_u64(h ^ schema_hash(pn_json_at(v, i)));
+    for (size_t i = 0; i < pn_json_len(v); i++) h = pn_hash_u64(h ^ schema_hash(pn_json_at(v, i), n_steps));
     return h;
   case PN_JSON_OBJECT: // a sum: the order of members does not count
     for (const pn_json_member *it = pn_json_first(v); it; it = pn_json_next(v, it)) {
       pn_str key = pn_json_key(it);
-      h += pn_hash_u64(pn_hash(key.p, key.n, schema_hash(pn_json_value(it))));
+      h += pn_hash_u64(pn_hash(key.p, key.n, schema_hash(pn_json_value(it), n_steps)));
     }
     return h;
   default: return h;

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_STEPS ((size_t)4000000)
+#define MAX_STEPS ((size_t)2000000)
+#define COMPILE_STEPS 1000 // about as much as compiling a pattern costs
 
 void judge_fini(judge *j) {
   for (size_t i = 0; i < JUDGE_COMPILED; i++)
@@ -50,6 +51,7 @@ verdict judge_spend(judge *j, const place *at, size_t n_steps) {
 static const compiled *compile(judge *j, const place *at, pn_str pattern, bool is_format) {
   for (size_t i = 0; i < j->n_known && i < JUDGE_COMPILED; i++)
     if (j->known[i].key == pattern.p && j->known[i].is_format == is_format) return &j->known[i];
+  if (judge_spend(j, at, COMPILE_STEPS + pattern.n)) return NULL;
   pn_error e = {0};
   dfa *d = is_format ? format_compile(pattern, &e) : regex_compile(pattern, &e);
   if (!d && !(is_format && e.code == PN_OK)) {

@@ -11,7 +11,7 @@ typedef enum verdict {
   BROKEN, // cannot be said; ends the whole validation
 } verdict;
 
-#define JUDGE_COMPILED 32
+#define JUDGE_COMPILED 128
 
 // A pattern or format of the schema. `key` is its text's address, which is as good as the text while the schema lives.
 typedef struct compiled {

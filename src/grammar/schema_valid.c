@@ -85,15 +85,24 @@ static verdict check_type(judge *j, const job *b) {
   return INVALID;
 }
 
+static verdict check_const(judge *j, const job *b) {
+  const pn_json *wanted = pn_json_get(b->schema, "const");
+  if (!wanted) return VALID;
+  size_t n_steps = 0;
+  bool same = schema_same(b->value, wanted, &n_steps);
+  if (judge_spend(j, b->at, n_steps)) return BROKEN;
+  return same ? VALID : judge_invalid(j, b->at, "expected %s, found %s", show(wanted).s, show(b->value).s);
+}
+
 static verdict check_enum(judge *j, const job *b) {
-  const pn_json *list = keyword(b, "enum", PN_JSON_ARRAY), *one = pn_json_get(b->schema, "const");
-  if (one && !schema_equal(b->value, one))
-    return judge_invalid(j, b->at, "expected %s, found %s", show(one).s, show(b->value).s);
+  const pn_json *list = keyword(b, "enum", PN_JSON_ARRAY);
   if (!list) return VALID;
-  if (judge_spend(j, b->at, pn_json_len(list))) return BROKEN;
-  for (size_t i = 0; i < pn_json_len(list); i++)
-    if (schema_equal(b->value, pn_json_at(list, i))) return VALID;
-  if (j->quiet) return INVALID;
+  size_t n_steps = 0;
+  bool found = false;
+  for (size_t i = 0; !found && i < pn_json_len(list); i++)
+    found = schema_same(b->value, pn_json_at(list, i), &n_steps);
+  if (judge_spend(j, b->at, n_steps)) return BROKEN;
+  if (found || j->quiet) return found ? VALID : INVALID;
   pn_buf words = {0};
   show_list(&words, list);
   judge_invalid(j, b->at, "expected %s, found %s", pn_buf_cstr(&words), show(b->value).s);
@@ -195,10 +204,11 @@ static int by_hash(const void *a, const void *b) {
 static verdict find_twins(judge *j, const job *b, const hashed *items, size_t n) {
   for (size_t i = 0; i < n; i++) {
     for (size_t k = i + 1; k < n && items[k].hash == items[i].hash; k++) {
-      if (judge_spend(j, b->at, 1)) return BROKEN;
-      if (schema_equal(pn_json_at(b->value, items[i].index), pn_json_at(b->value, items[k].index)))
-        return judge_invalid(j, b->at, "expected no two equal items, found items %zu and %zu equal",
-                             items[i].index, items[k].index);
+      size_t x = items[i].index, y = items[k].index, n_steps = 0;
+      bool same = schema_same(pn_json_at(b->value, x), pn_json_at(b->value, y), &n_steps);
+      if (judge_spend(j, b->at, n_steps)) return BROKEN;
+      if (same)
+        return judge_invalid(j, b->at, "expected no two equal items, found items %zu and %zu equal", x, y);
     }
   }
   return VALID;
@@ -207,12 +217,13 @@ static verdict find_twins(judge *j, const job *b, const hashed *items, size_t n)
 static verdict check_unique(judge *j, const job *b) {
   size_t n = pn_json_len(b->value);
   if (!pn_json_true(pn_json_get(b->schema, "uniqueItems")) || n < 2) return VALID;
-  if (judge_spend(j, b->at, n)) return BROKEN;
   hashed *items = calloc(n, sizeof *items);
   if (!items) return judge_broken(j, b->at, PN_ERR_NOMEM, "out of memory");
-  for (size_t i = 0; i < n; i++) items[i] = (hashed){schema_hash(pn_json_at(b->value, i)), i};
+  size_t n_steps = 0;
+  for (size_t i = 0; i < n; i++) items[i] = (hashed){schema_hash(pn_json_at(b->value, i), &n_steps), i};
   qsort(items, n, sizeof *items, by_hash);
-  verdict r = find_twins(j, b, items, n);
+  verdict r = judge_spend(j, b->at, n_steps);
+  if (!r) r = find_twins(j, b, items, n);
   free(items);
   return r;
 }
@@ -400,9 +411,9 @@ static verdict check_if(judge *j, const job *b) {
 static verdict check(judge *j, const pn_json *schema, const pn_json *value, const place *at) {
   // What is cheap and says most comes first.
   static verdict (*const rules[])(judge *, const job *) = {
-      check_type,   check_enum, check_number, check_string,  check_array,
-      check_object, check_ref,  check_items,  check_members, check_dependents,
-      check_all,    check_any,  check_one,    check_not,     check_if,
+      check_type,   check_const, check_enum,  check_number,  check_string,     check_array,
+      check_object, check_ref,   check_items, check_members, check_dependents, check_all,
+      check_any,    check_one,   check_not,   check_if,
   };
   if (judge_spend(j, at, 1)) return BROKEN;
   if (pn_json_is(schema, PN_JSON_BOOL))
