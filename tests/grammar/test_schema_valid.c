@@ -305,19 +305,39 @@ static void endless_schemas_end(void **state) {
   }
 }
 
-// Each level asks the next one twice: 2^40 checks if nothing stops them.
-static void steps_are_limited(void **state) {
-  (void)state;
+// Each level asks the next one twice: 2^40 checks by the last one if nothing stops them.
+static void endless_work(const char *last, const char *value) {
   pn_buf schema = {0};
   pn_buf_z(&schema, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{");
   for (int i = 0; i < 40; i++)
     pn_buf_printf(&schema, "\"d%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]},", i,
                   i + 1, i + 1);
-  pn_buf_z(&schema, "\"d40\":false}}");
+  pn_buf_printf(&schema, "\"d40\":%s}}", last);
   pn_error e = {0};
-  assert_false(valid(pn_buf_cstr(&schema), "1", &e));
+  assert_false(valid(pn_buf_cstr(&schema), value, &e));
   assert_int_equal(e.code, PN_ERR_LIMIT);
   pn_buf_fini(&schema);
+}
+
+static void steps_are_limited(void **state) {
+  (void)state;
+  endless_work("false", "1");
+  // Each of these is much work for one keyword.
+  pn_buf text = {0}, schema = {0}, list = {0};
+  pn_buf_char(&text, '"');
+  for (int i = 0; i < 100000; i++) pn_buf_char(&text, 'a');
+  pn_buf_char(&text, '"');
+  pn_buf_printf(&list, "[%s,%s]", pn_buf_cstr(&text), pn_buf_cstr(&text));
+  endless_work("{\"maxLength\":1}", pn_buf_cstr(&text));
+  endless_work("{\"pattern\":\"b$\"}", pn_buf_cstr(&text));
+  endless_work("{\"uniqueItems\":true}", pn_buf_cstr(&list));
+  pn_buf_printf(&schema, "{\"const\":[%s,%s,1]}", pn_buf_cstr(&text), pn_buf_cstr(&text));
+  list.n--;
+  pn_buf_z(&list, ",2]");
+  endless_work(pn_buf_cstr(&schema), pn_buf_cstr(&list));
+  pn_buf_fini(&text);
+  pn_buf_fini(&schema);
+  pn_buf_fini(&list);
 }
 
 static void deep_values(void **state) {
