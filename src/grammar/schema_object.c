@@ -1,0 +1,365 @@
+// The objects of a schema. Known properties come in their order, each at most once; then all others.
+#include "grammar/regex.h"
+#include "grammar/schema_rules.h"
+#include "grammar/schema_valid.h"
+
+#include <string.h>
+
+#define MAX_COUNT 200  // properties that are counted
+#define MAX_PATTERNS 4 // of patternProperties
+#define MAX_NAMES 32   // that are listed although the schema only describes them
+#define MAX_NAME_BYTES 128
+
+typedef struct known_prop {
+  pn_str name;
+  bool required, forbidden;
+  schema_terms terms; // of its value
+} known_prop;
+
+typedef struct name_pattern {
+  pn_str text;
+  dfa *d;
+} name_pattern;
+
+typedef struct object_work {
+  schema_compiler *c;
+  const schema_form *f;
+  const object_style *style;
+  known_prop *props; // in the arena
+  size_t n_props, cap_props;
+  name_pattern patterns[MAX_PATTERNS];
+  size_t n_patterns;
+  bool open;          // a pattern could not be held: other properties may have any name and value
+  bool never;         // no object is valid
+  schema_forms names; // of propertyNames
+  pn_str found[MAX_NAMES];
+  pn_error *e;
+} object_work;
+
+// --- known properties -------------------------------------------------------------------------------------------------
+
+static known_prop *prop_of(object_work *o, pn_str name) {
+  for (size_t i = 0; i < o->n_props; i++)
+    if (pn_str_eq(o->props[i].name, name)) return &o->props[i];
+  if (o->n_props == o->cap_props) {
+    size_t cap = o->cap_props ? o->cap_props * 2 : 16;
+    known_prop *p = pn_arena_array(&o->c->w.arena, cap, sizeof *p);
+    if (!p) {
+      o->c->w.oom = true;
+      return NULL;
+    }
+    if (o->n_props) memcpy(p, o->props, o->n_props * sizeof *p);
+    o->props = p;
+    o->cap_props = cap;
+  }
+  o->props[o->n_props] = (known_prop){.name = name};
+  return &o->props[o->n_props++];
+}
+
+static void find_props(object_work *o) {
+  const schema_form *f = o->f;
+  for (size_t i = 0; i < f->object_parts.n; i++) {
+    const pn_json *props = pn_json_get(f->object_parts.p[i], "properties");
+    for (const pn_json_member *it = pn_json_first(props); it; it = pn_json_next(props, it))
+      prop_of(o, pn_json_key(it));
+  }
+  for (size_t i = 0; i < f->n_notes; i++) {
+    known_prop *p = prop_of(o, f->notes[i].name);
+    if (!p) return;
+    p->required |= f->notes[i].kind == PROP_REQUIRED;
+    p->forbidden |= f->notes[i].kind == PROP_FORBIDDEN;
+  }
+  for (size_t i = 0; i < o->names.n; i++) { // names that are listed
+    const pn_json *s = o->names.p[i].listed, *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
+    for (size_t k = 0; s && k < (one ? 1 : pn_json_len(list)); k++) {
+      const pn_json *v = one ? one : pn_json_at(list, k);
+      if (pn_json_is(v, PN_JSON_STRING)) prop_of(o, pn_json_str(v));
+    }
+  }
+}
+
+static const name_pattern *pattern_of(const object_work *o, pn_str text) {
+  for (size_t i = 0; i < o->n_patterns; i++)
+    if (pn_str_eq(o->patterns[i].text, text)) return &o->patterns[i];
+  return NULL;
+}
+
+// What one part says of a property's value. `matches` has a bit for each pattern that the name has.
+static void part_terms(object_work *o, const pn_json *part, pn_str name, unsigned matches,
+                       schema_terms *out) {
+  const pn_json *props = pn_json_get(part, "properties"), *patterns = pn_json_get(part, "patternProperties"),
+                *others = pn_json_get(part, "additionalProperties");
+  bool named = false;
+  for (const pn_json_member *it = pn_json_first(props); name.p && it; it = pn_json_next(props, it))
+    if (pn_str_eq(pn_json_key(it), name)) {
+      schema_terms_add(&o->c->w, out, pn_json_value(it), false);
+      named = true;
+    }
+  for (const pn_json_member *it = pn_json_first(patterns); it; it = pn_json_next(patterns, it)) {
+    const name_pattern *p = pattern_of(o, pn_json_key(it));
+    if (!p || !(matches >> (p - o->patterns) & 1)) continue;
+    schema_terms_add(&o->c->w, out, pn_json_value(it), false);
+    named = true;
+  }
+  if (!named && others && !(o->open && pn_json_len(patterns))) schema_terms_add(&o->c->w, out, others, false);
+}
+
+static bool name_is_valid(const object_work *o, pn_str name) {
+  pn_json *v = pn_json_new_str(name);
+  bool ok = v != NULL;
+  for (size_t i = 0; ok && i < o->f->names.n; i++) ok = schema_valid(o->c->w.root, o->f->names.p[i], v, NULL);
+  pn_json_free(v);
+  return ok;
+}
+
+static bool is_never(const schema_terms *t) {
+  for (size_t i = 0; i < t->n; i++)
+    if (pn_json_is(t->p[i].schema, PN_JSON_BOOL) && pn_json_true(t->p[i].schema) == t->p[i].negated)
+      return true;
+  return false;
+}
+
+static void settle_props(object_work *o) {
+  for (size_t i = 0; i < o->n_props; i++) {
+    known_prop *p = &o->props[i];
+    unsigned matches = 0;
+    for (size_t k = 0; k < o->n_patterns; k++)
+      matches |= (unsigned)dfa_accepts(o->patterns[k].d, p->name) << k;
+    for (size_t k = 0; k < o->f->object_parts.n; k++)
+      part_terms(o, o->f->object_parts.p[k], p->name, matches, &p->terms);
+    for (size_t k = 0; k < o->f->n_notes; k++) {
+      const prop_note *note = &o->f->notes[k];
+      if (note->kind == PROP_HOLDS && pn_str_eq(note->name, p->name))
+        schema_terms_add(&o->c->w, &p->terms, note->term.schema, note->term.negated);
+    }
+    p->forbidden |= is_never(&p->terms) || !name_is_valid(o, p->name);
+    o->never |= p->required && p->forbidden;
+  }
+}
+
+static bool find_patterns(object_work *o) {
+  for (size_t i = 0; i < o->f->object_parts.n; i++) {
+    const pn_json *part = o->f->object_parts.p[i], *patterns = pn_json_get(part, "patternProperties");
+    for (const pn_json_member *it = pn_json_first(patterns); it; it = pn_json_next(patterns, it)) {
+      pn_error now = {0};
+      if (pattern_of(o, pn_json_key(it))) continue;
+      dfa *d = o->n_patterns < MAX_PATTERNS ? regex_compile(pn_json_key(it), &now) : NULL;
+      if (d) {
+        o->patterns[o->n_patterns++] = (name_pattern){pn_json_key(it), d};
+        continue;
+      }
+      if (now.code == PN_ERR_NOMEM) return o->e && (*o->e = now, false);
+      o->open = true;
+      if (!schema_cannot(&o->c->w, part, "patternProperties", now.code ? now.msg : "too many patterns", o->e))
+        return false;
+    }
+  }
+  return true;
+}
+
+// --- other properties -------------------------------------------------------------------------------------------------
+
+// Names that have exactly these patterns and are none of the known ones, by one form of propertyNames.
+static int32_t name_rule(object_work *o, const schema_form *names, unsigned matches, bool *none) {
+  string_parts parts;
+  pn_error now = {0};
+  pn_buf key = {0};
+  pn_str texts[1024];
+  size_t n = 0;
+  int32_t rule = -1;
+  *none = false;
+  bool ok = string_parts_of(o->c, names, &parts, o->e);
+  for (size_t i = 0; ok && i < o->n_props && n < sizeof texts / sizeof *texts; i++) {
+    texts[n++] = o->props[i].name;
+    pn_json_write_str(&key, o->props[i].name);
+  }
+  if (ok && n) {
+    dfa *d = texts_dfa(texts, n, o->e);
+    ok = d && string_parts_add(&parts, d, false, pn_buf_view(&key));
+  }
+  if (ok && o->style->bare_keys) { // a key must end where something else begins
+    dfa *d = regex_compile(PN_STR("^[A-Za-z_][A-Za-z0-9_]*$"), &now);
+    ok = d && string_parts_add(&parts, d, true, PN_STR("identifier"));
+  }
+  for (size_t i = 0; ok && i < o->n_patterns; i++) {
+    dfa *d = regex_compile(o->patterns[i].text, &now);
+    ok = d && string_parts_add(&parts, d, matches >> i & 1, o->patterns[i].text);
+  }
+  if (ok) rule = string_parts_rule(o->c, &parts, o->style->bare_keys, o->e);
+  if (rule >= 0) *none = dfa_empty(o->c->r->p[rule].d);
+  if (!ok && o->e && o->e->code == PN_OK)
+    pn_fail(o->e, PN_ERR_LIMIT, "too many limits hold for the names of properties");
+  string_parts_fini(&parts);
+  pn_buf_fini(&key);
+  return rule;
+}
+
+// The names of a rule when there are few: then they are properties like those that are listed, each at most once.
+static bool list_names(object_work *o, const dfa *d, int32_t state, pn_buf *text, int *n) {
+  bool ok = *n <= MAX_NAMES && text->n <= MAX_NAME_BYTES;
+  if (ok && d->accepts[state]) {
+    pn_json *name =
+        o->style->bare_keys ? pn_json_new_str(pn_buf_view(text)) : pn_json_parse(pn_buf_view(text), NULL);
+    char *copy = name ? pn_arena_dup(&o->c->w.arena, pn_json_str(name)) : NULL;
+    if (copy && (*n)++ < MAX_NAMES) o->found[*n - 1] = (pn_str){copy, pn_json_str(name).n};
+    o->c->w.oom |= !copy;
+    pn_json_free(name);
+  }
+  for (int b = 0; ok && b < 256; b++) {
+    int32_t next = dfa_step(d, state, (uint8_t)b);
+    if (next < 0) continue;
+    pn_buf_char(text, (char)b);
+    ok = list_names(o, d, next, text, n);
+    text->n--;
+  }
+  return ok && *n <= MAX_NAMES;
+}
+
+static bool find_finite_names(object_work *o) {
+  static const schema_form any_name = {.types = TYPE_STRING, .max_len = -1, .max_items = -1, .max_props = -1};
+  size_t n_names = o->f->names.n ? o->names.n : 1;
+  for (unsigned matches = 0; matches < 1u << o->n_patterns; matches++)
+    for (size_t i = 0; i < n_names; i++) {
+      const schema_form *form = o->f->names.n ? &o->names.p[i] : &any_name;
+      bool none;
+      int n = 0;
+      pn_buf text = {0};
+      if (form->listed || !(form->types & TYPE_STRING) || (form == &any_name && !matches)) continue;
+      int32_t rule = name_rule(o, form, matches, &none);
+      if (rule < 0) return false;
+      const grammar_rule *r = &o->c->r->p[rule];
+      bool few = !none && !r->counted && list_names(o, r->d, 0, &text, &n);
+      pn_buf_fini(&text);
+      for (int k = 0; few && k < n; k++) prop_of(o, o->found[k]);
+    }
+  return true;
+}
+
+// What may stand between the known properties and the end: from `at` back to `next`, behind a comma unless it is the first.
+static bool write_others(object_work *o, nfa *n, int32_t at, int32_t next) {
+  static const schema_form any_name = {.types = TYPE_STRING, .max_len = -1, .max_items = -1, .max_props = -1};
+  size_t n_names = o->f->names.n ? o->names.n : 1;
+  for (unsigned matches = 0; matches < 1u << o->n_patterns; matches++) {
+    schema_terms terms = {0};
+    for (size_t k = 0; k < o->f->object_parts.n; k++)
+      part_terms(o, o->f->object_parts.p[k], (pn_str){0}, matches, &terms);
+    if (is_never(&terms)) continue;
+    for (size_t i = 0; i < n_names; i++) {
+      const schema_form *form = o->f->names.n ? &o->names.p[i] : &any_name;
+      bool none;
+      if (form->listed || !(form->types & TYPE_STRING)) continue;
+      int32_t name = name_rule(o, form, matches, &none);
+      if (name < 0) return false;
+      if (none) continue;
+      int32_t value = compiler_rule(o->c, &terms, o->e), colon = nfa_state(n);
+      if (value < 0) return false;
+      nfa_call(n, at, name, colon);
+      nfa_call(n, nfa_text(n, colon, pn_str_of(o->style->colon)), value, next);
+    }
+  }
+  return true;
+}
+
+// --- the whole object -------------------------------------------------------------------------------------------------
+
+// Whether a key can be told from what stands around it.
+static bool can_be_bare(pn_str name) {
+  for (size_t i = 0; i < name.n; i++) {
+    char c = name.p[i];
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+      return false;
+  }
+  return name.n > 0;
+}
+
+static int32_t write_key(object_work *o, nfa *n, int32_t from, pn_str name) {
+  if (o->style->bare_keys && can_be_bare(name)) {
+    from = nfa_text(n, from, name);
+  } else if (o->style->bare_keys) { // as the style writes a text
+    pn_json *v = pn_json_new_str(name);
+    n->oom |= !v;
+    from = compiler_write_literal(o->c, n, from, v);
+    pn_json_free(v);
+  } else {
+    pn_buf text = {0};
+    pn_style_write_str(&text, &pn_style_json, name);
+    n->oom |= text.oom;
+    from = nfa_text(n, from, pn_buf_view(&text));
+    pn_buf_fini(&text);
+  }
+  return nfa_text(n, from, pn_str_of(o->style->colon));
+}
+
+// States by number of properties so far: only whether there are any, unless they are counted.
+typedef struct row {
+  int32_t at[MAX_COUNT + 2];
+} row;
+
+static bool write_prop(object_work *o, nfa *n, const known_prop *p, const row *now, row *next, int last,
+                       int64_t max) {
+  int32_t rule = -1;
+  if (!p->forbidden && (rule = compiler_rule(o->c, &p->terms, o->e)) < 0) return false;
+  for (int k = 0; k <= last; k++) next->at[k] = nfa_state(n);
+  for (int k = 0; k <= last; k++) {
+    if (!p->required) nfa_jump(n, now->at[k], next->at[k]);
+    if (p->forbidden || (max >= 0 && k >= max)) continue;
+    int32_t at = k ? nfa_text(n, now->at[k], pn_str_of(o->c->style->comma)) : now->at[k];
+    nfa_call(n, write_key(o, n, at, p->name), rule, next->at[k < last ? k + 1 : last]);
+  }
+  return true;
+}
+
+static bool write_members(object_work *o, nfa *n, int32_t open, int32_t close) {
+  int64_t min = o->f->min_props, max = o->f->max_props;
+  if (min > MAX_COUNT || max > MAX_COUNT) {
+    if (!schema_cannot(&o->c->w, o->c->w.root, "", "more than 200 properties can't be counted", o->e))
+      return false;
+    if (min > MAX_COUNT) min = MAX_COUNT;
+    if (max > MAX_COUNT) max = -1;
+  }
+  int last = (int)(max > min ? max : min);
+  if (last < 1) last = 1;
+  if (max >= 0 && max < min) return true; // nothing is valid
+  row now = {{open}}, next;
+  for (int k = 1; k <= last; k++) now.at[k] = nfa_state(n);
+  for (size_t i = 0; i < o->n_props; i++, now = next)
+    if (!write_prop(o, n, &o->props[i], &now, &next, last, max)) return false;
+  for (int k = 0; k <= last; k++) {
+    if (k >= min && !(max >= 0 && k > max)) nfa_jump(n, now.at[k], close);
+    if (max >= 0 && k >= max) continue;
+    int32_t at = k ? nfa_text(n, now.at[k], pn_str_of(o->c->style->comma)) : now.at[k];
+    if (!write_others(o, n, at, now.at[k < last ? k + 1 : last])) return false;
+  }
+  return true;
+}
+
+static bool bans_objects(const schema_form *f) {
+  for (size_t i = 0; i < f->banned.n; i++) {
+    const pn_json *one = pn_json_get(f->banned.p[i], "const"), *list = pn_json_get(f->banned.p[i], "enum");
+    for (size_t k = 0; k < (one ? 1 : pn_json_len(list)); k++)
+      if (pn_json_is(one ? one : pn_json_at(list, k), PN_JSON_OBJECT)) return true;
+  }
+  return false;
+}
+
+bool compiler_write_object(schema_compiler *c, nfa *n, int32_t from, int32_t to, const schema_form *f,
+                           const object_style *style, pn_error *e) {
+  object_work o = {.c = c, .f = f, .style = style, .e = e};
+  schema_terms names = {0};
+  if (bans_objects(f) && !schema_cannot(&c->w, f->banned.p[0], "", "an object can't be excluded", e))
+    return false;
+  for (size_t i = 0; i < f->names.n; i++) schema_terms_add(&c->w, &names, f->names.p[i], false);
+  bool ok = (f->names.n == 0 || schema_forms_of(&c->w, &names, &o.names, e)) && find_patterns(&o);
+  if (ok) {
+    find_props(&o);
+    ok = find_finite_names(&o);
+    settle_props(&o);
+    if (ok && !o.never) {
+      int32_t close = nfa_state(n);
+      nfa_jump(n, nfa_text(n, close, pn_str_of(style->close)), to);
+      ok = write_members(&o, n, nfa_text(n, from, pn_str_of(style->open)), close);
+    }
+  }
+  for (size_t i = 0; i < o.n_patterns; i++) dfa_free(o.patterns[i].d);
+  return ok && !c->w.oom;
+}
