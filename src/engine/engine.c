@@ -62,8 +62,8 @@ static bool open_steps(pn_engine *g, pn_error *e) {
   g->logits = calloc((size_t)n * (size_t)g->n_vocab, sizeof *g->logits);
   if (!g->logits) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the logits of %d sequences", n);
   prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pn_model_config_of(g->model)->n_layers);
-  return open_rows(&g->streams, n, n, e) && open_rows(&g->prompts, chunk, n, e) &&
-         sampler_init(&g->sampler, g->n_vocab, e) && pn_model_reserve(g->model, n, n, e) &&
+  return open_rows(&g->streams, n * SEQUENCE_AHEAD, n, e) && open_rows(&g->prompts, chunk, n, e) &&
+         sampler_init(&g->sampler, g->n_vocab, e) && pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
          (g->pass = pn_pass_open(g->model, chunk, n, e)) != NULL;
 }
 

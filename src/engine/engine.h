@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/str.h"
+#include "grammar/grammar.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -44,6 +45,9 @@ typedef struct pn_request {
   pn_sampling sampling;
   const pn_str *stops; // stop strings, not empty; copied
   size_t n_stops;
+  pn_guide *guide; // what the answer may be; a reference is taken. NULL: anything
+  bool
+      raw; // control tokens stand in the text, as dialect.h says; stop strings count only where the guide has text
   bool ignore_end;     // go on after end-of-turn tokens (bench)
   bool background;     // computed only while no other request runs or waits
   bool logprobs;       // tell the log probability of every token, and of the likeliest ones at its place
@@ -66,8 +70,8 @@ typedef enum pn_event_kind {
   PN_EVENT_QUEUED,  // first: the engine knows of the request; n_cached is what it would reuse if it began now
   PN_EVENT_PREFILL, // n_prompt_done of the prompt's tokens have been computed
   PN_EVENT_TOKEN, // token: the next one was chosen, end-of-turn tokens included; only with `logprobs`, before its text
-  PN_EVENT_TEXT,   // text[0..n_text): whole UTF-8 characters, decided (no stop string can still begin in it)
-  PN_EVENT_DONE,   // the last event: stop, n_output, times
+  PN_EVENT_TEXT, // text[0..n_text): whole UTF-8 characters (or marks of raw text), decided (no stop string can still begin in it)
+  PN_EVENT_DONE, // the last event: stop, n_output, times
   PN_EVENT_FAILED, // the last event: error
 } pn_event_kind;
 

@@ -1,5 +1,5 @@
 // One turn: a step of the running streams, then as many layers of a pass of prompts as its pace allows. Nothing here
-// allocates.
+// allocates, but for what guides learn on the way.
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
@@ -40,26 +40,19 @@ static bool is_end(const pn_engine *g, int32_t id) {
   return false;
 }
 
-// Everything of the sequence is computed: choose its next token from the logits after the last one. False: it has ended.
-static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now_us) {
-  int32_t id = sampler_pick(&g->sampler, logits, &gen->sampling, &gen->rng);
-  if (id < 0) {
-    const pn_error bad = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"};
-    pn_log(PN_LOG_ERROR, gen->id, bad.msg, NULL);
-    engine_finish(g, gen, PN_STOP_END_TURN, -1, &bad, false);
-    return false;
-  }
-  if (gen->first_us == 0)
-    engine_metrics_first_token(g->metrics, now_us - gen->submit_us);
-  else
-    engine_metrics_next_token(g->metrics, now_us - gen->last_us);
+static bool fail_one(pn_engine *g, pn_gen *gen, const pn_error *e) {
+  pn_log(PN_LOG_ERROR, gen->id, e->msg, NULL);
+  engine_finish(g, gen, PN_STOP_END_TURN, -1, e, false);
+  return false;
+}
+
+// A token comes, the model's own or one that must follow. False: the answer has ended.
+static bool take(pn_engine *g, pn_gen *gen, int32_t id, const pn_token_event *told, uint64_t now_us) {
   int stop = -1;
   bool end = !gen->ignore_end && is_end(g, id);
-  pn_token_event told;
-  if (gen->logprobs) logprobs_of(logits, g->n_vocab, id, gen->n_top_logprobs, &told);
-  if (generation_take(gen, id, end, gen->logprobs ? &told : NULL, now_us, &stop))
+  if (generation_take(gen, id, end, told, now_us, &stop))
     engine_finish(g, gen, PN_STOP_STRING, stop, NULL, true);
-  else if (end)
+  else if (end || gen->off_guide || generation_over(gen))
     engine_finish(g, gen, PN_STOP_END_TURN, -1, NULL, true);
   else if (generation_n_output(gen) >= gen->seq.max_tokens)
     engine_finish(g, gen, PN_STOP_MAX_TOKENS, -1, NULL, true);
@@ -70,6 +63,29 @@ static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now
   else
     return true;
   return false;
+}
+
+// Everything of the sequence is computed: choose its next token from the logits after the last one; what must follow it
+// needs no choice, and is computed together with it. False: it has ended.
+static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now_us) {
+  static const pn_error not_finite = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"},
+                        no_memory = {PN_ERR_NOMEM, "out of memory for the answer's grammar"};
+  pn_mask mask;
+  if (!generation_mask(gen, &mask)) return fail_one(g, gen, &no_memory);
+  int32_t id = sampler_pick(&g->sampler, logits, &mask, &gen->sampling, &gen->rng);
+  if (id < 0) return fail_one(g, gen, &not_finite);
+  if (gen->first_us == 0)
+    engine_metrics_first_token(g->metrics, now_us - gen->submit_us);
+  else
+    engine_metrics_next_token(g->metrics, now_us - gen->last_us);
+  pn_token_event told;
+  if (gen->logprobs) logprobs_of(logits, g->n_vocab, id, gen->n_top_logprobs, &told);
+  if (!take(g, gen, id, gen->logprobs ? &told : NULL, now_us)) return false;
+  int32_t ids[SEQUENCE_AHEAD - 1];
+  int n = generation_forced(gen, ids, SEQUENCE_AHEAD - 1);
+  for (int i = 0; i < n; i++)
+    if (!take(g, gen, ids[i], NULL, now_us)) return false;
+  return true;
 }
 
 static void fail_parts(pn_engine *g, step_rows *r, const pn_error *e) {

@@ -63,7 +63,9 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, ge
   pthread_mutex_init(&gen->notify_lock, NULL);
   snprintf(gen->id, sizeof gen->id, "%s", r->id ? r->id : "");
   gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
-  if (!gen->outbox || !copy_prompt(&gen->seq, r, n_ctx) || !copy_stops(gen, r) || !reserve_text(gen)) {
+  if (r->guide) gen->matcher = pn_matcher_new(r->guide, NULL);
+  if (!gen->outbox || !copy_prompt(&gen->seq, r, n_ctx) || !copy_stops(gen, r) || !reserve_text(gen) ||
+      (r->guide && !gen->matcher)) {
     pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
     atomic_store(&gen->refs, 1);
     generation_unref(gen);
@@ -71,6 +73,7 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, ge
   }
   gen->sampling = r->sampling;
   gen->ignore_end = r->ignore_end;
+  gen->raw = r->raw;
   gen->notify = r->notify;
   gen->notify_ctx = r->notify_ctx;
   gen->logprobs = r->logprobs;
@@ -95,6 +98,7 @@ void generation_unref(pn_gen *gen) {
   pthread_mutex_destroy(&gen->notify_lock);
   pn_spsc_free(gen->outbox);
   stop_fini(&gen->stop);
+  pn_matcher_free(gen->matcher); // one that the engine never saw
   pn_buf_fini(&gen->piece);
   pn_buf_fini(&gen->text);
   free(gen->stop_text);
@@ -145,17 +149,52 @@ static void post_text(pn_gen *gen) {
   pn_buf_clear(&gen->text);
 }
 
+bool generation_mask(pn_gen *gen, pn_mask *mask) {
+  *mask = (pn_mask){0};
+  return !gen->matcher || pn_matcher_mask(gen->matcher, mask);
+}
+
+int generation_forced(pn_gen *gen, int32_t *ids, int max) {
+  // Log probabilities are wanted of every token, so the model has to say each.
+  return gen->matcher && !gen->logprobs ? pn_matcher_forced(gen->matcher, ids, max) : 0;
+}
+
+bool generation_over(const pn_gen *gen) { return gen->matcher && pn_matcher_over(gen->matcher); }
+
+// The text of a token, or its mark.
+static void spell(pn_gen *gen, int32_t id) {
+  const pn_tokenizer *t = gen->detok.t;
+  pn_buf_clear(&gen->piece);
+  if (!gen->raw || !pn_tokenizer_is_control(t, id)) {
+    pn_detokenizer_add(&gen->detok, id, &gen->piece);
+    return;
+  }
+  pn_detokenizer_flush(&gen->detok, &gen->piece);
+  pn_buf_char(&gen->piece, PN_RAW_BEGIN);
+  pn_buf_str(&gen->piece, pn_tokenizer_spelling(t, id));
+  pn_buf_char(&gen->piece, PN_RAW_END);
+}
+
+// Its text to gen->text, as far as it is decided. Stop strings are looked for in what people read.
+static int put_text(pn_gen *gen, bool in_text) {
+  if (in_text) return stop_feed(&gen->stop, pn_buf_view(&gen->piece), &gen->text);
+  stop_flush(&gen->stop, &gen->text);
+  pn_buf_str(&gen->text, pn_buf_view(&gen->piece));
+  return -1;
+}
+
 bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
                      int *stop) {
+  bool in_text = !gen->matcher || pn_matcher_in_text(gen->matcher);
+  if (gen->matcher && !pn_matcher_take(gen->matcher, id)) gen->off_guide = true;
   gen->seq.tokens[gen->seq.n_tokens++] = id;
   if (told && !post(gen, PN_EVENT_TOKEN, gen->seq.n_cached, (pn_str){(const char *)told, sizeof *told}))
     gen->slow_reader = true;
   if (gen->first_us == 0) gen->first_us = now_us;
   gen->last_us = now_us;
   if (is_end) return false;
-  pn_buf_clear(&gen->piece);
-  pn_detokenizer_add(&gen->detok, id, &gen->piece);
-  *stop = stop_feed(&gen->stop, pn_buf_view(&gen->piece), &gen->text);
+  spell(gen, id);
+  *stop = put_text(gen, in_text);
   post_text(gen);
   return *stop >= 0;
 }
@@ -175,8 +214,12 @@ void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_er
   static const pn_error slow = {PN_ERR_LIMIT,
                                 "the client reads too slowly: the text that waits for it is over 64 KiB"};
   static const pn_error no_memory = {PN_ERR_NOMEM, "out of memory for the text of an answer"};
+  static const pn_error lost = {PN_ERR_INTERNAL, "the answer left its grammar"};
   if (!error && why != PN_STOP_STRING) flush_text(gen, &why, &stop_index);
   if (!error && gen->slow_reader) error = &slow;
+  if (!error && gen->off_guide) error = &lost;
+  pn_matcher_free(gen->matcher);
+  gen->matcher = NULL;
   if (!error && (gen->piece.oom || gen->text.oom || gen->stop.held.oom)) error = &no_memory;
   uint64_t start = gen->start_us ? gen->start_us : now_us, first = gen->first_us ? gen->first_us : now_us;
   gen->final = (pn_event){.kind = error ? PN_EVENT_FAILED : PN_EVENT_DONE,

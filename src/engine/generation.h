@@ -24,7 +24,7 @@ struct pn_gen {
   pn_str *stops; // text in stop_text
   size_t n_stops;
   char *stop_text;
-  bool ignore_end, logprobs;
+  bool ignore_end, logprobs, raw;
   int n_top_logprobs;
   uint64_t submit_us, deadline_us, timeout_us; // deadline UINT64_MAX and timeout 0: none
 
@@ -45,8 +45,10 @@ struct pn_gen {
   pn_rng rng;
   pn_detokenizer detok;
   stop_matcher stop;
+  pn_matcher *matcher;                  // NULL: no guide
   pn_buf piece, text;                   // reused
   bool slow_reader;                     // the outbox was full once
+  bool off_guide;                       // a token was taken that the guide doesn't allow, or memory ran out
   bool untold;                          // it has something that the client was not woken for
   uint64_t start_us, first_us, last_us; // began to run, first and latest token; 0: not yet
 };
@@ -69,7 +71,12 @@ static inline int generation_n_output(const pn_gen *gen) { return gen->seq.n_tok
 // What these put into the outbox the client hears of with generation_tell, or at the end.
 void generation_queued(pn_gen *gen, int n_cached);
 void generation_prefilled(pn_gen *gen); // more of the prompt may be computed
-// Take a sampled token: appended to the sequence, its text to the outbox, after `told` (NULL: no log probabilities are
+// Choose among what the guide allows. False: out of memory.
+bool generation_mask(pn_gen *gen, pn_mask *mask);
+// The tokens that must follow now, at most max; they are to be taken one by one.
+int generation_forced(pn_gen *gen, int32_t *ids, int max);
+bool generation_over(const pn_gen *gen); // its guide lets nothing follow
+// Take a token: appended to the sequence, its text to the outbox, after `told` (NULL: no log probabilities are
 // wanted). True when a stop string completed (*stop).
 bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
                      int *stop);

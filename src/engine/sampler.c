@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct sampler_candidate {
   int32_t id;
@@ -9,13 +10,17 @@ typedef struct sampler_candidate {
 } candidate;
 
 bool sampler_init(sampler *s, int n_vocab, pn_error *e) {
-  *s = (sampler){.n_vocab = n_vocab, .candidates = malloc((size_t)n_vocab * sizeof(candidate))};
-  if (s->candidates) return true;
+  *s = (sampler){.n_vocab = n_vocab,
+                 .candidates = malloc((size_t)n_vocab * sizeof(candidate)),
+                 .masked = malloc((size_t)n_vocab * sizeof(float))};
+  if (s->candidates && s->masked) return true;
+  sampler_fini(s);
   return pn_fail(e, PN_ERR_NOMEM, "out of memory for a sampler over %d tokens", n_vocab);
 }
 
 void sampler_fini(sampler *s) {
   free(s->candidates);
+  free(s->masked);
   *s = (sampler){0};
 }
 
@@ -100,14 +105,42 @@ static int keep_top_p(candidate *c, int n, double top_p) {
   return take_best(c, m, m, top_p * sum);
 }
 
-int32_t sampler_pick(sampler *s, const float *logits, const pn_sampling *how, pn_rng *rng) {
-  int32_t best = largest(logits, s->n_vocab);
+// The logits with all that is not allowed out of reach.
+static const float *apply(const sampler *s, const float *logits, const pn_mask *mask) {
+  for (int32_t i = 0; i < s->n_vocab; i += 64) {
+    uint64_t allowed = mask->bits[i / 64];
+    int32_t n = s->n_vocab - i < 64 ? s->n_vocab - i : 64;
+    if (allowed == UINT64_MAX) {
+      memcpy(s->masked + i, logits + i, (size_t)n * sizeof *logits);
+      continue;
+    }
+    for (int32_t k = 0; k < n; k++) s->masked[i + k] = allowed >> k & 1 ? logits[i + k] : -INFINITY;
+  }
+  return s->masked;
+}
+
+static int32_t largest_of(const float *logits, const pn_mask *mask) {
+  int32_t best = -1;
+  for (int32_t i = 0; i < mask->n_ids; i++) { // in rising order, so the lower of equal ones stays
+    float v = logits[mask->ids[i]];
+    if (isfinite(v) && (best < 0 || v > logits[best])) best = mask->ids[i];
+  }
+  return best;
+}
+
+int32_t sampler_pick(sampler *s, const float *logits, const pn_mask *mask, const pn_sampling *how,
+                     pn_rng *rng) {
+  const int32_t *ids = mask ? mask->ids : NULL;
+  if (mask && mask->bits) logits = apply(s, logits, mask);
+  int32_t best = ids ? largest_of(logits, mask) : largest(logits, s->n_vocab);
   if (best < 0 || how->temperature <= 0) return best;
   candidate *c = s->candidates;
   float top = logits[best], cut = 30 * how->temperature;
-  int n = 0;
-  for (int32_t i = 0; i < s->n_vocab; i++)
+  int n = 0, n_all = ids ? mask->n_ids : s->n_vocab;
+  for (int32_t k = 0; k < n_all; k++) {
+    int32_t i = ids ? ids[k] : k;
     if (top - logits[i] <= cut) c[n++] = (candidate){i, expf((logits[i] - top) / how->temperature)};
+  }
   if (how->top_k > 0 && how->top_k < n) n = take_best(c, n, how->top_k, INFINITY);
   if (how->top_p < 1) n = keep_top_p(c, n, (double)how->top_p);
   if (how->min_p > 0) {

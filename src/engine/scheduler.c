@@ -276,7 +276,8 @@ int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_
   s->blocked_for++;
   for (int i = 0; i < s->n_running; i++) {
     sequence *seq = s->running[i];
-    if (sequence_decoding(seq) && reserve(s, seq, seq->n_tokens, stuck, e)) parts[n++] = (step_part){seq, 1};
+    if (sequence_decoding(seq) && reserve(s, seq, seq->n_tokens, stuck, e))
+      parts[n++] = (step_part){seq, seq->n_tokens - seq->n_computed};
   }
   return still_running(parts, n);
 }

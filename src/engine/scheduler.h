@@ -1,8 +1,8 @@
 // Which sequences the next step computes, and which pages they get: pure decisions over sequences and a pool of page
 // numbers, without threads, clock or model. Owned by the engine's thread; after scheduler_init nothing allocates.
 //
-// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A step has a row
-// of every running stream. Prompts are computed in passes of their own, within a budget of rows: at least half of it for
+// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A step has the
+// rows of every running stream: one, and one more for each token that was forced. Prompts are computed in passes of their own, within a budget of rows: at least half of it for
 // the oldest prompt, the rest for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
 // youngest sequence pauses: it gives its pages back and computes again later what the cache has lost. Sequences that are
 // held, and those of the background while there are others, are laid aside: they give their pages back in the same way

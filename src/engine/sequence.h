@@ -36,9 +36,11 @@ typedef struct sequence {
   struct sequence *next_client; // in the first of a client's: the first of the next client
 } sequence;
 
-// Only the token that was generated last is left to compute.
+#define SEQUENCE_AHEAD 16 // tokens that a stream computes in one step
+
+// Only the tokens that came last are left to compute: the one that was chosen, and those that had to follow it.
 static inline bool sequence_decoding(const sequence *s) {
-  return s->n_tokens > s->n_prompt && s->n_tokens - s->n_computed == 1;
+  return s->n_tokens > s->n_prompt && s->n_tokens - s->n_computed <= SEQUENCE_AHEAD;
 }
 
 #endif

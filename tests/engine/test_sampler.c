@@ -32,7 +32,7 @@ static void greedy_takes_the_lowest_of_the_best(void **state) {
   logits[70] = logits[71] = 9;
   pn_rng rng;
   pn_rng_seed(&rng, 1);
-  assert_int_equal(sampler_pick(&s, logits, &(pn_sampling){.temperature = 0, .top_p = 1}, &rng), 70);
+  assert_int_equal(sampler_pick(&s, logits, NULL, &(pn_sampling){.temperature = 0, .top_p = 1}, &rng), 70);
   sampler_fini(&s);
 }
 
@@ -42,11 +42,11 @@ static void not_finite_is_refused(void **state) {
   pn_rng rng;
   pn_rng_seed(&rng, 1);
   for (int i = 0; i < N; i++) logits[i] = NAN;
-  assert_int_equal(sampler_pick(&s, logits, &plain, &rng), -1);
+  assert_int_equal(sampler_pick(&s, logits, NULL, &plain, &rng), -1);
   logits[3] = INFINITY;
-  assert_int_equal(sampler_pick(&s, logits, &plain, &rng), -1);
+  assert_int_equal(sampler_pick(&s, logits, NULL, &plain, &rng), -1);
   for (int i = 0; i < N; i++) logits[i] = -INFINITY;
-  assert_int_equal(sampler_pick(&s, logits, &plain, &rng), -1);
+  assert_int_equal(sampler_pick(&s, logits, NULL, &plain, &rng), -1);
   sampler_fini(&s);
 }
 
@@ -70,7 +70,7 @@ static void check_set(const pn_sampling *how, int expected_size) {
   pn_rng rng;
   pn_rng_seed(&rng, 2);
   for (int i = 0; i < 20000; i++) {
-    int32_t id = sampler_pick(&s, logits, how, &rng);
+    int32_t id = sampler_pick(&s, logits, NULL, how, &rng);
     assert_in_range(id, 0, N - 1);
     assert_true(allowed[id]);
     seen[id] = 1;
@@ -115,7 +115,7 @@ static void frequencies_follow_the_softmax(void **state) {
   int count[N] = {0};
   pn_rng rng;
   pn_rng_seed(&rng, 3);
-  for (int i = 0; i < 80000; i++) count[sampler_pick(&s, logits, &plain, &rng)]++;
+  for (int i = 0; i < 80000; i++) count[sampler_pick(&s, logits, NULL, &plain, &rng)]++;
   assert_in_range(count[5], 9600, 10400);
   assert_in_range(count[6], 19500, 20500);
   assert_in_range(count[1999], 49400, 50600);
@@ -129,7 +129,7 @@ static void the_seed_decides(void **state) {
   pn_rng a, b;
   pn_rng_seed(&a, 11), pn_rng_seed(&b, 11);
   for (int i = 0; i < 100; i++)
-    assert_int_equal(sampler_pick(&s, logits, &plain, &a), sampler_pick(&s, logits, &plain, &b));
+    assert_int_equal(sampler_pick(&s, logits, NULL, &plain, &a), sampler_pick(&s, logits, NULL, &plain, &b));
   sampler_fini(&s);
 }
 
@@ -150,7 +150,7 @@ static void the_largest_is_found_anywhere(void **state) {
       for (int i = 0; i < n; i++)
         if (!isnan(v[i]) && v[i] > -INFINITY && (want < 0 || v[i] > v[want])) want = i;
       sampler s = {.n_vocab = n};
-      assert_int_equal(sampler_pick(&s, v, &(pn_sampling){.temperature = 0, .top_p = 1}, &rng), want);
+      assert_int_equal(sampler_pick(&s, v, NULL, &(pn_sampling){.temperature = 0, .top_p = 1}, &rng), want);
     }
 }
 
@@ -191,7 +191,7 @@ static void picks_what_sorting_would_pick(void **state) {
                              .top_k = i % 3 ? 1 + (int)pn_rng_below(&setting, 300) : 0,
                              .top_p = 0.05f + 0.9f * (float)pn_rng_unit(&setting),
                              .min_p = i % 2 ? 0 : 0.02f};
-    n_same += sampler_pick(&s, logits, &how, &a) == pick_by_sorting(&how, &b);
+    n_same += sampler_pick(&s, logits, NULL, &how, &a) == pick_by_sorting(&how, &b);
   }
   assert_true(n_same >= 1998); // a sum in another order may differ in its last bit
   sampler_fini(&s);

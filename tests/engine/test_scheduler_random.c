@@ -289,7 +289,8 @@ static void check_streams(const step_part *parts, int n, const sequence *stuck) 
   int must = 0;
   check_parts(parts, n);
   for (int i = 0; i < n; i++)
-    assert_true(((const subject *)parts[i].seq)->was_decoding && parts[i].n_rows == 1);
+    assert_true(((const subject *)parts[i].seq)->was_decoding &&
+                parts[i].n_rows == parts[i].seq->n_tokens - parts[i].seq->n_computed);
   for (int i = 0; i < MAX_SEQS; i++)
     must += w.all[i].live && w.all[i].was_decoding && w.all[i].seq.state == SEQUENCE_RUNNING &&
             &w.all[i].seq != stuck;
