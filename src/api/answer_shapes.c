@@ -66,11 +66,23 @@ static const shape_field text_fields[] = {
     {"text", &any_string, true, "The text."},
     {0},
 };
-static const shape_variant block_variants[] = {{"text", text_fields, NULL}, {0}};
+static const shape_field thinking_fields[] = {
+    {"thinking", &any_string, true, "What the model thought; empty with display omitted."},
+    {"signature", &any_string, true, "To be sent back with the thought."},
+    {0},
+};
+static const shape_field call_fields[] = {
+    {"id", &any_string, true, "The call's id, for its result."},
+    {"name", &any_string, true, "A tool of the request."},
+    {"input", &any_object, true, "Its arguments: valid by the tool's schema, unless the answer was cut off."},
+    {0},
+};
+static const shape_variant block_variants[] = {
+    {"text", text_fields, NULL}, {"thinking", thinking_fields, NULL}, {"tool_use", call_fields, NULL}, {0}};
 static const shape block = {.name = "AnswerBlock", .types = SHAPE_OBJECT, .variants = block_variants};
 static const shape blocks = {.types = SHAPE_ARRAY, .items = &block};
-static const char *const stops[] = {"end_turn", "max_tokens", "stop_sequence",
-                                    "model_context_window_exceeded", NULL};
+static const char *const stops[] = {
+    "end_turn", "tool_use", "max_tokens", "stop_sequence", "model_context_window_exceeded", NULL};
 static const shape stop_or_null = {.types = SHAPE_STRING | SHAPE_NULL, .values = stops};
 static const shape_field cleared_fields[] = {
     {"cleared_tool_uses", &count, true, "Tool results that were left out."},
@@ -129,7 +141,18 @@ static const shape_field start_fields[] = {
   { "index", &count, true, "Of the block in the content." }
 static const shape_field block_start_fields[] = {INDEX, {"content_block", &block, true, "Empty."}, {0}};
 static const shape_field delta_text_fields[] = {{"text", &any_string, true, "More of the text."}, {0}};
-static const shape_variant delta_variants[] = {{"text_delta", delta_text_fields, NULL}, {0}};
+static const shape_field delta_thinking_fields[] = {{"thinking", &any_string, true, "More of the thought."},
+                                                    {0}};
+static const shape_field delta_signature_fields[] = {
+    {"signature", &any_string, true, "Of the whole thought."}, {0}};
+static const shape_field delta_json_fields[] = {
+    {"partial_json", &any_string, true, "More of the arguments; all pieces together are one JSON object."},
+    {0}};
+static const shape_variant delta_variants[] = {{"text_delta", delta_text_fields, NULL},
+                                               {"thinking_delta", delta_thinking_fields, NULL},
+                                               {"signature_delta", delta_signature_fields, NULL},
+                                               {"input_json_delta", delta_json_fields, NULL},
+                                               {0}};
 static const shape delta = {.name = "BlockDelta", .types = SHAPE_OBJECT, .variants = delta_variants};
 static const shape_field block_delta_fields[] = {INDEX, {"delta", &delta, true, NULL}, {0}};
 static const shape_field block_stop_fields[] = {INDEX, {0}};

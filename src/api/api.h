@@ -19,6 +19,8 @@ typedef struct pn_api_options {
   const char *version;    // of the program, for the metrics
   uint64_t weights_bytes; // the same
   const pn_tokenizer *tokenizer;
+  const char *dialect;                // in which tools are called; NULL: as the template shows
+  pn_str template_text;               // what the chat template was made of; {NULL, 0}: unknown
   const pn_template *chat_template;   // NULL: the model has none, and requests are refused with that
   pn_template_consts template_consts; // now_ms 0: the time of each request
   const char *model_name;             // reported by /health; a request's own model name is echoed in answers
@@ -36,6 +38,16 @@ void pn_api_free(pn_api *a);
 // Any thread. From now on /health says so and new generations are refused with 503 overloaded_error, which clients repeat
 // for longer than a 529; what runs goes on.
 void pn_api_set_draining(pn_api *a);
+
+// What a model is known to do with tools and thinking: its compatibility card. Constant texts.
+typedef struct pn_api_card {
+  const char *dialect, *dialect_about;  // in which it calls tools
+  bool template_tools;                  // its template writes tools; else they are told as text
+  const char *think_open, *think_close; // NULL: it does not think in marks
+  bool template_thinking;               // its template switches thinking on and off
+} pn_api_card;
+// From o's tokenizer, templates and dialect. PN_ERR_USAGE for a dialect that isn't there.
+bool pn_api_card_of(const pn_api_options *o, pn_api_card *out, pn_error *e);
 
 typedef struct pn_api_request {
   const char *method, *path; // path without query, percent-escapes as sent

@@ -46,12 +46,13 @@ static answer *answer_new(const pn_api *a, const pn_api_request *r, const answer
 }
 
 pn_str answer_news(const answer *w) {
-  return (pn_str){w->live->text.p + w->text_at, w->live->text.n - w->text_at};
+  const pn_buf *text = &w->live->blocks.p[w->at].text;
+  return text->n > w->text_at ? (pn_str){text->p + w->text_at, text->n - w->text_at} : (pn_str){0};
 }
 
-const char *answer_stop_reason(pn_stop_reason s) {
-  switch (s) {
-  case PN_STOP_END_TURN: return "end_turn";
+const char *answer_stop_reason(const live *l) {
+  switch (l->last.stop) {
+  case PN_STOP_END_TURN: return answer_blocks_calls(&l->blocks) ? "tool_use" : "end_turn";
   case PN_STOP_MAX_TOKENS: return "max_tokens";
   case PN_STOP_STRING: return "stop_sequence";
   case PN_STOP_CONTEXT: return "model_context_window_exceeded";
@@ -64,8 +65,7 @@ static void note(const answer *w, pn_reply *r) {
   r->facts.n_cached = w->live->n_cached;
   r->facts.n_output = w->live->n_output;
   if (!w->live->ended) return;
-  r->facts.stop =
-      last->kind == PN_EVENT_DONE ? answer_stop_reason(last->stop) : pn_code_name(last->error.code);
+  r->facts.stop = last->kind == PN_EVENT_DONE ? answer_stop_reason(w->live) : pn_code_name(last->error.code);
   r->facts.ttft_ms = (double)(last->queue_us + last->prefill_us) / 1000;
   r->facts.tokens_per_s = last->decode_us ? (double)last->n_output * 1e6 / (double)last->decode_us : 0;
 }
@@ -79,7 +79,7 @@ static void begin(answer *w, pn_buf *b) {
 static void fail(answer *w, pn_reply *r, int status, const char *message) {
   if (w->stream) {
     if (!w->begun) begin(w, &r->body);
-    w->writer->text(w, &r->body);
+    w->writer->news(w, &r->body);
   } else {
     r->status = status;
     r->retry_after_s = api_reply_retry_after_s(status);
@@ -109,7 +109,7 @@ static void end(answer *w, pn_reply *r) {
   }
   if (w->stream) {
     if (!w->begun) begin(w, &r->body);
-    w->writer->text(w, &r->body);
+    w->writer->news(w, &r->body);
     w->writer->end(w, &r->body);
   } else {
     w->writer->whole(w, &r->body);
@@ -128,7 +128,7 @@ static void pump(void *self, pn_reply *r) {
   uint64_t now = w->now_us();
   if (!w->begun && (w->live->heard || now >= w->sent_us + ANSWER_START_US)) begin(w, &r->body);
   if (!w->begun) return;
-  w->writer->text(w, &r->body);
+  w->writer->news(w, &r->body);
   if (r->body.n == before && now >= w->sent_us + ANSWER_PING_US) w->writer->ping(w, &r->body);
   if (r->body.n != before) w->sent_us = now;
 }
@@ -152,15 +152,24 @@ static void release(void *self, bool client_gone) {
   answer_free(w);
 }
 
+// What the generation would have told its end to.
+static void let_go(const live_ask *ask) {
+  if (ask->ended) ask->ended(ask->ended_ctx, NULL, NULL, 0);
+}
+
 pn_reply *answer_open(pn_api *a, const pn_api_request *r, const answer_ask *ask, live_ask *generation,
                       pn_error *e) {
   static const api_source source = {pump, deadline_us, stop, release};
   bool joined;
   answer *w = answer_new(a, r, ask);
-  if (!w) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
+  if (!w) {
+    let_go(generation);
+    return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
+  }
   live_table *table = r->background || atomic_load(&a->draining) ? NULL : a->live;
   w->live = live_open(table, generation, &w->reader, &joined, e);
   if (!w->live) {
+    let_go(generation);
     answer_free(w);
     return NULL;
   }

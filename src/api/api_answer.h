@@ -17,7 +17,7 @@ typedef struct answer answer;
 // All append to b. A stream is begin, then text and ping in any order, then end or fail; else it is whole or fail.
 typedef struct answer_writer {
   void (*begin)(answer *w, pn_buf *b);
-  void (*text)(answer *w, pn_buf *b); // what the generation has said from w->text_at on; moves it
+  void (*news)(answer *w, pn_buf *b); // what the generation has said from w->at on; moves it
   void (*ping)(answer *w, pn_buf *b);
   void (*end)(answer *w, pn_buf *b);
   void (*whole)(answer *w, pn_buf *b);
@@ -35,10 +35,10 @@ struct answer {
   size_t n_stops;
   bool stream, begun, ended;
   cache_marks marks;
-  uint64_t sent_us;         // when the stream last got bytes; before that, when the request was submitted
-  size_t text_at, token_at; // of the generation, written already
-  bool block_open;          // the writer's: a content block is open
-  void *extra;              // the writer's own, from malloc; freed with the answer
+  uint64_t sent_us;             // when the stream last got bytes; before that, when the request was submitted
+  size_t at, text_at, token_at; // block, bytes of its text, and tokens, up to which the generation is written
+  bool block_open;              // block `at` has begun
+  void *extra;                  // the writer's own, from malloc; freed with the answer
 };
 
 // What an answer takes from its request. Everything is copied, but `extra`, which it owns from then on.
@@ -56,8 +56,8 @@ typedef struct answer_ask {
 pn_reply *answer_open(pn_api *a, const pn_api_request *r, const answer_ask *ask, live_ask *generation,
                       pn_error *e);
 
-// What has been said and not written yet; the whole answer for one that doesn't stream.
+// What block `at` has said and is not written yet.
 pn_str answer_news(const answer *w);
-const char *answer_stop_reason(pn_stop_reason s); // Anthropic's name, also for the log
+const char *answer_stop_reason(const live *l); // Anthropic's name, also for the log
 
 #endif

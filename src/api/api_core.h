@@ -7,6 +7,7 @@
 #include "api/api_reply.h"
 #include "api/live.h"
 #include "api/metrics_page.h"
+#include "api/speech.h"
 
 #include <stdatomic.h>
 
@@ -16,10 +17,12 @@ struct pn_api {
   api_counts *counts;            // NULL: nothing is counted
   metrics_page *metrics_page;    // the same
   struct api_sessions *sessions; // the same
-  kept *kept;                    // tokens of answers
+  struct kept *kept;             // tokens of answers
+  struct kept_calls *kept_calls; // arguments of calls
   live_table *live;              // generations that a resend may join; the HTTP thread's
   struct api_rate *rate;         // NULL: no limit
-  bool knows_tools;              // the chat template writes tools by itself
+  speech speech;                 // what the model speaks
+  struct guides *guides;         // of answers
   struct batches *batches;       // NULL: there is no data folder
   pn_buf openapi;                // the document, once it was asked for; the HTTP thread's
   uint64_t (*now_us)(void);      // pn_now_us; tests put a clock of theirs here

@@ -3,6 +3,9 @@
 #include "api/api_sessions.h"
 #include "api/batches.h"
 #include "api/envelope.h"
+#include "api/guides.h"
+#include "api/kept.h"
+#include "api/kept_calls.h"
 #include "api/messages_prompt.h"
 #include "api/route_table.h"
 #include "base/clock.h"
@@ -11,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_BYTES ((size_t)8 << 20) // of answers' tokens: some thousand answers
+#define KEPT_BYTES ((size_t)8 << 20)       // of answers' tokens: some thousand answers
+#define KEPT_CALLS_BYTES ((size_t)4 << 20) // of calls' arguments
 
 // Trailing slashes don't count, nor does a second /v1, which a base URL that ends in /v1 gives.
 static pn_str plain_path(const char *path) {
@@ -129,12 +133,13 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   atomic_init(&a->draining, false);
   a->kept = kept_new(KEPT_BYTES);
   a->live = live_table_new((uint64_t)(o->resend_wait_s > 0 ? o->resend_wait_s : 0) * 1000000, clock_of, a);
-  a->knows_tools = o->chat_template && template_knows_tools(o->chat_template, &o->template_consts);
+  a->kept_calls = kept_calls_new(KEPT_CALLS_BYTES);
+  a->guides = guides_new(o->tokenizer);
   pn_error no_rate = {0};
   a->rate = api_rate_new(o->requests_per_minute, &no_rate);
-  if (!a->kept || !a->live || no_rate.code)
+  if (!a->kept || !a->kept_calls || !a->live || !a->guides || no_rate.code)
     pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API");
-  else if (start_counting(a, e) && batches_new(a, &a->batches, e))
+  else if (speech_init(&a->speech, o, e) && start_counting(a, e) && batches_new(a, &a->batches, e))
     return a;
   pn_api_free(a);
   return NULL;
@@ -145,6 +150,9 @@ void pn_api_free(pn_api *a) {
   batches_free(a->batches);
   live_table_free(a->live);
   kept_free(a->kept);
+  kept_calls_free(a->kept_calls);
+  guides_free(a->guides);
+  speech_fini(&a->speech);
   api_rate_free(a->rate);
   api_counts_free(a->counts);
   api_sessions_free(a->sessions);

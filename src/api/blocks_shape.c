@@ -206,8 +206,9 @@ static const shape_field tool_result_fields[] = {
     {0},
 };
 static const shape_field thinking_fields[] = {
-    {"thinking", &shape_any_string, true, "What the model thought; not shown to it again."},
-    {"signature", &shape_any_string, false, "Not checked."},
+    {"thinking", &shape_any_string, true,
+     "What the model thought; shown to it again where its template does that."},
+    {"signature", &shape_any_string, false, "As it came; a thought with another one is not shown."},
     {0},
 };
 static const shape_field redacted_fields[] = {

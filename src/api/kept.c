@@ -1,6 +1,7 @@
 #include "api/kept.h"
 
 #include "base/rng.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 typedef struct record {
   struct record *next;          // of the same bucket
   struct record *newer, *older; // by last use
-  uint64_t a, b;                // of everything up to the end of its text
+  uint64_t a, b;                // of everything before the answer
   size_t n_before, n_text;      // bytes: before the answer, and of its text
   size_t n_tokens;
   int32_t *tokens; // behind it in the same block, then the text
@@ -57,11 +58,6 @@ static void mark_symbol(kept_mark *m, unsigned c) {
   m->b ^= m->b >> 29;
 }
 
-static void mark_bytes(kept_mark *m, pn_str s) {
-  for (size_t i = 0; i < s.n; i++) mark_symbol(m, (unsigned char)s.p[i]);
-  m->n_bytes += s.n;
-}
-
 static void mark_border(kept_mark *m, bool begins) {
   mark_symbol(m, begins ? 256 : 257);
   m->in_user = begins;
@@ -93,30 +89,19 @@ static void drop(kept *k, record *r) {
   free(r);
 }
 
-// The answer whose text ends at m, where `whole` is the prompt up to there.
-static record *find(kept *k, const kept_mark *m, pn_str whole) {
-  for (record *r = *bucket_of(k, m->a); r; r = r->next)
-    if (r->a == m->a && r->b == m->b && r->n_before + r->n_text == whole.n &&
-        memcmp(r->text, whole.p + r->n_before, r->n_text) == 0)
-      return r;
-  return NULL;
-}
-
 static void add_form(kept *k, const kept_mark *end, pn_str text, const int32_t *tokens, size_t n_tokens) {
-  kept_mark m = *end;
-  if (!m.in_user) mark_border(&m, true);
-  mark_bytes(&m, text);
-  mark_border(&m, false);
   record *r = malloc(sizeof *r + n_tokens * sizeof *tokens + text.n);
   if (!r) return; // then it is not kept
-  *r = (record){.a = m.a, .b = m.b, .n_before = end->n_bytes, .n_text = text.n, .n_tokens = n_tokens};
+  *r = (record){.a = end->a, .b = end->b, .n_before = end->n_bytes, .n_text = text.n, .n_tokens = n_tokens};
   r->tokens = (int32_t *)(r + 1);
   r->text = (char *)(r->tokens + n_tokens);
   memcpy(r->tokens, tokens, n_tokens * sizeof *tokens);
   memcpy(r->text, text.p, text.n);
   for (record *same = *bucket_of(k, r->a), *next; same; same = next) {
-    next = same->next;
-    if (same->a == r->a && same->b == r->b) drop(k, same); // the same text again: the later tokens count
+    next = same->next; // the same text again: the later tokens count
+    if (same->a == r->a && same->b == r->b && same->n_text == r->n_text &&
+        memcmp(same->text, r->text, r->n_text) == 0)
+      drop(k, same);
   }
   r->next = *bucket_of(k, r->a);
   *bucket_of(k, r->a) = r;
@@ -145,10 +130,18 @@ static bool spells(const pn_tokenizer *t, const int32_t *tokens, size_t n_tokens
   return same;
 }
 
+// The end of the turn is the template's to write.
+static size_t without_end(const pn_tokenizer *t, const int32_t *tokens, size_t n) {
+  size_t n_ends;
+  const int32_t *ends = pn_tokenizer_end_ids(t, &n_ends);
+  for (size_t i = 0; n && i < n_ends; i++)
+    if (tokens[n - 1] == ends[i]) return n - 1;
+  return n;
+}
+
 void kept_add(kept *k, const pn_tokenizer *t, const kept_mark *end, pn_str text, const int32_t *tokens,
               size_t n_tokens) {
-  // The end of the turn is the template's to write.
-  while (n_tokens && pn_tokenizer_is_control(t, tokens[n_tokens - 1])) n_tokens--;
+  n_tokens = without_end(t, tokens, n_tokens);
   if (n_tokens == 0 || !spells(t, tokens, n_tokens, text)) return;
   pthread_mutex_lock(&k->lock);
   for (int form = 0; form < 4; form++) {
@@ -157,6 +150,15 @@ void kept_add(kept *k, const pn_tokenizer *t, const kept_mark *end, pn_str text,
     for (int before = 1; before < form; before++) again |= s.n == trimmed(text, before & 1, before & 2).n;
     if (s.n && !again) add_form(k, end, s, tokens, n_tokens);
   }
+  pthread_mutex_unlock(&k->lock);
+}
+
+void kept_add_echo(kept *k, const pn_tokenizer *t, const kept_mark *end, pn_str echo, const int32_t *tokens,
+                   size_t n_tokens) {
+  n_tokens = without_end(t, tokens, n_tokens);
+  if (n_tokens == 0 || echo.n == 0) return;
+  pthread_mutex_lock(&k->lock);
+  add_form(k, end, echo, tokens, n_tokens);
   pthread_mutex_unlock(&k->lock);
 }
 
@@ -186,63 +188,73 @@ static bool encode_until(splicing *s, size_t end, pn_error *e) {
   return ok;
 }
 
-// Whether what follows known tokens may be encoded by itself: only a control token takes no part in what stands before it.
-static bool begins_apart(const splicing *s, size_t n_before) {
-  return s->out->oom || s->out->n == n_before || pn_tokenizer_is_control(s->t, s->out->p[n_before]);
+// Whether what follows known tokens may be encoded by itself: nothing does, or a control token, which takes no part in what
+// stands before it.
+static bool ends_apart(const splicing *s, size_t at) {
+  size_t end = at + 64 < s->text.n ? at + 64 : s->text.n;
+  if (at == s->text.n) return true;
+  for (size_t i = s->span; i < s->user->n && s->user->p[i].begin < end; i++) {
+    pn_span u = s->user->p[i];
+    if (u.end <= at) continue;
+    if (u.begin <= at) return false; // in user text nothing is a control token
+    end = u.begin;
+  }
+  pn_ids ids = {0};
+  bool ok = pn_utf8_complete((pn_str){s->text.p + at, end - at}) > 0 &&
+            pn_tokenizer_encode(
+                s->t, (pn_str){s->text.p + at, pn_utf8_complete((pn_str){s->text.p + at, end - at})}, NULL, 0,
+                &ids, NULL) &&
+            ids.n && pn_tokenizer_is_control(s->t, ids.p[0]);
+  pn_ids_fini(&ids);
+  return ok;
 }
 
-// The tokens of the answer that ends with user range i, in front of which everything not encoded yet is encoded.
-static bool splice(splicing *s, size_t i, const record *r, bool *apart, pn_error *e) {
-  size_t n = s->out->n;
-  bool first = s->done == 0;
+// The longest known answer that stands behind m.
+static record *find(kept *k, const splicing *s, const kept_mark *m) {
+  record *best = NULL;
+  for (record *r = *bucket_of(k, m->a); r; r = r->next)
+    if (r->a == m->a && r->b == m->b && r->n_before == m->n_bytes && r->n_text <= s->text.n - m->n_bytes &&
+        (!best || r->n_text > best->n_text) && memcmp(r->text, s->text.p + m->n_bytes, r->n_text) == 0 &&
+        ends_apart(s, m->n_bytes + r->n_text))
+      best = r;
+  return best;
+}
+
+// Its tokens, in front of which everything not encoded yet is encoded.
+static bool splice(kept *k, splicing *s, record *r, pn_error *e) {
   if (!encode_until(s, r->n_before, e)) return false;
-  *apart = first || begins_apart(s, n);
   for (size_t j = 0; j < r->n_tokens; j++) pn_ids_add(s->out, r->tokens[j]);
-  s->done = s->user->p[i].end;
-  s->span = i + 1;
+  s->done = r->n_before + r->n_text;
+  while (s->span < s->user->n && s->user->p[s->span].end <= s->done) s->span++;
+  unlink_use(k, r);
+  link_newest(k, r);
   return true;
 }
 
-// Everything up to the end of the text. *apart is false when known tokens could not stand where they were put.
-static bool encode_spliced(kept *k, splicing *s, kept_mark *m, bool *apart, pn_error *e) {
-  size_t at = 0;
-  bool ok = true;
-  for (size_t i = 0; ok && i < s->user->n; i++) {
-    pn_span u = s->user->p[i];
-    mark_bytes(m, (pn_str){s->text.p + at, u.begin - at});
-    mark_border(m, true);
-    mark_bytes(m, (pn_str){s->text.p + u.begin, u.end - u.begin});
-    at = u.end;
-    kept_mark inside = *m;
-    mark_border(m, false);
-    record *r = find(k, m, (pn_str){s->text.p, u.end});
-    if (i + 1 == s->user->n && at == s->text.n) *m = inside; // the model's answer goes on in it
-    if (!r || r->n_before < s->done) continue;
-    ok = splice(s, i, r, apart, e);
-    unlink_use(k, r);
-    link_newest(k, r);
-    if (!*apart) return ok;
+// Everything up to the end of the text; *m goes along.
+static bool encode_spliced(kept *k, splicing *s, kept_mark *m, pn_error *e) {
+  size_t next = 0; // range of user text
+  for (size_t at = 0; at < s->text.n; at++) {
+    if (m->in_user && next < s->user->n && s->user->p[next].end == at) {
+      mark_border(m, false);
+      next++;
+    }
+    record *r = at >= s->done && *bucket_of(k, m->a) ? find(k, s, m) : NULL;
+    if (r && !splice(k, s, r, e)) return false;
+    while (next < s->user->n && s->user->p[next].end <= at) next++; // an empty one
+    if (!m->in_user && next < s->user->n && s->user->p[next].begin == at) mark_border(m, true);
+    mark_symbol(m, (unsigned char)s->text.p[at]);
+    m->n_bytes++;
   }
-  mark_bytes(m, (pn_str){s->text.p + at, s->text.n - at});
-  size_t n = s->out->n;
-  bool first = s->done == 0;
-  ok = ok && encode_until(s, s->text.n, e);
-  if (!first) *apart = begins_apart(s, n);
-  return ok;
+  return encode_until(s, s->text.n, e);
 }
 
 bool kept_encode(kept *k, const pn_tokenizer *t, pn_str text, const pn_text_spans *user, pn_ids *out,
                  kept_mark *end, pn_error *e) {
-  size_t n_before = out->n;
-  bool apart = true;
   splicing s = {.t = t, .text = text, .user = user, .out = out};
   *end = (kept_mark){.a = k->seed_a, .b = k->seed_b};
   pthread_mutex_lock(&k->lock);
-  bool ok = encode_spliced(k, &s, end, &apart, e);
+  bool ok = encode_spliced(k, &s, end, e);
   pthread_mutex_unlock(&k->lock);
-  if (!ok || apart) return ok;
-  out->n = n_before;
-  // The hash of what was not looked at any more is of no use: nothing of such a template can be kept.
-  *end = (kept_mark){.a = pn_rng_entropy(), .b = pn_rng_entropy(), .n_bytes = text.n};
-  return pn_tokenizer_encode(t, text, user->p, user->n, out, e);
+  return ok;
 }

@@ -2,9 +2,9 @@
 // answer's text anew can give other tokens than those that the model chose, and then the prefix cache, which goes by
 // tokens, would know nothing from there on.
 //
-// An answer is found by everything that stands before it (bytes, and which of them are user text) and by its own text,
-// with or without the white space at its ends, which clients and templates drop. What is used again spells the very
-// text that it replaces. Bounded; what was not used for long goes first. Any thread.
+// An answer is found by everything that stands before it (bytes, and which of them are user text) and by its own text, as
+// it comes back: with or without the white space at its ends, which clients and templates drop, or as the template writes
+// its calls and thoughts. Bounded; what was not used for long goes first. Any thread.
 #ifndef PN_API_KEPT_H
 #define PN_API_KEPT_H
 
@@ -32,5 +32,8 @@ bool kept_encode(kept *k, const pn_tokenizer *t, pn_str text, const pn_text_span
 // the text (a stop string was cut off).
 void kept_add(kept *k, const pn_tokenizer *t, const kept_mark *end, pn_str text, const int32_t *tokens,
               size_t n_tokens);
+// The same of an answer whose text comes back in another form: `echo`, as the prompt will have it.
+void kept_add_echo(kept *k, const pn_tokenizer *t, const kept_mark *end, pn_str echo, const int32_t *tokens,
+                   size_t n_tokens);
 
 #endif

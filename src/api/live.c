@@ -17,11 +17,9 @@ typedef struct live_inside {
   struct live_inside *next; // in the table, newest first
   uint64_t hash_a, hash_b;  // of everything that was asked
   char *key_name, *request_id;
-  bool kept_already;
   uint64_t unread_until_us; // when nobody reads: to be given up then
-  kept *kept;
-  const pn_tokenizer *tokenizer;
-  kept_mark end;
+  void (*ended)(void *ctx, const live *l, const int32_t *tokens, size_t n_tokens);
+  void *ended_ctx;
 
   pthread_mutex_t lock; // guards `readers`: the engine's thread wakes them
   live_reader *readers;
@@ -46,7 +44,9 @@ static void free_live(live *l) {
   pn_buf_fini(&l->text);
   free(l->tokens);
   free(l->tops);
+  answer_blocks_fini(&l->blocks);
   if (in) {
+    if (in->ended) in->ended(in->ended_ctx, NULL, NULL, 0);
     pthread_mutex_destroy(&in->lock);
     free(in->key_name);
     free(in->request_id);
@@ -86,19 +86,6 @@ uint64_t live_table_sweep(live_table *t, bool all) {
 
 // --- opening --------------------------------------------------------------------------------------------------------
 
-// "msg_01" and 22 characters of [0-9A-Za-z].
-static void make_id(char id[LIVE_ID_BYTES]) {
-  static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  memcpy(id, "msg_01", 6);
-  uint64_t v = 0;
-  for (int i = 0; i < 22; i++) {
-    if (i % 10 == 0) v = pn_rng_entropy();
-    id[6 + i] = digits[v % 62];
-    v /= 62;
-  }
-  id[28] = '\0';
-}
-
 // Everything that decides what is generated, but for the seed, which is drawn anew for every request that names none.
 static uint64_t hash_ask(const live_ask *ask, uint64_t seed) {
   const pn_request *r = &ask->request;
@@ -107,6 +94,8 @@ static uint64_t hash_ask(const live_ask *ask, uint64_t seed) {
                              r->sampling.top_k, (double)r->sampling.min_p,       r->logprobs,
                              r->n_top_logprobs};
   h = pn_hash(settings, sizeof settings, h);
+  const void *const form[] = {r->guide, ask->reading.tongue}; // the same form is the same guide
+  h = pn_hash(form, sizeof form, h);
   for (size_t i = 0; i < r->n_stops; i++) h = pn_hash(r->stops[i].p, r->stops[i].n, h ^ r->stops[i].n);
   return ask->seeded ? pn_hash(&r->sampling.seed, sizeof r->sampling.seed, h) : h;
 }
@@ -146,16 +135,12 @@ static live *new_live(const live_ask *ask) {
     free(in);
     return NULL;
   }
-  make_id(l->id);
+  answer_make_id(l->id, "msg_01");
   l->inside = in;
-  *in = (live_inside){.l = l,
-                      .key_name = copy_or_null(ask->key_name),
-                      .request_id = copy_or_null(ask->request.id),
-                      .kept = ask->kept,
-                      .tokenizer = ask->tokenizer,
-                      .end = ask->end};
+  *in = (live_inside){
+      .l = l, .key_name = copy_or_null(ask->key_name), .request_id = copy_or_null(ask->request.id)};
   pthread_mutex_init(&in->lock, NULL);
-  if ((ask->key_name && !in->key_name) || !in->request_id) {
+  if ((ask->key_name && !in->key_name) || !in->request_id || !answer_blocks_init(&l->blocks, &ask->reading)) {
     free_live(l);
     return NULL;
   }
@@ -168,6 +153,7 @@ static live *join(live *l, const live_ask *ask, live_reader *r) {
                    PN_I("retry", ask->n_retries)));
   add_reader(l, r);
   pn_gen_resume(l->gen);
+  if (ask->ended) ask->ended(ask->ended_ctx, NULL, NULL, 0);
   return l;
 }
 
@@ -191,6 +177,8 @@ live *live_open(live_table *t, const live_ask *ask, live_reader *r, bool *joined
     free_live(l);
     return NULL;
   }
+  in->ended = ask->ended;
+  in->ended_ctx = ask->ended_ctx;
   if (t) {
     in->table = t;
     in->next = t->first;
@@ -258,12 +246,15 @@ static bool add_token(live *l, const pn_event *ev) {
   return true;
 }
 
-static void keep_tokens(live *l) {
+static void tell_end(live *l) {
   live_inside *in = l->inside;
   int n = 0;
-  if (!in->kept || l->text.oom || l->last.kind != PN_EVENT_DONE) return;
+  answer_blocks_end(&l->blocks);
+  l->oom |= l->blocks.oom;
+  if (!in->ended || l->oom || l->last.kind != PN_EVENT_DONE) return;
   const int32_t *tokens = pn_gen_output(l->gen, &n);
-  kept_add(in->kept, in->tokenizer, &in->end, pn_buf_view(&l->text), tokens, n > 0 ? (size_t)n : 0);
+  in->ended(in->ended_ctx, l, tokens, n > 0 ? (size_t)n : 0);
+  in->ended = NULL;
 }
 
 static void take(live *l, const pn_event *ev) {
@@ -277,7 +268,8 @@ static void take(live *l, const pn_event *ev) {
     break;
   case PN_EVENT_TEXT:
     pn_buf_add(&l->text, ev->text, ev->n_text);
-    l->oom |= l->text.oom;
+    answer_blocks_read(&l->blocks, (pn_str){ev->text, ev->n_text});
+    l->oom |= l->text.oom || l->blocks.oom;
     l->n_output = ev->n_output;
     break;
   case PN_EVENT_DONE:
@@ -286,7 +278,7 @@ static void take(live *l, const pn_event *ev) {
     l->last = *ev;
     if (ev->kind == PN_EVENT_DONE) l->n_cached = ev->n_cached;
     l->n_output = ev->n_output;
-    keep_tokens(l);
+    tell_end(l);
     break;
   }
 }

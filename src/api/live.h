@@ -10,7 +10,7 @@
 #ifndef PN_API_LIVE_H
 #define PN_API_LIVE_H
 
-#include "api/kept.h"
+#include "api/answer_blocks.h"
 #include "engine/engine.h"
 
 #define LIVE_ID_BYTES 32
@@ -37,7 +37,8 @@ typedef struct live_token {
 typedef struct live {
   char id[LIVE_ID_BYTES]; // "msg_01" and 22 letters and digits
   pn_gen *gen;
-  pn_buf text; // of the answer so far
+  pn_buf text;          // of the answer so far, as the engine gives it
+  answer_blocks blocks; // the same, read
   live_token *tokens;
   pn_logprob *tops;
   size_t n_tokens, cap_tokens, n_tops, cap_tops;
@@ -56,9 +57,11 @@ typedef struct live_ask {
   const char *key_name; // NULL: none
   bool seeded;          // the request named its seed: it counts for who may join
   int n_retries;        // how often the client has sent it before
-  kept *kept;           // where its tokens are kept; NULL: nowhere
-  const pn_tokenizer *tokenizer;
-  kept_mark end; // of the prompt
+  answer_reading reading;
+  // Called once when the answer is whole, before anyone reads that; may be NULL. `ended` owns ctx from then on, also when
+  // it is never called: then with l NULL.
+  void (*ended)(void *ctx, const live *l, const int32_t *tokens, size_t n_tokens);
+  void *ended_ctx;
 } live_ask;
 
 // How long a generation that nobody reads stays; 0: not at all, and nobody joins.

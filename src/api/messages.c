@@ -1,6 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens.
 #include "api/messages.h"
 
+#include "api/answer_end.h"
 #include "api/api_rate.h"
 #include "api/api_sessions.h"
 #include "api/messages_answer.h"
@@ -46,7 +47,7 @@ bool messages_check_length(const pn_api *a, int64_t max_tokens, size_t n, pn_err
 }
 
 static pn_reply *generate(pn_api *a, const pn_api_request *r, const messages_request *q, const prompt *p,
-                          pn_error *e) {
+                          const answer_plan *plan, pn_error *e) {
   if (!messages_check_length(a, q->max_tokens, p->ids.n, e)) return NULL;
   answer_ask ask = {.writer = &messages_answer,
                     .model = q->model,
@@ -54,16 +55,24 @@ static pn_reply *generate(pn_api *a, const pn_api_request *r, const messages_req
                     .n_stops = q->n_stops,
                     .stream = q->stream};
   messages_cache_marks(a, q, &p->ids, &ask.marks);
-  messages_edits *edits = calloc(1, sizeof *edits);
-  if (!edits) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
-  *edits = (messages_edits){q->has_edits, q->n_cleared, p->n_original - p->ids.n};
-  ask.extra = edits;
-  live_ask generation = messages_generation(a, r, q, p);
+  messages_wish *wish = calloc(1, sizeof *wish);
+  live_ask generation = messages_generation(a, r, q, p, plan);
+  // What a batch says must not push out what conversations come back for.
+  if (!wish || (!r->background && !answer_end_watch(a, r->request_id, p, plan, &generation))) {
+    free(wish);
+    return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
+  }
+  *wish = (messages_wish){.edits = q->has_edits,
+                          .n_cleared = q->n_cleared,
+                          .n_tokens = p->n_original - p->ids.n,
+                          .omits_thinking = q->omits_thinking,
+                          .api = a};
+  ask.extra = wish;
   return answer_open(a, r, &ask, &generation, e);
 }
 
 live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
-                             const prompt *p) {
+                             const prompt *p, const answer_plan *plan) {
   // A batch may have to wait long, and nobody waits for it.
   int timeout_s = r->background ? 0 : a->o.request_timeout_s;
   return (live_ask){
@@ -75,14 +84,14 @@ live_ask messages_generation(const pn_api *a, const pn_api_request *r, const mes
                   .sampling = q->sampling,
                   .stops = q->stops,
                   .n_stops = q->n_stops,
+                  .guide = plan->guide,
+                  .raw = plan->reading.tongue != NULL,
                   .client = r->client,
                   .background = r->background,
                   .timeout_us = timeout_s > 0 ? (uint64_t)timeout_s * 1000000 : 0},
       .key_name = r->key_name,
       .n_retries = r->n_retries,
-      .kept = r->background ? NULL : a->kept, // a batch must not push out what conversations come back for
-      .tokenizer = a->o.tokenizer,
-      .end = p->end,
+      .reading = plan->reading,
   };
 }
 
@@ -102,14 +111,16 @@ pn_reply *messages_create(pn_api *a, const pn_api_request *r, pn_str tail) {
   pn_error e = {0};
   messages_request q = {0};
   prompt p = {0};
+  answer_plan plan = {0};
   pn_reply *reply = NULL;
   if (messages_read(&messages_create_shape, r->body, &q, &e) && messages_check_model(a, q.model, &e) &&
-      messages_prompt(a, r->request_id, &q, &p, &e))
-    reply = generate(a, r, &q, &p, &e);
+      messages_prompt(a, r->request_id, &q, &p, &e) && messages_plan(a, r->request_id, &q, &p, &plan, &e))
+    reply = generate(a, r, &q, &p, &plan, &e);
   if (!reply && e.code != PN_OK) {
     reply = api_reply_fail(&e, q.details, r->request_id);
     if (reply && reply->status == 529) reply->retry_after_s = messages_retry_after_s(a);
   }
+  answer_plan_fini(&plan);
   messages_request_fini(&q);
   prompt_fini(&p);
   return reply;

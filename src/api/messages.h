@@ -2,6 +2,7 @@
 #ifndef PN_API_MESSAGES_H
 #define PN_API_MESSAGES_H
 
+#include "api/messages_guide.h"
 #include "api/messages_prompt.h"
 
 // Why no generation may begin now.
@@ -17,7 +18,7 @@ bool messages_check_model(const pn_api *a, pn_str model, pn_error *e);
 bool messages_check_length(const pn_api *a, int64_t max_tokens, size_t n, pn_error *e);
 // What the engine is asked for. Borrows from all of them.
 live_ask messages_generation(const pn_api *a, const pn_api_request *r, const messages_request *q,
-                             const prompt *p);
+                             const prompt *p, const answer_plan *plan);
 // When a request that is refused with 529 may find room.
 int messages_retry_after_s(const pn_api *a);
 

@@ -4,11 +4,13 @@
 
 #include "api/api_answer.h"
 
-// What `context_management` asked for and what was done: the answer's `extra`.
-typedef struct messages_edits {
-  bool asked;
+// What a request asks of its answer: the answer's `extra`.
+typedef struct messages_wish {
+  const pn_api *api;
+  bool edits;                 // `context_management` was given
   size_t n_cleared, n_tokens; // results of tools that the prompt leaves out, and the tokens that this saved
-} messages_edits;
+  bool omits_thinking;        // thoughts are told by their signature only
+} messages_wish;
 
 extern const answer_writer messages_answer;
 

@@ -13,6 +13,8 @@ static pn_json *message_of(const turn *t) {
   pn_json *m = pn_json_new_object();
   bool ok = pn_json_set(m, "role", pn_json_new_str(pn_str_of(names[t->role])));
   ok = pn_json_set(m, "content", pn_json_new_str(pn_buf_view(&t->text))) && ok;
+  if (t->thoughts.n)
+    ok = pn_json_set(m, "reasoning_content", pn_json_new_str(pn_buf_view(&t->thoughts))) && ok;
   if (t->calls) ok = pn_json_set(m, "tool_calls", pn_json_share(t->calls)) && ok;
   if (t->role == TURN_TOOL) {
     ok = pn_json_set(m, "tool_call_id", pn_json_new_str(pn_str_of(t->call_id))) && ok;
@@ -45,6 +47,8 @@ typedef struct rendering {
   pn_buf text;
   pn_text_spans user;
   bool has_system, has_tools;
+  bool goes_on; // within the assistant's last turn
+  turn_style style;
   size_t n_uses;
 } rendering;
 
@@ -96,7 +100,7 @@ static bool goes_on(turn_list *turns) {
 
 static bool render_whole(const pn_api *a, const messages_request *q, const turn_style *style,
                          turn_list *turns, rendering *r, pn_error *e) {
-  bool go_on = goes_on(turns);
+  bool go_on = r->goes_on = goes_on(turns);
   if (go_on) {
     pn_str last = pn_buf_view(&turns->p[turns->n - 1].text);
     if (trim_left((pn_str){last.p + last.n - 1, 1}).n == 0)
@@ -127,11 +131,11 @@ static bool try_style(const pn_api *a, const messages_request *q, const turn_par
 static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, rendering *r,
                            pn_error *e) {
   pn_error first = {0};
-  for (int as_text = a->knows_tools ? 0 : 1; as_text < 2; as_text++) {
+  for (int as_text = a->speech.knows_tools ? 0 : 1; as_text < 2; as_text++) {
     for (turn_fold fold = TURN_FOLD_NONE; fold < TURN_N_FOLDS; fold++) {
       pn_error now = {0};
-      turn_style style = {fold, as_text};
-      if (try_style(a, q, part, &style, r, &now)) return true;
+      r->style = (turn_style){.fold = fold, .tools_as_text = as_text, .dialect = a->speech.text.dialect};
+      if (try_style(a, q, part, &r->style, r, &now)) return true;
       if (first.code == PN_OK) first = now;
       if (now.code != PN_ERR_USAGE || !r->has_system) break;
     }
@@ -144,6 +148,31 @@ static bool render_request(const pn_api *a, const messages_request *q, const tur
 static bool encode(const pn_api *a, const rendering *r, pn_ids *ids, kept_mark *end, pn_error *e) {
   return kept_encode(a->kept, a->o.tokenizer, pn_buf_view(&r->text), &r->user, ids, end, e) &&
          (!ids->oom || pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt's tokens"));
+}
+
+// Whether the text ends with a mark, white space behind it aside.
+static bool ends_with(const rendering *r, const char *mark) {
+  pn_str s = pn_buf_view(&r->text);
+  while (s.n && trim_left((pn_str){s.p + s.n - 1, 1}).n == 0) s.n--;
+  return pn_str_ends(s, pn_str_of(mark));
+}
+
+// How the answer begins. Who must not think, and would, finds an empty thought in front of the answer.
+static bool begin_answer(const pn_api *a, const messages_request *q, rendering *r, prompt *p, pn_error *e) {
+  p->tongue = r->style.tools_as_text ? &a->speech.text : &a->speech.native;
+  p->fold = r->style.fold;
+  p->thinks = PN_THINKS_NOT;
+  const pn_thinking_marks *m = p->tongue->thinking;
+  if (!m || r->goes_on || ends_with(r, m->close)) return true;
+  bool begun = ends_with(r, m->open);
+  if (q->thinks) {
+    p->thinks = begun ? PN_THINKS_ALREADY : q->must_think ? PN_THINKS_FIRST : PN_THINKS_MAYBE;
+  } else if (begun) {
+    pn_buf_printf(&r->text, "\n%s\n\n", m->close);
+  } else if (!a->speech.switches_thinking) {
+    pn_buf_printf(&r->text, "%s\n\n%s\n\n", m->open, m->close);
+  }
+  return !r->text.oom || pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt");
 }
 
 static int64_t value_of(const pn_json *edit, const char *name, int64_t otherwise) {
@@ -165,7 +194,8 @@ static bool clear_results(const pn_api *a, messages_request *q, rendering *r, pr
   q->n_cleared = n_to_clear(q->clear, r->n_uses, p->ids.n);
   if (q->n_cleared == 0) return true;
   prompt shorter = {.n_original = p->ids.n};
-  if (!render_request(a, q, NULL, r, e) || !encode(a, r, &shorter.ids, &shorter.end, e)) {
+  if (!render_request(a, q, NULL, r, e) || !begin_answer(a, q, r, &shorter, e) ||
+      !encode(a, r, &shorter.ids, &shorter.end, e)) {
     prompt_fini(&shorter);
     return false;
   }
@@ -183,7 +213,9 @@ static bool clear_results(const pn_api *a, messages_request *q, rendering *r, pr
 bool messages_prompt(const pn_api *a, const char *request_id, messages_request *q, prompt *out, pn_error *e) {
   if (!a->o.chat_template) return pn_fail(e, PN_ERR_UNSUPPORTED, "messages: this model has no chat template");
   rendering r = {0};
-  bool ok = render_request(a, q, NULL, &r, e) && encode(a, &r, &out->ids, &out->end, e);
+  q->api = a;
+  bool ok = render_request(a, q, NULL, &r, e) && begin_answer(a, q, &r, out, e) &&
+            encode(a, &r, &out->ids, &out->end, e);
   out->n_original = out->ids.n;
   if (ok && q->clear) ok = clear_results(a, q, &r, out, e);
   if (ok && pn_log_on(PN_LOG_TRACE))
@@ -201,4 +233,53 @@ bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn
   bool ok = render_request(a, q, part, &r, e) && encode(a, &r, out, &end, e);
   rendering_fini(&r);
   return ok;
+}
+
+// Where the assistant's turn ends: at the first end-of-turn token behind everything that was said.
+static size_t end_of_turn(const pn_api *a, const rendering *r, size_t from) {
+  size_t n, first = SIZE_MAX, said = r->user.n ? r->user.p[r->user.n - 1].end : 0;
+  const int32_t *ends = pn_tokenizer_end_ids(a->o.tokenizer, &n);
+  for (size_t i = 0; i < n; i++) {
+    size_t at = pn_str_find(pn_buf_view(&r->text), pn_tokenizer_spelling(a->o.tokenizer, ends[i]),
+                            said > from ? said : from);
+    if (at < first) first = at;
+  }
+  return first;
+}
+
+static pn_json *echo_body(const pn_json *content) {
+  pn_json *body = pn_json_new_object(), *messages = pn_json_new_array(), *user = pn_json_new_object(),
+          *assistant = pn_json_new_object();
+  bool ok = pn_json_set(user, "role", pn_json_new_str(PN_STR("user")));
+  ok = pn_json_set(user, "content", pn_json_new_str(PN_STR("q"))) && ok;
+  ok = pn_json_set(assistant, "role", pn_json_new_str(PN_STR("assistant"))) && ok;
+  ok = pn_json_set(assistant, "content", pn_json_share(content)) && ok;
+  ok = pn_json_push(messages, user) && ok;
+  ok = pn_json_push(messages, assistant) && ok;
+  ok = pn_json_set(body, "messages", messages) && ok;
+  if (ok) return body;
+  pn_json_free(body);
+  return NULL;
+}
+
+// The same question with and without the answer: what is more is the answer.
+bool messages_echo(const pn_api *a, const prompt *p, const pn_json *content, pn_buf *out) {
+  messages_request q = {.json = echo_body(content), .api = a};
+  rendering without = {0}, with = {0};
+  turn_style style = {
+      .fold = p->fold, .tools_as_text = p->tongue == &a->speech.text, .dialect = a->speech.text.dialect};
+  turn_list turns = {0}, all = {0};
+  bool ok = q.json && messages_turns(&q, &(turn_part){.n_messages = 1}, &style, &turns, NULL) &&
+            messages_turns(&q, &(turn_part){.n_messages = 2}, &style, &all, NULL) &&
+            render(a, &q, &style, &turns, false, &without, NULL) &&
+            render(a, &q, &style, &all, true, &with, NULL);
+  size_t end = ok ? end_of_turn(a, &with, without.text.n) : SIZE_MAX;
+  ok = end != SIZE_MAX && pn_str_starts(pn_buf_view(&with.text), pn_buf_view(&without.text));
+  if (ok) pn_buf_add(out, with.text.p + without.text.n, end - without.text.n);
+  rendering_fini(&without);
+  rendering_fini(&with);
+  turn_list_fini(&turns);
+  turn_list_fini(&all);
+  pn_json_free(q.json);
+  return ok && !out->oom;
 }

@@ -3,13 +3,19 @@
 #define PN_API_MESSAGES_PROMPT_H
 
 #include "api/api_core.h"
+#include "api/kept.h"
 #include "api/messages_read.h"
+#include "api/speech.h"
+#include "grammar/grammar.h"
 
 // Zero-initialise; prompt_fini frees.
 typedef struct prompt {
   pn_ids ids;
-  kept_mark end;     // where the answer begins
-  size_t n_original; // tokens before results of tools were left out; ids.n when none was
+  kept_mark end;           // where the answer begins
+  size_t n_original;       // tokens before results of tools were left out; ids.n when none was
+  const pn_tongue *tongue; // in which tools were told
+  turn_fold fold;          // how system messages were put
+  pn_thinks thinks;        // how the answer begins
 } prompt;
 
 // Make the prompt. When the last message is the assistant's, it ends within that and the model goes on from there.
@@ -21,7 +27,8 @@ void prompt_fini(prompt *p);
 bool messages_prompt_part(const pn_api *a, const messages_request *q, const turn_part *part, pn_ids *out,
                           pn_error *e);
 
-// Whether a template writes tools, calls and results by itself, as far as trying it out tells.
-bool template_knows_tools(const pn_template *t, const pn_template_consts *consts);
+// An assistant's message (an array of blocks) as it will stand in the next prompt, up to the end of its turn. False: the
+// template does not say where that is, or memory ran out.
+bool messages_echo(const pn_api *a, const prompt *p, const pn_json *content, pn_buf *out);
 
 #endif

@@ -117,6 +117,10 @@ static bool read_thinking(messages_request *q, pn_error *e) {
   pn_str type = pn_json_str(pn_json_get(thinking, "type"));
   q->thinks = type.n && !pn_str_is(type, "disabled");
   if (!q->thinks) return true;
+  q->must_think = pn_str_is(type, "enabled");
+  q->omits_thinking = pn_str_is(pn_json_str(pn_json_get(thinking, "display")), "omitted");
+  int64_t budget = pn_json_int(pn_json_get(thinking, "budget_tokens"));
+  q->think_tokens = budget > INT_MAX ? INT_MAX : (int)budget;
   if (pn_str_is(type, "enabled") && q->max_tokens > 0 &&
       pn_json_int(pn_json_get(thinking, "budget_tokens")) >= q->max_tokens)
     return pn_fail(e, PN_ERR_USAGE, "`max_tokens` must be greater than `thinking.budget_tokens`.");
@@ -136,6 +140,8 @@ static bool read_tools(messages_request *q, pn_error *e) {
     return pn_fail(e, PN_ERR_USAGE, "tool_choice: may only be specified while providing tools");
   if (forced && q->thinks)
     return pn_fail(e, PN_ERR_USAGE, "Thinking may not be enabled when tool_choice forces tool use.");
+  if (pn_str_is(type, "any") && pn_json_len(q->tools.callable) == 0)
+    return pn_fail(e, PN_ERR_USAGE, "tool_choice: none of the tools can be called here");
   if (pn_str_is(type, "tool") && !tools_find(&q->tools, name))
     return pn_fail(e, PN_ERR_USAGE, "tool_choice.name: Tool '%.*s' not found in provided tools",
                    (int)(name.n < 128 ? name.n : 128), name.p);
@@ -148,6 +154,7 @@ static void read_context(messages_request *q) {
                 *edits = pn_json_get(management, "edits");
   q->effort = pn_json_str(pn_json_get(config, "effort"));
   q->schema = pn_json_get(pn_json_get(config, "format"), "schema");
+  q->schema_is_strict = true; // as the API is
   q->has_edits = pn_json_is(management, PN_JSON_OBJECT);
   for (size_t i = 0; i < pn_json_len(edits); i++)
     if (pn_str_is(pn_json_str(pn_json_get(pn_json_at(edits, i), "type")), "clear_tool_uses_20250919"))

@@ -4,6 +4,7 @@
 
 #include "api/messages_shapes.h"
 #include "api/messages_tools.h"
+#include "dialect/dialect.h"
 #include "engine/engine.h"
 
 #include <stdbool.h>
@@ -15,7 +16,8 @@ typedef enum turn_role { TURN_SYSTEM, TURN_USER, TURN_ASSISTANT, TURN_TOOL } tur
 typedef struct turn {
   turn_role role;
   pn_buf text;
-  pn_json *calls; // of an assistant: array of {"id","type","function":{"name","arguments"}}; NULL: none
+  pn_buf thoughts; // of an assistant
+  pn_json *calls;  // of an assistant: array of {"id","type","function":{"name","arguments"}}; NULL: none
   char call_id[TURN_CALL_ID]; // of a tool: which call it answers
   pn_str tool;                // of a tool: its name; borrowed from the request
 } turn;
@@ -30,7 +32,8 @@ typedef enum turn_fold {
 
 typedef struct turn_style {
   turn_fold fold;
-  bool tools_as_text; // the template knows no tools: what they are, calls and results are text
+  bool tools_as_text;        // the template knows no tools: what they are, calls and results are text
+  const pn_dialect *dialect; // of that text
 } turn_style;
 
 typedef struct turn_list {
@@ -44,6 +47,7 @@ typedef struct turn_list {
 // Owned by its reader; borrows from `json`, which it owns.
 typedef struct messages_request {
   pn_json *json;
+  const struct pn_api *api; // which knows what answers were; NULL: nothing is known
   pn_str model;
   int64_t max_tokens; // 0 in a count_tokens request that names none
   bool stream;
@@ -55,8 +59,12 @@ typedef struct messages_request {
   size_t n_cleared; // so many calls, from the first, are left without their results; set by messages_prompt
   bool has_edits;   // context_management was given
   bool thinks;      // thinking is wanted
-  pn_str effort;    // of output_config; {NULL, 0}: not given
+  bool must_think;  // and not left to the model
+  int think_tokens; // at most; 0: no limit
+  bool omits_thinking;   // thoughts are told by their signature only
+  pn_str effort;         // of output_config; {NULL, 0}: not given
   const pn_json *schema; // of output_config.format; NULL: any text
+  bool schema_is_strict; // what can\'t be held is refused
   const char *details;   // after a failure: JSON text for the envelope's error.details, or NULL
 } messages_request;
 

@@ -59,7 +59,7 @@ static const shape_variant format_variants[] = {{"json_schema", json_schema_fiel
 static const shape format = {.name = "OutputFormat", .types = SHAPE_OBJECT, .variants = format_variants};
 static const shape_field output_config_fields[] = {
     {"effort", &effort, false, "How much the model should think, where its template knows that."},
-    {"format", &format, false, "The answer's form, told to the model."},
+    {"format", &format, false, "The answer's form: it is held to it."},
     {"task_budget", &shape_any_object, false, "Not used."},
     {0},
 };
@@ -94,7 +94,7 @@ static const shape_field clear_uses_fields[] = {
 };
 static const shape_variant edit_variants[] = {
     {"clear_tool_uses_20250919", clear_uses_fields, NULL},
-    {"clear_thinking_20251015", NULL, NULL}, // thinking is never shown again
+    {"clear_thinking_20251015", NULL, NULL}, // earlier turns' thoughts are never shown again
     {0},
 };
 static const shape edit = {.name = "ContextEdit", .types = SHAPE_OBJECT, .variants = edit_variants};

@@ -1,6 +1,9 @@
 // Blocks to turns: what a template is given of a conversation.
+#include "api/api_core.h"
+#include "api/kept_calls.h"
 #include "api/messages_read.h"
 #include "api/messages_words.h"
+#include "api/thinking.h"
 #include "base/hash.h"
 #include "dialect/dialect.h"
 
@@ -10,6 +13,7 @@
 void turn_list_fini(turn_list *t) {
   for (size_t i = 0; i < t->n; i++) {
     pn_buf_fini(&t->p[i].text);
+    pn_buf_fini(&t->p[i].thoughts);
     pn_json_free(t->p[i].calls);
   }
   free(t->p);
@@ -90,11 +94,12 @@ static bool leaves_out(building *b, const pn_json *call) {
   return b->out->n_uses++ < b->q->n_cleared;
 }
 
-static const pn_json *arguments_of(building *b, const pn_json *call, bool left_out, const pn_json *empty) {
+static const pn_json *arguments_of(building *b, const pn_json *call, const pn_json *written, bool left_out,
+                                   const pn_json *empty) {
   const pn_json *inputs = pn_json_get(b->q->clear, "clear_tool_inputs");
   bool clear =
       left_out && (pn_json_true(inputs) || is_listed(inputs, pn_json_str(pn_json_get(call, "name"))));
-  return clear ? empty : pn_json_get(call, "input");
+  return clear ? empty : written ? written : pn_json_get(call, "input");
 }
 
 static pn_json *make_call(pn_str id, const pn_json *name, const pn_json *arguments) {
@@ -118,7 +123,7 @@ static void say_call(building *b, pn_str name, const pn_json *arguments) {
   size_t i = (size_t)(t - b->out->p);
   bool behind_call = t->text.n && i == b->call_turn && t->text.n == b->call_end;
   if (!behind_call && t->text.n) pn_buf_char(&t->text, '\n');
-  pn_dialect_write_call(&t->text, &pn_dialects[0], name, arguments, behind_call);
+  pn_dialect_write_call(&t->text, b->style->dialect, name, arguments, behind_call);
   b->call_turn = i;
   b->call_end = t->text.n;
 }
@@ -127,7 +132,10 @@ static void add_call(building *b, const pn_json *block) {
   const pn_json *id = pn_json_get(block, "id"), *name = pn_json_get(block, "name");
   bool left_out = leaves_out(b, block);
   pn_json *empty = pn_json_new_object();
-  const pn_json *arguments = arguments_of(b, block, left_out, empty);
+  // What the model wrote itself it sees again as it was.
+  pn_json *written =
+      b->q->api ? kept_calls_find(b->q->api->kept_calls, pn_json_str(id), pn_json_str(name)) : NULL;
+  const pn_json *arguments = arguments_of(b, block, written, left_out, empty);
   b->out->has_tools = true;
   b->oom |= !pn_json_set(b->names, pn_json_cstr(id), pn_json_share(name));
   b->oom |= !pn_json_set(b->cleared, pn_json_cstr(id), pn_json_new_bool(left_out));
@@ -140,6 +148,7 @@ static void add_call(building *b, const pn_json *block) {
     b->oom |= !t || !pn_json_push(t->calls, make_call(pn_json_str(id), name, arguments));
   }
   pn_json_free(empty);
+  pn_json_free(written);
 }
 
 static void add_result(building *b, const pn_json *block) {
@@ -197,11 +206,22 @@ static void add_results(building *b, const pn_json *messages, size_t from, size_
 
 // --- messages -----------------------------------------------------------------------------------------------------------
 
-// Thinking is not shown again, nor what other servers did by themselves.
+// A thought of this model's own, unchanged, stands by the answer that it led to; templates show it where the model was
+// trained so. Others are not shown.
+static void add_thought(building *b, const pn_json *block) {
+  pn_str text = pn_json_str(pn_json_get(block, "thinking"));
+  if (!b->q->api || !thinking_signed(b->q->api, text, pn_json_str(pn_json_get(block, "signature")))) return;
+  turn *t = b->role == TURN_ASSISTANT ? open_turn(b, b->role) : NULL;
+  if (t) words_add_part(&t->thoughts, text);
+}
+
+// What other servers did by themselves is not shown.
 static void add_block(building *b, const pn_json *block) {
   pn_buf text = {0};
   if (words_is_type(block, "tool_use"))
     add_call(b, block);
+  else if (words_is_type(block, "thinking"))
+    add_thought(b, block);
   else if (words_is_type(block, "tool_addition") || words_is_type(block, "tool_removal"))
     words_write_tool_change(&b->q->tools, &text, block);
   else if (!words_is_type(block, "tool_result")) // add_results has those
@@ -270,7 +290,7 @@ static void add_tools(building *b) {
   if (pn_json_len(b->q->tools.shown) == 0) return;
   b->out->has_tools = true;
   if (!b->style->tools_as_text) return; // the template writes them
-  pn_dialect_write_tools(&text, &pn_dialects[0], b->q->tools.shown);
+  pn_dialect_write_tools(&text, b->style->dialect, b->q->tools.shown);
   say_buf(b, &text);
 }
 
@@ -299,7 +319,7 @@ bool messages_turns(const messages_request *q, const turn_part *part, const turn
   out->has_system = out->n > 0;
   add_messages(&b, part ? part->n_messages : pn_json_len(pn_json_get(q->json, "messages")));
   bool ok = !b.oom && b.names && b.cleared && b.calls;
-  for (size_t i = 0; i < out->n; i++) ok = ok && !out->p[i].text.oom;
+  for (size_t i = 0; i < out->n; i++) ok = ok && !out->p[i].text.oom && !out->p[i].thoughts.oom;
   pn_json_free(b.names);
   pn_json_free(b.cleared);
   pn_json_free(b.calls);

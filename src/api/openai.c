@@ -1,6 +1,7 @@
 // OpenAI's endpoints: chat completions, text completions, embeddings (refused), and tokens.
 #include "api/openai.h"
 
+#include "api/answer_end.h"
 #include "api/envelope.h"
 #include "api/messages_results.h"
 
@@ -23,7 +24,7 @@ static bool fit(const pn_api *a, openai_request *o, size_t n, pn_error *e) {
 }
 
 static pn_reply *generate(pn_api *a, const pn_api_request *r, openai_request *o, const prompt *p,
-                          pn_error *e) {
+                          const answer_plan *plan, pn_error *e) {
   if (!fit(a, o, p->ids.n, e)) return NULL;
   openai_wish *wish = malloc(sizeof *wish);
   if (!wish) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
@@ -36,11 +37,15 @@ static pn_reply *generate(pn_api *a, const pn_api_request *r, openai_request *o,
                     .stream = o->q.stream,
                     .marks = {.n_prompt = p->ids.n},
                     .extra = wish};
-  live_ask generation = messages_generation(a, r, &o->q, p);
+  live_ask generation = messages_generation(a, r, &o->q, p, plan);
   generation.seeded = o->seeded;
   generation.request.logprobs = o->wish.logprobs;
   generation.request.n_top_logprobs = o->n_top_logprobs;
-  if (!o->wish.chat) generation.kept = NULL; // its text is no turn of a conversation
+  // A completion's text is no turn of a conversation.
+  if (o->wish.chat && !answer_end_watch(a, r->request_id, p, plan, &generation)) {
+    free(wish);
+    return pn_fail(e, PN_ERR_NOMEM, "out of memory for the answer"), NULL;
+  }
   return answer_open(a, r, &ask, &generation, e);
 }
 
@@ -75,15 +80,18 @@ static pn_reply *complete(pn_api *a, const pn_api_request *r, const shape *s) {
   pn_error e = {0};
   openai_request o = {0};
   prompt p = {0};
+  answer_plan plan = {0};
   pn_reply *reply = NULL;
   messages_not_now not ;
   if (!messages_may_begin(a, r, &not ))
     return api_reply_later(api_reply_openai_error(not .status, not .message), not .retry_after_s);
   if (openai_read(s, r->body, &o, &e) && messages_check_model(a, o.q.model, &e) &&
-      (o.wish.chat ? messages_prompt(a, r->request_id, &o.q, &p, &e)
+      (o.wish.chat ? messages_prompt(a, r->request_id, &o.q, &p, &e) &&
+                         messages_plan(a, r->request_id, &o.q, &p, &plan, &e)
                    : raw_prompt(a, pn_json_get(o.body, "prompt"), &p, &e)))
-    reply = generate(a, r, &o, &p, &e);
+    reply = generate(a, r, &o, &p, &plan, &e);
   if (!reply && e.code != PN_OK) reply = refuse(a, &e);
+  answer_plan_fini(&plan);
   openai_request_fini(&o);
   prompt_fini(&p);
   return reply;

@@ -100,8 +100,14 @@ static void write_logprobs(const answer *w, pn_buf *b, size_t from, size_t to) {
 
 // --- objects --------------------------------------------------------------------------------------------------------------
 
-static const char *finish_reason(pn_stop_reason s) {
-  return s == PN_STOP_MAX_TOKENS || s == PN_STOP_CONTEXT ? "\"length\"" : "\"stop\"";
+static const char *finish_reason(const answer *w) {
+  switch (w->live->last.stop) {
+  case PN_STOP_MAX_TOKENS:
+  case PN_STOP_CONTEXT: return "\"length\"";
+  case PN_STOP_END_TURN: return answer_blocks_calls(&w->live->blocks) ? "\"tool_calls\"" : "\"stop\"";
+  case PN_STOP_STRING: break;
+  }
+  return "\"stop\"";
 }
 
 static void write_head(const answer *w, pn_buf *b, bool chunk) {
@@ -126,46 +132,130 @@ static void write_usage(const answer *w, pn_buf *b) {
                 n_prompt, n_output, n_prompt + n_output, n_cached < n_prompt ? n_cached : n_prompt);
 }
 
+// All blocks of a kind as one text; false: there are none.
+static bool join(const answer *w, block_kind kind, pn_buf *out) {
+  bool any = false;
+  for (size_t i = 0; i < w->live->blocks.n; i++) {
+    if (w->live->blocks.p[i].kind != kind) continue;
+    any = true;
+    pn_buf_str(out, pn_buf_view(&w->live->blocks.p[i].text));
+  }
+  return any;
+}
+
+static void write_call_head(pn_buf *b, const answer_block *block) {
+  pn_buf_printf(b, "\"id\":\"call_%s\",\"type\":\"function\",\"function\":{\"name\":",
+                block->id + 6); // without "toolu_"
+  pn_json_write_str(b, pn_buf_view(&block->name));
+  pn_buf_z(b, ",\"arguments\":");
+}
+
+static void write_calls(const answer *w, pn_buf *b) {
+  size_t n = 0;
+  for (size_t i = 0; i < w->live->blocks.n; i++) {
+    const answer_block *block = &w->live->blocks.p[i];
+    if (block->kind != BLOCK_CALL) continue;
+    pn_buf_z(b, n++ ? ",{" : ",\"tool_calls\":[{");
+    write_call_head(b, block);
+    pn_json_write_str(b, pn_buf_view(&block->text));
+    pn_buf_z(b, "}}");
+  }
+  if (n) pn_buf_char(b, ']');
+}
+
+static void write_message(const answer *w, pn_buf *b) {
+  pn_buf text = {0}, thoughts = {0};
+  bool said = join(w, BLOCK_TEXT, &text), thought = join(w, BLOCK_THINKING, &thoughts);
+  pn_buf_z(b, "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+  if (said || answer_blocks_calls(&w->live->blocks) == 0)
+    pn_json_write_str(b, pn_buf_view(&text));
+  else
+    pn_buf_z(b, "null");
+  if (thought) {
+    pn_buf_z(b, ",\"reasoning_content\":");
+    pn_json_write_str(b, pn_buf_view(&thoughts));
+  }
+  write_calls(w, b);
+  pn_buf_z(b, ",\"refusal\":null}");
+  b->oom |= text.oom || thoughts.oom;
+  pn_buf_fini(&text);
+  pn_buf_fini(&thoughts);
+}
+
 static void whole(answer *w, pn_buf *b) {
-  pn_str text = pn_buf_view(&w->live->text);
   write_head(w, b, false);
-  pn_buf_z(b, wish_of(w)->chat ? "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
-                               : "{\"index\":0,\"text\":");
-  pn_json_write_str(b, text);
-  if (wish_of(w)->chat) pn_buf_z(b, ",\"refusal\":null}");
+  if (wish_of(w)->chat) {
+    write_message(w, b);
+  } else {
+    pn_buf_z(b, "{\"index\":0,\"text\":");
+    pn_json_write_str(b, pn_buf_view(&w->live->text));
+  }
   write_logprobs(w, b, 0, n_shown(w));
-  pn_buf_printf(b, ",\"finish_reason\":%s}]", finish_reason(w->live->last.stop));
+  pn_buf_printf(b, ",\"finish_reason\":%s}]", finish_reason(w));
   write_usage(w, b);
   pn_buf_char(b, '}');
 }
 
-// One chunk with text and the log probabilities from w->token_at on, or with the end.
-static void write_chunk(answer *w, pn_buf *b, pn_str text, bool first, bool last) {
-  bool chat = wish_of(w)->chat;
-  size_t to = n_shown(w);
+// One chunk: what is put between the braces of its delta (of a completion: its text), and the log probabilities from
+// w->token_at on.
+static void begin_chunk(answer *w, pn_buf *b) {
   pn_buf_z(b, "data: ");
   write_head(w, b, true);
-  pn_buf_z(b, chat ? "{\"index\":0,\"delta\":{" : "{\"index\":0,\"text\":");
-  if (chat && first) pn_buf_z(b, "\"role\":\"assistant\",\"content\":\"\"");
-  if (chat && text.n) pn_buf_z(b, "\"content\":");
-  if (!chat || text.n) pn_json_write_str(b, text);
-  if (chat) pn_buf_char(b, '}');
+  pn_buf_z(b, wish_of(w)->chat ? "{\"index\":0,\"delta\":{" : "{\"index\":0,\"text\":");
+}
+
+static void end_chunk(answer *w, pn_buf *b, bool last) {
+  size_t to = n_shown(w);
+  if (wish_of(w)->chat) pn_buf_char(b, '}');
   write_logprobs(w, b, w->token_at, to);
   w->token_at = to;
-  pn_buf_printf(b, ",\"finish_reason\":%s}]", last ? finish_reason(w->live->last.stop) : "null");
+  pn_buf_printf(b, ",\"finish_reason\":%s}]", last ? finish_reason(w) : "null");
   if (wish_of(w)->include_usage) pn_buf_z(b, ",\"usage\":null");
   pn_buf_z(b, "}\n\n");
 }
 
 static void begin(answer *w, pn_buf *b) {
-  if (wish_of(w)->chat) write_chunk(w, b, (pn_str){0}, true, false);
+  if (!wish_of(w)->chat) return;
+  begin_chunk(w, b);
+  pn_buf_z(b, "\"role\":\"assistant\",\"content\":\"\"");
+  end_chunk(w, b, false);
 }
 
-static void text(answer *w, pn_buf *b) {
+// Which of the calls block `at` is.
+static size_t call_index(const answer *w) {
+  size_t n = 0;
+  for (size_t i = 0; i < w->at; i++) n += w->live->blocks.p[i].kind == BLOCK_CALL;
+  return n;
+}
+
+static void write_news(answer *w, pn_buf *b, const answer_block *block, bool first) {
   pn_str news = answer_news(w);
-  if (news.n == 0) return;
-  write_chunk(w, b, news, false, false);
+  begin_chunk(w, b);
+  if (block->kind == BLOCK_CALL) {
+    pn_buf_printf(b, "\"tool_calls\":[{\"index\":%zu,", call_index(w));
+    if (first)
+      write_call_head(b, block);
+    else
+      pn_buf_z(b, "\"function\":{\"arguments\":");
+    pn_json_write_str(b, news);
+    pn_buf_z(b, "}}]");
+  } else {
+    if (wish_of(w)->chat)
+      pn_buf_z(b, block->kind == BLOCK_THINKING ? "\"reasoning_content\":" : "\"content\":");
+    pn_json_write_str(b, news);
+  }
+  end_chunk(w, b, false);
   w->text_at += news.n;
+}
+
+static void news(answer *w, pn_buf *b) {
+  for (; w->at < w->live->blocks.n; w->at++, w->text_at = 0, w->block_open = false) {
+    const answer_block *block = &w->live->blocks.p[w->at];
+    bool first = !w->block_open && block->kind == BLOCK_CALL;
+    if (first || answer_news(w).n) write_news(w, b, block, first);
+    w->block_open = true;
+    if (!block->ended) return;
+  }
 }
 
 // A comment: OpenAI's streams know no ping.
@@ -175,7 +265,9 @@ static void ping(answer *w, pn_buf *b) {
 }
 
 static void end(answer *w, pn_buf *b) {
-  write_chunk(w, b, (pn_str){0}, false, true);
+  begin_chunk(w, b);
+  if (!wish_of(w)->chat) pn_buf_z(b, "\"\"");
+  end_chunk(w, b, true);
   if (wish_of(w)->include_usage) {
     pn_buf_z(b, "data: ");
     write_head(w, b, true);
@@ -192,4 +284,4 @@ static void fail(answer *w, pn_buf *b, int status, const char *message) {
   if (w->stream) pn_buf_z(b, "\n\n");
 }
 
-const answer_writer openai_answer = {begin, text, ping, end, whole, fail};
+const answer_writer openai_answer = {begin, news, ping, end, whole, fail};

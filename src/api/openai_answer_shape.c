@@ -39,7 +39,7 @@ static const shape_field usage_fields[] = {
     {0},
 };
 static const shape usage = {.name = "OpenAIUsage", .types = SHAPE_OBJECT, .fields = usage_fields};
-static const char *const finishes[] = {"stop", "length", NULL};
+static const char *const finishes[] = {"stop", "length", "tool_calls", NULL};
 static const shape finish = {.types = SHAPE_STRING, .values = finishes};
 static const shape finish_or_null = {.types = SHAPE_STRING | SHAPE_NULL, .values = finishes};
 #define HEAD(object)                                                                                         \
@@ -70,9 +70,26 @@ static const shape logprobs = {
 ONE_OF(chat_tag, "chat.completion");
 ONE_OF(chunk_tag, "chat.completion.chunk");
 ONE_OF(role, "assistant");
+ONE_OF(function_tag, "function");
+static const shape_field called_fields[] = {
+    {"name", &any_string, true, "A function of the request."},
+    {"arguments", &any_string, true, "A JSON object as text, valid by its parameters."},
+    {0},
+};
+static const shape called = {.types = SHAPE_OBJECT, .fields = called_fields};
+static const shape_field call_fields[] = {
+    {"id", &any_string, true, "The call's id, for its result."},
+    {"type", &function_tag, true, NULL},
+    {"function", &called, true, NULL},
+    {0},
+};
+static const shape call = {.types = SHAPE_OBJECT, .fields = call_fields};
+static const shape call_list = {.types = SHAPE_ARRAY, .items = &call, .min_len = 1};
 static const shape_field message_fields[] = {
     {"role", &role, true, NULL},
-    {"content", &any_string, true, "The answer."},
+    {"content", &string_or_null, true, "The answer's text; null when it only calls."},
+    {"reasoning_content", &any_string, false, "What the model thought."},
+    {"tool_calls", &call_list, false, "What it calls."},
     {"refusal", &string_or_null, true, NULL},
     {0},
 };
@@ -89,8 +106,26 @@ static const shape_field chat_fields[] = {
     HEAD(chat_tag), {"choices", &choices, true, NULL}, {"usage", &usage, true, NULL}, {0}};
 const shape answer_chat = {.name = "ChatCompletion", .types = SHAPE_OBJECT, .fields = chat_fields};
 
+static const shape_field called_more_fields[] = {{"name", &any_string, false, "In a call's first chunk."},
+                                                 {"arguments", &any_string, true, "More of them."},
+                                                 {0}};
+static const shape called_more = {.types = SHAPE_OBJECT, .fields = called_more_fields};
+static const shape_field call_more_fields[] = {
+    {"index", &count, true, "Which call."},
+    {"id", &any_string, false, "In its first chunk."},
+    {"type", &function_tag, false, "The same."},
+    {"function", &called_more, true, NULL},
+    {0},
+};
+static const shape call_more = {.types = SHAPE_OBJECT, .fields = call_more_fields};
+static const shape calls_more = {.types = SHAPE_ARRAY, .items = &call_more};
 static const shape_field delta_fields[] = {
-    {"role", &role, false, "In the first chunk."}, {"content", &any_string, false, "More of the text."}, {0}};
+    {"role", &role, false, "In the first chunk."},
+    {"content", &any_string, false, "More of the text."},
+    {"reasoning_content", &any_string, false, "More of what the model thinks."},
+    {"tool_calls", &calls_more, false, "More of a call."},
+    {0},
+};
 static const shape delta = {.types = SHAPE_OBJECT, .fields = delta_fields};
 static const shape_field chunk_choice_fields[] = {CHOICE("delta", delta, finish_or_null), {0}};
 static const shape chunk_choice = {.types = SHAPE_OBJECT, .fields = chunk_choice_fields};

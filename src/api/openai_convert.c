@@ -127,6 +127,8 @@ static pn_json *tools_of(const pn_json *tools) {
                      pn_json_is(parameters, PN_JSON_OBJECT) ? pn_json_share(parameters)
                                                             : object_of("type", PN_STR("object"))) &&
          ok;
+    if (pn_json_get(f, "strict"))
+      ok = pn_json_set(tool, "strict", pn_json_share(pn_json_get(f, "strict"))) && ok;
     ok = pn_json_push(out, tool) && ok;
   }
   if (ok) return out;
@@ -245,9 +247,13 @@ pn_json *openai_to_messages(const pn_json *body, pn_error *e) {
     set = pn_json_set(out, "tools", tools_of(pn_json_get(body, "tools"))) && set;
   set = pn_json_set(out, "output_config", output_of(body)) && set;
   if (ok && !set) ok = no_memory(e);
-  if (ok && choice && !pn_json_is(choice, PN_JSON_NULL)) {
-    pn_json *c = choice_of(choice, e);
-    ok = c != NULL && (pn_json_set(out, "tool_choice", c) || no_memory(e));
+  const pn_json *parallel = pn_json_get(body, "parallel_tool_calls");
+  bool one = pn_json_is(parallel, PN_JSON_BOOL) && !pn_json_true(parallel);
+  bool chosen = choice && !pn_json_is(choice, PN_JSON_NULL);
+  if (ok && (chosen || one)) {
+    pn_json *c = chosen ? choice_of(choice, e) : object_of("type", PN_STR("auto"));
+    if (c && one && !pn_json_set(c, "disable_parallel_tool_use", pn_json_new_bool(true))) ok = no_memory(e);
+    ok = c != NULL && (pn_json_set(out, "tool_choice", c) || no_memory(e)) && ok;
   }
   if (ok) return out;
   pn_json_free(out);

@@ -77,6 +77,8 @@ bool openai_read(const shape *s, pn_str body, openai_request *r, pn_error *e) {
     pn_json *converted = openai_to_messages(r->body, e);
     if (!converted || !messages_take(converted, &r->q, e)) return false;
   }
+  const pn_json *form = pn_json_get(pn_json_get(r->body, "response_format"), "json_schema");
+  r->q.schema_is_strict = pn_json_true(pn_json_get(form, "strict"));
   read_sampling(r);
   read_wish(r, chat);
   r->q.model = pn_json_str(pn_json_get(r->body, "model"));

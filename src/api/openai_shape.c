@@ -136,7 +136,7 @@ static const shape_field chat_fields[] = {
     {"tools", &tools, false, "Functions that the model may call."},
     {"tool_choice", &tool_choice, false, "none, auto, required, or one function."},
     {"parallel_tool_calls", &shape_any_boolean, false, "More than one call an answer."},
-    {"response_format", &response_format, false, "The answer's form, told to the model."},
+    {"response_format", &response_format, false, "The answer's form: it is held to it."},
     {"reasoning_effort", &shape_any_string, false,
      "How much the model should think, where its template knows that."},
     COMMON_FIELDS,

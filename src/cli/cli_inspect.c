@@ -1,4 +1,5 @@
 // pensieve inspect: what a model is, every problem found, and the memory it needs. Nothing is loaded.
+#include "api/api.h"
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/open_model.h"
@@ -14,6 +15,8 @@ typedef struct report {
   pn_model_config config;
   pn_json *problems; // strings
   pn_error first;    // the first problem
+  bool has_card;
+  pn_api_card card;
 } report;
 
 static void add_problem(report *r, const pn_error *e) {
@@ -58,7 +61,7 @@ static void check_weights(report *r) {
   if (b) pn_backend_close(b);
 }
 
-static void examine(report *r, const char *path) {
+static void examine(report *r, const char *path, const char *dialect) {
   open_model *m = &r->m;
   pn_error e = {0};
   snprintf(m->path, sizeof m->path, "%s", path);
@@ -82,6 +85,14 @@ static void examine(report *r, const char *path) {
     pn_fail_in(&e, "chat template");
     add_problem(r, &e);
   }
+  if (!m->tokenizer || !m->chat_template) return;
+  const pn_api_options api = {.tokenizer = m->tokenizer,
+                              .chat_template = m->chat_template,
+                              .template_text = source,
+                              .template_consts = open_model_consts(m->files, m->tokenizer),
+                              .dialect = dialect};
+  r->has_card = pn_api_card_of(&api, &r->card, &e);
+  if (!r->has_card) add_problem(r, &e);
 }
 
 // Types of the KV cache to show: what this build takes of f16, int8, int4. Returns how many.
@@ -168,6 +179,21 @@ static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weigh
   pn_json_set(v, "memory", memory);
 }
 
+static void set_card_json(pn_json *v, const pn_api_card *c) {
+  pn_json *tools = pn_json_new_object(), *thinking = pn_json_new_null();
+  pn_json_set(tools, "dialect", pn_json_new_str(pn_str_of(c->dialect)));
+  pn_json_set(tools, "by_template", pn_json_new_bool(c->template_tools));
+  pn_json_set(v, "tools", tools);
+  if (c->think_open) {
+    pn_json_free(thinking);
+    thinking = pn_json_new_object();
+    pn_json_set(thinking, "open", pn_json_new_str(pn_str_of(c->think_open)));
+    pn_json_set(thinking, "close", pn_json_new_str(pn_str_of(c->think_close)));
+    pn_json_set(thinking, "by_template", pn_json_new_bool(c->template_thinking));
+  }
+  pn_json_set(v, "thinking", thinking);
+}
+
 static bool print_json(const report *r, bool tensors, pn_error *e) {
   const open_model *m = &r->m;
   pn_json *v = pn_json_new_object();
@@ -179,6 +205,7 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
     pn_json_set(v, "bytes", pn_json_new_int((int64_t)pn_files_bytes(m->files)));
     pn_json_set(v, "n_tensors", pn_json_new_int((int64_t)pn_files_tensors(m->files)->n));
     pn_json_set(v, "chat_template", pn_json_new_bool(r->has_template));
+    if (r->has_card) set_card_json(v, &r->card);
     if (r->has_config) set_config_json(v, &r->config, pn_files_bytes(m->files));
     if (tensors) pn_json_set(v, "tensors", tensors_json(pn_files_tensors(m->files)));
   }
@@ -219,6 +246,16 @@ static void print_tensors(const pn_tensors *t) {
   }
 }
 
+static void print_card(const pn_api_card *c) {
+  printf("tools         %s: %s; %s\n", c->dialect, c->dialect_about,
+         c->template_tools ? "the chat template writes them" : "told as text, the chat template knows none");
+  if (c->think_open)
+    printf("thinking      %s ... %s, %s\n", c->think_open, c->think_close,
+           c->template_thinking ? "switched by the chat template" : "an empty thought switches it off");
+  else
+    puts("thinking      none");
+}
+
 static void print_text(const report *r, bool tensors) {
   char size[32];
   const open_model *m = &r->m;
@@ -228,6 +265,7 @@ static void print_text(const report *r, bool tensors) {
            console_bytes(pn_files_bytes(m->files), size), pn_files_tensors(m->files)->n);
     if (r->has_config) print_config(&r->config, pn_files_bytes(m->files));
     printf("chat template %s\n", r->has_template ? "yes" : "no");
+    if (r->has_card) print_card(&r->card);
     if (tensors) print_tensors(pn_files_tensors(m->files));
   }
   if (r->first.code == PN_OK) puts("problems      none");
@@ -240,7 +278,7 @@ bool cli_inspect(const options *o, pn_error *e) {
   char path[sizeof r.m.path];
   bool ok = discover_model(o, o->n_args ? o->args[0] : NULL, path, sizeof path, e);
   if (ok) {
-    examine(&r, path);
+    examine(&r, path, options_text(o, "dialect"));
     bool tensors = options_on(o, "tensors");
     if (options_on(o, "json"))
       ok = print_json(&r, tensors, e);

@@ -89,10 +89,14 @@ static bool open_api(server *s, const options *o, pn_error *e) {
     console_note("pensieve: %s has no chat template: it can't answer messages", s->m.path);
   const char *data_dir = discover_data_dir(o, &s->arena);
   if (!data_dir) return pn_fail(e, PN_ERR_NOMEM, "out of memory");
+  pn_str template_text = {0};
+  if (s->m.chat_template && !pn_template_source(s->m.files, &template_text, e)) return false;
   const pn_api_options a = {.engine = s->engine,
                             .tokenizer = s->m.tokenizer,
                             .chat_template = s->m.chat_template,
+                            .template_text = template_text,
                             .template_consts = s->m.consts,
+                            .dialect = options_text(o, "dialect"),
                             .model_name = s->m.name,
                             .backend_name = s->m.backend->ops->describe(s->m.backend),
                             .data_dir = *data_dir ? data_dir : NULL,

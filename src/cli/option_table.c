@@ -51,6 +51,8 @@ const option_spec option_table[] = {
     {SERVER, "resend-wait", NULL, OPTION_INT, "SECONDS", "10", 0, 3600, NULL,
      "how long an answer waits for a client that has gone and may send its request again; 0: not at all"},
     {SERVER, "alias", NULL, OPTION_TEXT, "NAME,NAME", NULL, 0, 0, NULL, "further names of the model"},
+    {SERVER | VERB_INSPECT, "dialect", NULL, OPTION_TEXT, "NAME", NULL, 0, 0, NULL,
+     "how the model writes calls of tools (default: as its chat template shows; docs/TOOLS.md lists them)"},
     {SERVER, "strict-model", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "refuse requests that name another model than this one or its aliases"},
     {SERVER, "drain", NULL, OPTION_INT, "SECONDS", "30", 0, 86400, NULL,

@@ -8,6 +8,7 @@ typedef struct rewriting {
   pn_json *out; // messages
   pn_str role;  // of the message whose text is gathered; {NULL, 0}: none
   pn_buf text;
+  const pn_dialect *dialect;
   bool ok;
 } rewriting;
 
@@ -33,7 +34,7 @@ static void add_calls(rewriting *w, const pn_json *calls) {
     const pn_json *f = pn_json_get(pn_json_at(calls, i), "function"),
                   *arguments = pn_json_get(f, "arguments");
     if (i == 0 && w->text.n) pn_buf_char(&w->text, '\n');
-    pn_dialect_write_call(&w->text, &pn_dialects[0], pn_json_str(pn_json_get(f, "name")), arguments, i > 0);
+    pn_dialect_write_call(&w->text, w->dialect, pn_json_str(pn_json_get(f, "name")), arguments, i > 0);
   }
 }
 
@@ -56,10 +57,10 @@ static void add_message(rewriting *w, const pn_json *m) {
 pn_json *tools_fallback(const pn_json *vars, pn_error *e) {
   const pn_json *tools = pn_json_get(vars, "tools"), *messages = pn_json_get(vars, "messages");
   pn_json *out = pn_json_new_object();
-  rewriting w = {.out = pn_json_new_array(), .ok = true};
+  rewriting w = {.out = pn_json_new_array(), .dialect = &pn_dialects[0], .ok = true};
   if (pn_json_len(tools)) {
     speak(&w, PN_STR("system"), false);
-    pn_dialect_write_tools(&w.text, &pn_dialects[0], tools);
+    pn_dialect_write_tools(&w.text, w.dialect, tools);
   }
   for (size_t i = 0; i < pn_json_len(messages); i++) add_message(&w, pn_json_at(messages, i));
   end_message(&w);

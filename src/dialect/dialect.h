@@ -112,7 +112,7 @@ pn_dialect_reader *pn_dialect_reader_new(const pn_dialect_reading *how, const pn
 void pn_dialect_reader_free(pn_dialect_reader *r);
 // The next bytes of raw text, cut anywhere: the events don't depend on where. False: out of memory.
 bool pn_dialect_read(pn_dialect_reader *r, pn_str raw);
-// No more comes: what was held back is text after all, and a call that is not complete is closed, so that its arguments are
+// No more comes: what was held back is text after all, unless it is a call's header that was cut off, and a call that is not complete is closed, so that its arguments are
 // a valid object.
 bool pn_dialect_read_end(pn_dialect_reader *r);
 

@@ -319,8 +319,23 @@ bool pn_dialect_read(pn_dialect_reader *r, pn_str raw) {
   return has_memory(r);
 }
 
+// The answer ends within a call's header: no call yet, and no text.
+static bool ends_in_header(pn_dialect_reader *r) {
+  pn_str raw = pn_buf_view(&r->held), name;
+  size_t n;
+  if (!r->calls || raw.n == 0) return false;
+  if (r->mode == AT_FURTHER && r->how.tongue->between.p)
+    return call_begins(r, raw, r->how.tongue->between, (pn_str){0}, &name, &n) == RAW_MORE;
+  if (r->mode != IN_TEXT && r->mode != AT_START) return false;
+  return section_begins(r, raw, &name, &n) == RAW_MORE && (r->behind_call || raw.n >= r->how.tongue->open.n);
+}
+
 bool pn_dialect_read_end(pn_dialect_reader *r) {
   if (r->ended) return has_memory(r);
+  if (ends_in_header(r)) {
+    pn_buf_clear(&r->held);
+    pn_buf_clear(&r->space);
+  }
   r->ended = true;
   take_steps(r);
   if (r->mode == IN_ARGUMENTS) end_call(r, false);

@@ -96,7 +96,8 @@ static void user_text_is_no_answer(void **state) {
   kept *k = kept_new(1 << 20);
   answer(k, "[u]{hi}[a]", "yes", true);
   says(k, "[u]{hi[a]yes}[u]", "[u]hi[a]yes[u]");
-  says(k, "[u]{hi}[a]yes[u]", "[u]hi[a]yes[u]");
+  says(k, "[u]{hi}[a]yes[u]",
+       "[u]hi[a]YES[u]"); // a template's own words may be part of an answer, such as a call's marks
   says(k, "[u]{h}{i}[a]{yes}[u]", "[u]hi[a]yes[u]");
   kept_free(k);
 }
@@ -107,6 +108,22 @@ static void a_continued_turn_is_one_answer(void **state) {
   kept *k = kept_new(1 << 20);
   answer(k, "[u]{hi}[a]{it is}", " so", true);
   says(k, "[u]{hi}[a]{it is so}[u]{x}[a]", "[u]hi[a]it is_SO[u]x[a]");
+  kept_free(k);
+}
+
+// An answer that comes back in other words than its tokens spell, as calls do.
+static void an_echo_stands_for_its_tokens(void **state) {
+  (void)state;
+  kept *k = kept_new(1 << 20);
+  kept_mark end;
+  free(encode(k, "[u]{hi}[a]", &end));
+  const int32_t tokens[] = {512 + 'y', 512 + 'e', 512 + 's', 300};
+  kept_add_echo(k, &tok, &end, PN_STR("call(x)"), tokens, 4);
+  says(k, "[u]{hi}[a]call({x})[u]", "[u]hi[a]YES[u]");
+  says(k, "[u]{hi}[a]call({x})[u]{so}[a]", "[u]hi[a]YES[u]so[a]");
+  says(k, "[u]{hi}[a]call({y})[u]", "[u]hi[a]call(y)[u]");
+  says(k, "[u]{hi}[a]call({x}) and[u]", "[u]hi[a]call(x) and[u]");
+  says(k, "[u]{hi}[a]{call(x)[u]}[u]", "[u]hi[a]call(x)[u][u]"); // ends within user text
   kept_free(k);
 }
 
@@ -160,6 +177,7 @@ int main(void) {
       cmocka_unit_test(white_space_at_the_ends_may_be_lost),
       cmocka_unit_test(user_text_is_no_answer),
       cmocka_unit_test(a_continued_turn_is_one_answer),
+      cmocka_unit_test(an_echo_stands_for_its_tokens),
       cmocka_unit_test(what_does_not_spell_the_text_is_not_kept),
       cmocka_unit_test(what_follows_must_begin_apart),
       cmocka_unit_test(what_was_not_used_for_long_goes),

@@ -29,13 +29,22 @@ static const char modest[] =
 // The assistant's text is followed by more of the user's.
 static const char tail[] = "{% for m in messages %}{{ m.content }};{% endfor %}{{ messages[0].content }}";
 
-// Knows tools: lists them, and writes calls and results in its own way; one call a turn.
+// A call as the dialect hermes has it, in a template and in what it renders.
+#define CALLED                                                                                               \
+  "<tool_call>\n{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson "      \
+  "}}}\n</tool_call>"
+#define WROTE(name, arguments)                                                                               \
+  "<tool_call>\n{\"name\": \"{" name "}\", \"arguments\": {" arguments "}}\n</tool_call>"
+
+#define WROTE_NONE(name) "<tool_call>\n{\"name\": \"{" name "}\", \"arguments\": {}}\n</tool_call>"
+
+// Knows tools: lists them, and writes calls and results; one call a turn.
 static const char tools[] =
     "{% if tools %}<tools>{% for t in tools %}{{ t.function.name }}:{{ t.function.parameters | tojson }};{% "
     "endfor %}"
     "</tools>{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.tool_calls %}"
     "{% if m.tool_calls | length > 1 %}{{ raise_exception('one call at a time') }}{% endif %}"
-    "{% for c in m.tool_calls %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}{% "
+    "{% for c in m.tool_calls %}" CALLED "{% endfor %}{% "
     "endif %}"
     "{% if m.role == 'tool' %}({{ m.name }}){% endif %}</>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}{% if enable_thinking %}<think>{% endif %}";
@@ -43,7 +52,7 @@ static const char tools[] =
 // Knows tools, several calls at once.
 #define MANY                                                                                                 \
   "{% for m in messages %}<{{ m.role }}{% if m.role == 'tool' %} {{ m.name }}{% endif %}>{{ m.content }}"    \
-  "{% if m.tool_calls %}{% for c in m.tool_calls %}[{{ c.function.name }}{{ c.function.arguments.x }}]"      \
+  "{% if m.tool_calls %}{% for c in m.tool_calls %}" CALLED                                                  \
   "{% endfor %}{% endif %}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"               \
   "{% if tools %}{% for t in tools %}{{ t.function.name }}{% endfor %}{% endif %}"
 static const char many[] = MANY;
@@ -84,8 +93,8 @@ static const struct {
     {tools,
      USER("U") "," BLOCKS("assistant", TEXT("I look.") "," CALL("t1", "ls", "{\"p\":1}")) "," BLOCKS(
          "user", RESULT("t1", "a </> b") "," TEXT("Go on")),
-     "<user>{U}</><assistant>{I look.}[{ls} {{\"p\": 1}}]</><tool>{a </> b}({ls})</><user>{Go "
-     "on}</><assistant>"},
+     "<user>{U}</><assistant>{I look.}" WROTE("ls", "{\"p\": 1}") "</><tool>{a </> b}({ls})</><user>{Go "
+                                                                  "on}</><assistant>"},
     // What it refuses is written as text.
     {tools,
      USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}") "," CALL("t2", "b", "{}")) "," BLOCKS(
@@ -102,8 +111,9 @@ static const struct {
                           "t3", "c", "{}")) "," BLOCKS("user",
                                                        TEXT("So") "," RESULT("t3", "3") "," RESULT(
                                                            "t1", "1") "," TEXT("Go") "," RESULT("t2", "2")),
-     "<user>{U}</><assistant>[{a}][{b}][{c}]</><tool {a}>{1}</><tool {b}>{2}</><tool "
-     "{c}>{3}</><user>{So\nGo}</><assistant>"},
+     "<user>{U}</><assistant>" WROTE_NONE("a") "" WROTE_NONE("b") "" WROTE_NONE(
+         "c") "</><tool {a}>{1}</><tool {b}>{2}</><tool "
+              "{c}>{3}</><user>{So\nGo}</><assistant>"},
     // In several messages, with system messages between.
     {many,
      USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," BLOCKS(
@@ -113,17 +123,19 @@ static const struct {
                                                 RESULT("t2", "2")) "," SYSTEM("T") "," BLOCKS("user",
                                                                                               RESULT("t1",
                                                                                                      "1")),
-     "<user>{U}</><assistant>[{a}][{b}]</><tool {a}>{1}</><tool {b}>{2}</><system>{S\nT}</><assistant>"},
+     "<user>{U}</><assistant>" WROTE_NONE("a") "" WROTE_NONE(
+         "b") "</><tool {a}>{1}</><tool {b}>{2}</><system>{S\nT}</><assistant>"},
     {many,
      USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS(
          "assistant",
          CALL("t2", "b", "{}")) "," SYSTEM("T") "," BLOCKS("user", RESULT("t2", "2") "," RESULT("t1", "1")),
-     "<user>{U}</><assistant>[{a}]</><system>{S}</><assistant>[{b}]</><tool {a}>{1}</><tool "
-     "{b}>{2}</><system>{T}</><assistant>"},
+     "<user>{U}</><assistant>" WROTE_NONE("a") "</><system>{S}</><assistant>" WROTE_NONE(
+         "b") "</><tool {a}>{1}</><tool "
+              "{b}>{2}</><system>{T}</><assistant>"},
     {modest_tools,
      USER("U") "," BLOCKS("assistant", CALL("t1", "a", "{}")) "," SYSTEM("S") "," BLOCKS("user",
                                                                                          RESULT("t1", "1")),
-     "<user>{U}</><assistant>[{a}]</><tool {a}>{1}</><user>{S}</><assistant>"},
+     "<user>{U}</><assistant>" WROTE_NONE("a") "</><tool {a}>{1}</><user>{S}</><assistant>"},
     // Nothing is said to be nothing, and an error is an error.
     {many,
      USER("U") "," BLOCKS("assistant",
@@ -131,10 +143,11 @@ static const struct {
                               "t4", "d", "{}")) "," BLOCKS("user",
                                                            RESULT("t1", "") "," FAILED("t2", "") "," FAILED(
                                                                "t3", "no") "," FAILED("t4", "Error: no")),
-     "<user>{U}</><assistant>[{a}][{b}][{c}][{d}]</><tool {a}>{(no output)}</><tool {b}>{Error: the tool "
-     "failed without "
-     "a message}</>"
-     "<tool {c}>{Error: no}</><tool {d}>{Error: no}</><assistant>"},
+     "<user>{U}</><assistant>" WROTE_NONE("a") "" WROTE_NONE("b") "" WROTE_NONE("c") "" WROTE_NONE(
+         "d") "</><tool {a}>{(no output)}</><tool {b}>{Error: the tool "
+              "failed without "
+              "a message}</>"
+              "<tool {c}>{Error: no}</><tool {d}>{Error: no}</><assistant>"},
     {tail, USER("U") "," ASSISTANT("A"), "messages: this model's chat template cannot continue"},
 };
 

@@ -70,7 +70,10 @@ static const transcript transcripts[] = {
     {"llama3", NONE, LLAMA("h", "{}"), "'" LLAMA("h", "{}") "'"},
     {"llama3", NONE, "{\"name\": \"x\"}", "'{\"name\": \"x\"}'"},
     {"llama3", NONE, LLAMA("f", "{}") "; " LLAMA("h", "{}"), "f{}!'; " LLAMA("h", "{}") "'"},
-    {"llama3", NONE, LLAMA("f", "{}") "; {\"na", "f{}!'; {\"na'"},
+    {"llama3", NONE, LLAMA("f", "{}") "; {\"na", "f{}!"}, // a header that is cut off
+    {"hermes", NONE, "a <tool_ca", "'a <tool_ca'"},
+    {"hermes", NONE, "a\n<tool_call>\n{\"name\": \"", "'a'"},
+    {"hermes", NONE, "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool", "f{}!"},
     {"mistral", NONE, "[TOOL_CALLS][" ITEM("f", "{}") ", " ITEM("g", "{}") "]", "f{}!g{}!"},
     {"mistral", NONE,
      "[TOOL_CALLS][" ITEM("f", "{}") ", "
