@@ -245,7 +245,7 @@ static value_result read_behind(value_reader *r, pn_str raw, size_t *used) {
 static value_result read_control(value_reader *r, pn_str raw, size_t *used) {
   const pn_tongue *t = r->tongue;
   const pn_str marks[] = {t->open, t->begin, t->head, t->middle, t->tail, t->between, t->end, t->quote};
-  size_t max = VALUE_MAX_KEY,
+  size_t max = VALUE_MAX_CONTROL,
          end = pn_str_find((pn_str){raw.p, raw.n < max ? raw.n : max}, PN_STR("\xFE"), 0);
   if (end == SIZE_MAX) return raw.n < max ? VALUE_MORE : VALUE_BAD;
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)

@@ -4,7 +4,13 @@
 
 #include "dialect/dialect.h"
 
-enum { VALUE_MAX_DEPTH = 256, VALUE_MAX_KEY = 1024, VALUE_MAX_NUMBER = 64, VALUE_MAX_MEMBERS = 1 << 16 };
+enum {
+  VALUE_MAX_DEPTH = 256,
+  VALUE_MAX_KEY = 1 << 20,
+  VALUE_MAX_CONTROL = 1024,
+  VALUE_MAX_NUMBER = 64,
+  VALUE_MAX_MEMBERS = 1 << 16
+};
 
 typedef enum value_result {
   VALUE_MORE, // what was not used needs more bytes; they are few

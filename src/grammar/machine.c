@@ -10,8 +10,10 @@
 
 enum { ONLY_NONE = -1, ONLY_MANY = -2 };
 
+#define MAX_DEPTH 100 // of values in each other: who reads them has limits too
+
 typedef struct stack_top {
-  int32_t back, below;
+  int32_t back, below, depth;
 } stack_top;
 
 // --- making -----------------------------------------------------------------------------------------------------------
@@ -102,31 +104,36 @@ static void begin(machine *m) {
   m->work_end = false;
 }
 
+static stack_top top_of(const machine *m, int32_t stack) {
+  stack_top top = {0};
+  if (stack) memcpy(&top, set_table_get(&m->stacks, (size_t)stack).p, sizeof top);
+  return top;
+}
+
 // Follow calls and returns from what was reached; places from which a byte or a control token leads on stay.
 static void settle(machine *m) {
   for (size_t i = 0; i < m->n_work; i++) {
     place p = m->work[i];
     const grammar_rule *r = &m->r->p[m->r->rule_of[p.state]];
     int32_t s = p.state - r->base;
+    const stack_top now = top_of(m, p.stack);
     if (m->only[p.state] != ONLY_NONE || m->has_edges[p.state]) m->done[m->n_done++] = p;
     for (int32_t k = r->d->edge_at[s]; k < r->d->edge_at[s + 1]; k++) {
       dfa_edge x = r->d->edges[k];
       if (x.symbol >= RULE_TOKEN) continue;
       int32_t back = r->base + x.next, stack = p.stack;
       if (!m->pure_end[back]) { // there is something to come back for
-        const stack_top top = {back, p.stack};
+        if (now.depth == MAX_DEPTH) continue;
+        const stack_top top = {back, p.stack, now.depth + 1};
         stack = (int32_t)set_table_find(&m->stacks, &top, sizeof top);
       }
       reach(m, m->r->p[x.symbol - RULE_CALL].base, stack, 0);
     }
     if (!r->d->accepts[s]) continue;
-    if (p.stack == 0) {
+    if (p.stack == 0)
       m->work_end = true;
-    } else {
-      stack_top top;
-      memcpy(&top, set_table_get(&m->stacks, (size_t)p.stack).p, sizeof top);
-      reach(m, top.back, top.below, 0);
-    }
+    else
+      reach(m, now.back, now.below, 0);
   }
 }
 
@@ -165,23 +172,14 @@ int32_t machine_set(machine *m, const place *p, size_t n, bool may_end) {
 }
 
 int32_t machine_restack(machine *m, const set_table *from, int32_t stack) {
-  size_t depth = 0;
-  int32_t number = 0;
-  stack_top top, *all;
-  for (int32_t at = stack; at; depth++) {
-    memcpy(&top, set_table_get(from, (size_t)at).p, sizeof top);
-    at = top.below;
+  stack_top all[MAX_DEPTH];
+  int32_t depth = 0, number = 0;
+  for (; stack; stack = all[depth++].below)
+    memcpy(&all[depth], set_table_get(from, (size_t)stack).p, sizeof *all);
+  while (depth-- > 0) { // the deepest first
+    all[depth].below = number;
+    number = (int32_t)set_table_find(&m->stacks, &all[depth], sizeof *all);
   }
-  if (depth == 0) return 0;
-  all = malloc(depth * sizeof *all);
-  if (!all) return m->oom = true, 0;
-  for (size_t i = 0; i < depth; i++, stack = all[i - 1].below)
-    memcpy(&all[i], set_table_get(from, (size_t)stack).p, sizeof *all);
-  for (size_t i = depth; i-- > 0;) { // the deepest first
-    all[i].below = number;
-    number = (int32_t)set_table_find(&m->stacks, &all[i], sizeof *all);
-  }
-  free(all);
   return number;
 }
 

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #define MAX_STATES 12000
-#define MAX_DIGITS 18   // of the whole part
-#define MAX_FRACTION 17 // digits
-#define MAX_STEP 100000 // of multipleOf, in units of its last decimal
+#define MAX_DIGITS 18         // of the whole part
+#define MAX_FRACTION 17       // digits
+#define MAX_COUNTED_RESTS 400 // of all steps: for more, digits are not counted unless there are bounds
+#define MAX_STEP 100000       // of multipleOf, in units of its last decimal
 
 // A number as decimal digits, without needless zeros.
 typedef struct decimal {
@@ -209,6 +210,9 @@ bool number_rule(grammar_rule *r, const number_limits *limits, pn_error *e) {
     return r->d != NULL;
   }
   if (!read_steps(&s, e)) return false;
+  int64_t rests = 1;
+  for (int i = 0; i < limits->n_multiple && rests <= MAX_COUNTED_RESTS; i++) rests *= s.step[i];
+  s.counts |= rests <= MAX_COUNTED_RESTS;
   for (int i = 0; i < limits->n_lo; i++) read_decimal(limits->lo[i], &s.bounds[i]);
   for (int i = 0; i < limits->n_hi; i++) read_decimal(limits->hi[i], &s.bounds[NUMBER_MAX_BOUNDS + i]);
   byte_classes_init(&s.classes);

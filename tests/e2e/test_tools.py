@@ -32,7 +32,7 @@ def test_forced_calls_are_valid(server):
     def one(i):
         message = ask(server, tool_choice={"type": "any", "disable_parallel_tool_use": i % 2 == 0}, temperature=1)
         calls = [b for b in message["content"] if b["type"] == "tool_use"]
-        assert calls == message["content"] and calls
+        assert calls == message["content"] and calls, json.dumps(message)
         assert message["stop_reason"] in ("tool_use", "max_tokens", "model_context_window_exceeded")
         whole = calls if message["stop_reason"] == "tool_use" else calls[:-1]
         for c in whole:
