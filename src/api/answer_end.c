@@ -81,6 +81,8 @@ static void keep(const watch *w, const live *l, const int32_t *tokens, size_t n_
     if (b->kind == BLOCK_CALL)
       kept_calls_add(a->kept_calls, pn_str_of(b->id), pn_buf_view(&b->name), pn_buf_view(&b->text));
   }
+  // What was cut off within a call comes back closed: that is not what the tokens say.
+  if (l->last.stop != PN_STOP_END_TURN) return;
   pn_json *content = content_of(w, &l->blocks);
   pn_buf echo = {0};
   if (content && messages_echo(a, &w->p, content, &echo))
