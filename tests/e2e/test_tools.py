@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from tool_schemas import tools
 
-N_CALLS = int(os.environ.get("PN_TEST_CALLS", "60"))  # 500 by hand
+N_CALLS = int(os.environ.get("PN_TEST_CALLS", "40"))  # 500 by hand
 TOOLS = tools()
 SCHEMAS = {t["name"]: t["input_schema"] for t in TOOLS}
 
