@@ -1,7 +1,7 @@
 #include "grammar/grammar.h"
 #include "grammar/guide_rules.h"
 #include "grammar/key_guard.h"
-#include "grammar/machine.h"
+#include "grammar/pushdown.h"
 #include "grammar/schema_valid.h"
 
 #include <stdatomic.h>
@@ -16,8 +16,8 @@ struct pn_guide {
   int32_t closing; // rule; -1: none
   int think_tokens;
   // Of the matchers' thread.
-  machine machine;
-  bool has_machine;
+  pushdown pushdown;
+  bool has_pushdown;
   pn_matcher *matchers; // those that hold a set
 };
 
@@ -49,7 +49,7 @@ pn_guide *pn_guide_ref(pn_guide *g) {
 
 void pn_guide_unref(pn_guide *g) {
   if (!g || atomic_fetch_sub(&g->refs, 1) != 1) return;
-  if (g->has_machine) machine_fini(&g->machine);
+  if (g->has_pushdown) pushdown_fini(&g->pushdown);
   rules_fini(&g->rules);
   guide_gaps_fini(&g->gaps);
   free(g);
@@ -99,47 +99,47 @@ static bool shrink(pn_guide *g) {
   bool ok = all != NULL;
   for (pn_matcher *m = g->matchers; ok && m; m = m->next, i++) {
     if (m->set < 0) continue;
-    const place *p = machine_places(&g->machine, m->set, &all[i].n);
-    all[i].may_end = g->machine.known[m->set].may_end;
+    const place *p = pushdown_places(&g->pushdown, m->set, &all[i].n);
+    all[i].may_end = g->pushdown.known[m->set].may_end;
     all[i].p = malloc((all[i].n ? all[i].n : 1) * sizeof *p);
     ok = all[i].p != NULL;
     if (ok) memcpy(all[i].p, p, all[i].n * sizeof *p);
   }
   // Stacks are numbered anew too: they are written again from the bottom.
-  set_table stacks = g->machine.stacks;
-  g->machine.stacks = (set_table){0};
-  machine_forget(&g->machine);
+  set_table stacks = g->pushdown.stacks;
+  g->pushdown.stacks = (set_table){0};
+  pushdown_forget(&g->pushdown);
   i = 0;
   for (pn_matcher *m = g->matchers; ok && m; m = m->next, i++) {
     if (m->set < 0) continue;
     for (size_t k = 0; k < all[i].n; k++)
-      all[i].p[k].stack = machine_restack(&g->machine, &stacks, all[i].p[k].stack);
-    m->set = machine_set(&g->machine, all[i].p, all[i].n, all[i].may_end);
+      all[i].p[k].stack = pushdown_restack(&g->pushdown, &stacks, all[i].p[k].stack);
+    m->set = pushdown_set(&g->pushdown, all[i].p, all[i].n, all[i].may_end);
   }
   for (size_t k = 0; all && k < n; k++) free(all[k].p);
   free(all);
   set_table_fini(&stacks);
-  return ok && !g->machine.oom;
+  return ok && !g->pushdown.oom;
 }
 
 static bool ready(pn_matcher *m) {
   pn_guide *g = m->guide;
-  if (!g->has_machine) {
-    g->has_machine = true;
-    if (!machine_init(&g->machine, g->vocab, &g->rules, NULL)) return false;
+  if (!g->has_pushdown) {
+    g->has_pushdown = true;
+    if (!pushdown_init(&g->pushdown, g->vocab, &g->rules, NULL)) return false;
   }
   if (m->set == SET_UNKNOWN) {
-    m->set = machine_start(&g->machine, 0);
+    m->set = pushdown_start(&g->pushdown, 0);
     m->next = g->matchers;
     g->matchers = m;
   }
-  return (!machine_is_large(&g->machine) || shrink(g)) && m->set >= 0;
+  return (!pushdown_is_large(&g->pushdown) || shrink(g)) && m->set >= 0;
 }
 
 static bool thinks(const pn_matcher *m) {
   size_t n;
-  const machine *k = &m->guide->machine;
-  const place *p = machine_places(k, m->set, &n);
+  const pushdown *k = &m->guide->pushdown;
+  const place *p = pushdown_places(k, m->set, &n);
   for (size_t i = 0; i < n; i++)
     if (k->r->p[k->r->rule_of[p[i].state]].is_thinking) return true;
   return false;
@@ -147,10 +147,10 @@ static bool thinks(const pn_matcher *m) {
 
 bool pn_matcher_mask(pn_matcher *m, pn_mask *out) {
   if (!ready(m)) return false;
-  const place_set *s = machine_mask(&m->guide->machine, m->set);
+  const place_set *s = pushdown_mask(&m->guide->pushdown, m->set);
   if (!s) return false;
   *out = (pn_mask){.ids = s->bits ? NULL : s->ids, .n_ids = s->n_ids, .bits = s->bits};
-  return key_guard(&m->guard, &m->guide->machine, m->set, &m->keys, out);
+  return key_guard(&m->guard, &m->guide->pushdown, m->set, &m->keys, out);
 }
 
 static bool is_end(const pn_guide *g, int32_t id) {
@@ -164,9 +164,9 @@ static bool is_end(const pn_guide *g, int32_t id) {
 bool pn_matcher_take(pn_matcher *m, int32_t id) {
   if (!ready(m) || m->ended) return false;
   pn_guide *g = m->guide;
-  if (is_end(g, id) && g->machine.known[m->set].may_end) return m->ended = true;
+  if (is_end(g, id) && g->pushdown.known[m->set].may_end) return m->ended = true;
   bool thought = thinks(m), text = thought || pn_matcher_in_text(m);
-  int32_t to = machine_step_token(&g->machine, m->set, id);
+  int32_t to = pushdown_step_token(&g->pushdown, m->set, id);
   if (to < 0) return false;
   m->set = to;
   if (text)
@@ -175,22 +175,22 @@ bool pn_matcher_take(pn_matcher *m, int32_t id) {
     key_watch_read(&m->keys, vocab_text(g->vocab, id));
   if (m->keys.oom) return false;
   if (!thought || g->think_tokens == 0 || ++m->n_thought < g->think_tokens || !thinks(m)) return true;
-  m->set = machine_start(&g->machine, g->closing);
+  m->set = pushdown_start(&g->pushdown, g->closing);
   return m->set >= 0;
 }
 
 bool pn_matcher_over(const pn_matcher *m) {
   if (m->ended) return true;
   size_t n = 1;
-  if (m->set >= 0) machine_places(&m->guide->machine, m->set, &n);
+  if (m->set >= 0) pushdown_places(&m->guide->pushdown, m->set, &n);
   return n == 0;
 }
 
 bool pn_matcher_in_text(const pn_matcher *m) {
   size_t n;
-  const machine *k = &m->guide->machine;
+  const pushdown *k = &m->guide->pushdown;
   if (m->set < 0) return true;
-  const place *p = machine_places(k, m->set, &n);
+  const place *p = pushdown_places(k, m->set, &n);
   for (size_t i = 0; i < n; i++)
     if (k->r->p[k->r->rule_of[p[i].state]].is_text) return true;
   return false;
@@ -237,12 +237,12 @@ int pn_matcher_forced(pn_matcher *m, int32_t *out, int max) {
   char text[MAX_FORCED_BYTES];
   size_t n = 0, n_out = 0;
   if (max <= 0 || !ready(m) || m->ended) return 0;
-  machine *k = &m->guide->machine;
+  pushdown *k = &m->guide->pushdown;
   int32_t set = m->set, only = -1;
   if (thinks(m)) return 0;
-  while (n < sizeof text && set >= 0 && (only = machine_only(k, set)) >= 0 && only < DFA_SYMBOLS) {
+  while (n < sizeof text && set >= 0 && (only = pushdown_only(k, set)) >= 0 && only < DFA_SYMBOLS) {
     text[n++] = (char)only;
-    set = machine_step(k, set, (uint8_t)only);
+    set = pushdown_step(k, set, (uint8_t)only);
   }
   if (n == 0) {
     if (only < DFA_SYMBOLS) return 0;
@@ -251,7 +251,7 @@ int pn_matcher_forced(pn_matcher *m, int32_t *out, int max) {
   }
   n_out = spell(m->guide->vocab, (pn_str){text, n}, out, (size_t)max);
   // The last one might go on into what the model says, as a longer token; not where a control token or the end follows.
-  bool closed = n < sizeof text && set >= 0 && (only >= DFA_SYMBOLS || (machine_places(k, set, &n), n == 0));
+  bool closed = n < sizeof text && set >= 0 && (only >= DFA_SYMBOLS || (pushdown_places(k, set, &n), n == 0));
   if (n_out > 0 && !closed) n_out--;
   return (int)n_out;
 }

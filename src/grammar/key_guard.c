@@ -22,10 +22,10 @@ static bool is_begun(const key_watch *w, pn_str key) {
 }
 
 // Whether the name, of which key[0, n) is written and the set is reached, can become a new one.
-static bool can_be_new(machine *m, int32_t set, const key_watch *w, char *key, size_t n) {
+static bool can_be_new(pushdown *m, int32_t set, const key_watch *w, char *key, size_t n) {
   if (n + 1 >= MAX_KEY) return true;
   for (int b = 0; b < 256; b++) {
-    int32_t to = machine_step(m, set, (uint8_t)b);
+    int32_t to = pushdown_step(m, set, (uint8_t)b);
     if (to < 0) continue;
     key[n] = (char)b;
     if (!is_begun(w, (pn_str){key, n + 1})) return true; // what begins so is new, and there is such a name
@@ -35,7 +35,7 @@ static bool can_be_new(machine *m, int32_t set, const key_watch *w, char *key, s
 }
 
 // Take out tokens that go on as a known name does, when from there on only that name is possible.
-static bool forbid_dead_ends(machine *m, int32_t set, const key_watch *w,
+static bool forbid_dead_ends(pushdown *m, int32_t set, const key_watch *w,
                              bool (*forbid)(void *ctx, int32_t id), void *ctx) {
   pn_str now = key_watch_key(w), known;
   char key[MAX_KEY];
@@ -48,7 +48,7 @@ static bool forbid_dead_ends(machine *m, int32_t set, const key_watch *w,
       int32_t here = set;
       trie_cursor c = {.trie = k ? &m->vocab->plain : &m->vocab->other};
       for (size_t i = 0; i < rest.n && here >= 0 && trie_down(&c, (uint8_t)rest.p[i]); i++) {
-        here = machine_step(m, here, (uint8_t)rest.p[i]);
+        here = pushdown_step(m, here, (uint8_t)rest.p[i]);
         if (c.token < 0 || here < 0) continue;
         memcpy(key, known.p, now.n + i + 1);
         if (can_be_new(m, here, w, key, now.n + i + 1)) continue;
@@ -83,7 +83,7 @@ static bool forbid_bit(void *ctx, int32_t id) {
   return was;
 }
 
-static bool guard_ids(guarded_mask *g, machine *m, int32_t set, const key_watch *w, pn_mask *mask) {
+static bool guard_ids(guarded_mask *g, pushdown *m, int32_t set, const key_watch *w, pn_mask *mask) {
   int32_t *ids = realloc(g->ids, ((size_t)mask->n_ids + 1) * sizeof *ids);
   if (!ids) return false;
   g->ids = ids;
@@ -95,7 +95,7 @@ static bool guard_ids(guarded_mask *g, machine *m, int32_t set, const key_watch 
   return true;
 }
 
-static bool guard_bits(guarded_mask *g, machine *m, int32_t set, const key_watch *w, pn_mask *mask) {
+static bool guard_bits(guarded_mask *g, pushdown *m, int32_t set, const key_watch *w, pn_mask *mask) {
   const struct pn_vocab *v = m->vocab;
   if (!g->bits && !(g->bits = malloc(v->n_words * sizeof *g->bits))) return false;
   memcpy(g->bits, mask->bits, v->n_words * sizeof *g->bits);
@@ -107,7 +107,7 @@ static bool guard_bits(guarded_mask *g, machine *m, int32_t set, const key_watch
   return true;
 }
 
-bool key_guard(guarded_mask *g, machine *m, int32_t set, const key_watch *w, pn_mask *mask) {
+bool key_guard(guarded_mask *g, pushdown *m, int32_t set, const key_watch *w, pn_mask *mask) {
   size_t at = 0;
   pn_str first;
   if ((!w->in_key && !w->wants_key) || !key_watch_next(w, &at, &first)) return true;

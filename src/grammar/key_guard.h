@@ -3,7 +3,7 @@
 #define PN_GRAMMAR_KEY_GUARD_H
 
 #include "grammar/key_watch.h"
-#include "grammar/machine.h"
+#include "grammar/pushdown.h"
 
 // Room for a mask of one's own. Zero-initialise.
 typedef struct guarded_mask {
@@ -14,6 +14,6 @@ void guarded_mask_fini(guarded_mask *g);
 
 // *mask belongs to the set; what is taken out is taken out of a copy in g. When nothing would be left it stays as it is.
 // False: out of memory.
-bool key_guard(guarded_mask *g, machine *m, int32_t set, const key_watch *keys, pn_mask *mask);
+bool key_guard(guarded_mask *g, pushdown *m, int32_t set, const key_watch *keys, pn_mask *mask);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "grammar/grammar.h"
 #include "grammar/guide_rules.h"
-#include "grammar/machine.h"
+#include "grammar/pushdown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +16,9 @@
 static const pn_tokenizer *tokenizer;
 static const pn_vocab *vocab;
 
-static bool accepts(machine *m, pn_str text) {
-  int32_t set = machine_start(m, 0);
-  for (size_t i = 0; set >= 0 && i < text.n; i++) set = machine_step(m, set, (uint8_t)text.p[i]);
+static bool accepts(pushdown *m, pn_str text) {
+  int32_t set = pushdown_start(m, 0);
+  for (size_t i = 0; set >= 0 && i < text.n; i++) set = pushdown_step(m, set, (uint8_t)text.p[i]);
   return set >= 0 && m->known[set].may_end;
 }
 
@@ -34,14 +34,14 @@ static void write_gaps(pn_buf *out, const pn_guide_gap *p, size_t n) {
 static void check(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
   rules r = {0};
   guide_gaps gaps = {0};
-  machine m = {0};
+  pushdown m = {0};
   int32_t closing;
   pn_error e = {0};
   const pn_json *texts = pn_json_get(q, "texts");
   uint64_t start = pn_now_us();
   bool ok = guide_rules(&r, ask, &closing, &gaps, &e);
   uint64_t us = pn_now_us() - start;
-  ok = ok && machine_init(&m, vocab, &r, &e);
+  ok = ok && pushdown_init(&m, vocab, &r, &e);
   if (ok) {
     pn_buf_z(out, "{\"accepts\":[");
     for (size_t i = 0; i < pn_json_len(texts); i++)
@@ -50,7 +50,7 @@ static void check(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
     pn_buf_printf(out, "],\"compile_us\":%llu,\"states\":%d", (unsigned long long)us, r.n_states);
     write_gaps(out, gaps.p, gaps.n);
     pn_buf_char(out, '}');
-    machine_fini(&m);
+    pushdown_fini(&m);
   } else {
     pn_buf_z(out, "{\"error\":");
     pn_json_write_str(out, pn_str_of(e.msg));

@@ -1,4 +1,4 @@
-#include "grammar/machine.h"
+#include "grammar/pushdown.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ typedef struct stack_top {
 
 // --- making -----------------------------------------------------------------------------------------------------------
 
-static void learn_states(machine *m) {
+static void learn_states(pushdown *m) {
   for (size_t i = 0; i < m->r->n; i++) {
     const dfa *d = m->r->p[i].d;
     for (int32_t s = 0; s < d->n_states; s++) {
@@ -34,26 +34,26 @@ static void learn_states(machine *m) {
   }
 }
 
-bool machine_init(machine *m, const struct pn_vocab *v, const rules *r, pn_error *e) {
+bool pushdown_init(pushdown *m, const struct pn_vocab *v, const rules *r, pn_error *e) {
   size_t n = (size_t)r->n_states + 1;
   int depth = v->plain.max_depth > v->other.max_depth ? v->plain.max_depth : v->other.max_depth;
-  *m = (machine){.vocab = v,
-                 .r = r,
-                 .only = malloc(n * sizeof *m->only),
-                 .has_edges = calloc(n, sizeof *m->has_edges),
-                 .pure_end = calloc(n, sizeof *m->pure_end),
-                 .work = malloc((WORK_MAX + 1) * sizeof *m->work),
-                 .done = malloc((WORK_MAX + 1) * sizeof *m->done),
-                 .by_depth = malloc(((size_t)depth + 2) * sizeof *m->by_depth),
-                 .scratch = malloc(v->n_words * sizeof *m->scratch)};
+  *m = (pushdown){.vocab = v,
+                  .r = r,
+                  .only = malloc(n * sizeof *m->only),
+                  .has_edges = calloc(n, sizeof *m->has_edges),
+                  .pure_end = calloc(n, sizeof *m->pure_end),
+                  .work = malloc((WORK_MAX + 1) * sizeof *m->work),
+                  .done = malloc((WORK_MAX + 1) * sizeof *m->done),
+                  .by_depth = malloc(((size_t)depth + 2) * sizeof *m->by_depth),
+                  .scratch = malloc(v->n_words * sizeof *m->scratch)};
   if (!m->only || !m->has_edges || !m->pure_end || !m->work || !m->done || !m->by_depth || !m->scratch)
     return pn_fail(e, PN_ERR_NOMEM, "out of memory for a grammar");
   learn_states(m);
-  machine_forget(m);
+  pushdown_forget(m);
   return !m->oom || pn_fail(e, PN_ERR_NOMEM, "out of memory for a grammar");
 }
 
-void machine_forget(machine *m) {
+void pushdown_forget(pushdown *m) {
   for (size_t i = 0; i < m->sets.n && m->known; i++) {
     free(m->known[i].next);
     free(m->known[i].ids);
@@ -69,8 +69,8 @@ void machine_forget(machine *m) {
   m->oom = m->stacks.oom;
 }
 
-void machine_fini(machine *m) {
-  machine_forget(m);
+void pushdown_fini(pushdown *m) {
+  pushdown_forget(m);
   set_table_fini(&m->stacks);
   free(m->only);
   free(m->has_edges);
@@ -79,10 +79,10 @@ void machine_fini(machine *m) {
   free(m->done);
   free(m->by_depth);
   free(m->scratch);
-  *m = (machine){0};
+  *m = (pushdown){0};
 }
 
-bool machine_is_large(const machine *m) {
+bool pushdown_is_large(const pushdown *m) {
   return m->oom || m->sets.n > MAX_SETS || m->mask_bytes > MAX_MASK_BYTES;
 }
 
@@ -92,26 +92,26 @@ static bool same_place(const place *a, const place *b) {
   return a->state == b->state && a->stack == b->stack && a->count == b->count;
 }
 
-static void reach(machine *m, int32_t state, int32_t stack, int32_t count) {
+static void reach(pushdown *m, int32_t state, int32_t stack, int32_t count) {
   const place p = {state, stack, count};
   for (size_t i = 0; i < m->n_work; i++)
     if (same_place(&m->work[i], &p)) return;
   if (m->n_work < WORK_MAX) m->work[m->n_work++] = p;
 }
 
-static void begin(machine *m) {
+static void begin(pushdown *m) {
   m->n_work = m->n_done = 0;
   m->work_end = false;
 }
 
-static stack_top top_of(const machine *m, int32_t stack) {
+static stack_top top_of(const pushdown *m, int32_t stack) {
   stack_top top = {0};
   if (stack) memcpy(&top, set_table_get(&m->stacks, (size_t)stack).p, sizeof top);
   return top;
 }
 
 // Follow calls and returns from what was reached; places from which a byte or a control token leads on stay.
-static void settle(machine *m) {
+static void settle(pushdown *m) {
   for (size_t i = 0; i < m->n_work; i++) {
     place p = m->work[i];
     const grammar_rule *r = &m->r->p[m->r->rule_of[p.state]];
@@ -144,7 +144,7 @@ static int by_place(const void *a, const void *b) {
   return (x->count > y->count) - (x->count < y->count);
 }
 
-int32_t machine_set(machine *m, const place *p, size_t n, bool may_end) {
+int32_t pushdown_set(pushdown *m, const place *p, size_t n, bool may_end) {
   if (n == 0 && !may_end) return SET_NONE;
   // The end is a last place that no state has.
   memmove(m->done, p, n * sizeof *p);
@@ -161,7 +161,7 @@ int32_t machine_set(machine *m, const place *p, size_t n, bool may_end) {
     size_t cap = m->cap_known ? m->cap_known * 2 : 64;
     place_set *q = realloc(m->known, cap * sizeof *q);
     if (!q) {
-      m->sets.n = before; // its hash is lost; the machine is given up anyway
+      m->sets.n = before; // its hash is lost; the pushdown is given up anyway
       return m->oom = true, SET_NONE;
     }
     m->known = q;
@@ -171,7 +171,7 @@ int32_t machine_set(machine *m, const place *p, size_t n, bool may_end) {
   return (int32_t)set;
 }
 
-int32_t machine_restack(machine *m, const set_table *from, int32_t stack) {
+int32_t pushdown_restack(pushdown *m, const set_table *from, int32_t stack) {
   stack_top all[MAX_DEPTH];
   int32_t depth = 0, number = 0;
   for (; stack; stack = all[depth++].below)
@@ -183,15 +183,15 @@ int32_t machine_restack(machine *m, const set_table *from, int32_t stack) {
   return number;
 }
 
-static int32_t finish(machine *m) { return machine_set(m, m->done, m->n_done, m->work_end); }
+static int32_t finish(pushdown *m) { return pushdown_set(m, m->done, m->n_done, m->work_end); }
 
-const place *machine_places(const machine *m, int32_t set, size_t *n) {
+const place *pushdown_places(const pushdown *m, int32_t set, size_t *n) {
   pn_str s = set_table_get(&m->sets, (size_t)set);
   *n = s.n / sizeof(place);
   return (const place *)(const void *)s.p;
 }
 
-int32_t machine_start(machine *m, int32_t rule) {
+int32_t pushdown_start(pushdown *m, int32_t rule) {
   begin(m);
   reach(m, m->r->p[rule].base, 0, 0);
   settle(m);
@@ -207,10 +207,10 @@ static int32_t count_behind(const grammar_rule *r, const place *p, uint8_t byte)
   return r->max_chars < 0 ? p->count : -1;
 }
 
-static int32_t compute_step(machine *m, int32_t set, uint8_t byte) {
+static int32_t compute_step(pushdown *m, int32_t set, uint8_t byte) {
   size_t n;
   place here[WORK_MAX];
-  const place *from = machine_places(m, set, &n);
+  const place *from = pushdown_places(m, set, &n);
   memcpy(here, from, n * sizeof *from);
   begin(m);
   for (size_t i = 0; i < n; i++) {
@@ -223,7 +223,7 @@ static int32_t compute_step(machine *m, int32_t set, uint8_t byte) {
   return finish(m);
 }
 
-int32_t machine_step(machine *m, int32_t set, uint8_t byte) {
+int32_t pushdown_step(pushdown *m, int32_t set, uint8_t byte) {
   if (!m->known[set].next) {
     int32_t *next = malloc(256 * sizeof *next);
     if (!next) return m->oom = true, SET_NONE;
@@ -238,16 +238,16 @@ int32_t machine_step(machine *m, int32_t set, uint8_t byte) {
   return to;
 }
 
-int32_t machine_step_token(machine *m, int32_t set, int32_t id) {
+int32_t pushdown_step_token(pushdown *m, int32_t set, int32_t id) {
   if (!pn_tokenizer_is_control(m->vocab->tokenizer, id)) {
     pn_str s = vocab_text(m->vocab, id);
     if (s.n == 0) return SET_NONE;
-    for (size_t i = 0; i < s.n && set >= 0; i++) set = machine_step(m, set, (uint8_t)s.p[i]);
+    for (size_t i = 0; i < s.n && set >= 0; i++) set = pushdown_step(m, set, (uint8_t)s.p[i]);
     return set;
   }
   size_t n;
   place here[WORK_MAX];
-  const place *from = machine_places(m, set, &n);
+  const place *from = pushdown_places(m, set, &n);
   memcpy(here, from, n * sizeof *from);
   begin(m);
   for (size_t i = 0; i < n; i++) {
@@ -260,10 +260,10 @@ int32_t machine_step_token(machine *m, int32_t set, int32_t id) {
   return finish(m);
 }
 
-int32_t machine_only(const machine *m, int32_t set) {
+int32_t pushdown_only(const pushdown *m, int32_t set) {
   size_t n;
   int32_t only = -1;
-  const place *p = machine_places(m, set, &n);
+  const place *p = pushdown_places(m, set, &n);
   if (m->known[set].may_end) return -1;
   for (size_t i = 0; i < n; i++) {
     const grammar_rule *r = &m->r->p[m->r->rule_of[p[i].state]];
@@ -286,10 +286,10 @@ int32_t machine_only(const machine *m, int32_t set) {
 // --- tokens -----------------------------------------------------------------------------------------------------------
 
 // How many plain characters may follow at any of the places, at least. *exactly: and no more.
-static int plain_depth(const machine *m, int32_t set, bool *exactly) {
+static int plain_depth(const pushdown *m, int32_t set, bool *exactly) {
   size_t n;
   int most = 0;
-  const place *p = machine_places(m, set, &n);
+  const place *p = pushdown_places(m, set, &n);
   *exactly = false;
   for (size_t i = 0; i < n; i++) {
     const grammar_rule *r = &m->r->p[m->r->rule_of[p[i].state]];
@@ -304,15 +304,15 @@ static int plain_depth(const machine *m, int32_t set, bool *exactly) {
   return most > RULE_PLAIN_ANY ? RULE_PLAIN_ANY : most;
 }
 
-static void allow(machine *m, int32_t id) {
+static void allow(pushdown *m, int32_t id) {
   for (; id >= 0; id = m->vocab->same[id]) m->scratch[id / 64] |= (uint64_t)1 << id % 64;
 }
 
-static void walk(machine *m, int32_t set, const trie *t) {
+static void walk(pushdown *m, int32_t set, const trie *t) {
   m->by_depth[0] = set;
   for (size_t i = 0; i < t->n && !m->oom;) {
     const trie_node *x = &t->nodes[i];
-    int32_t to = machine_step(m, m->by_depth[x->depth], x->byte);
+    int32_t to = pushdown_step(m, m->by_depth[x->depth], x->byte);
     if (to < 0) {
       i = x->skip;
       continue;
@@ -323,9 +323,9 @@ static void walk(machine *m, int32_t set, const trie *t) {
   }
 }
 
-static void allow_controls(machine *m, int32_t set) {
+static void allow_controls(pushdown *m, int32_t set) {
   size_t n;
-  const place *p = machine_places(m, set, &n);
+  const place *p = pushdown_places(m, set, &n);
   for (size_t i = 0; i < n; i++) {
     const grammar_rule *r = &m->r->p[m->r->rule_of[p[i].state]];
     int32_t s = p[i].state - r->base;
@@ -341,7 +341,7 @@ static void allow_controls(machine *m, int32_t set) {
 
 #define FEW_IDS 512
 
-static bool keep_mask(machine *m, int32_t set) {
+static bool keep_mask(pushdown *m, int32_t set) {
   size_t words = m->vocab->n_words, n = 0;
   for (size_t i = 0; i < words; i++) n += (size_t)__builtin_popcountll(m->scratch[i]);
   place_set *s = &m->known[set];
@@ -363,7 +363,7 @@ static bool keep_mask(machine *m, int32_t set) {
   return true;
 }
 
-const place_set *machine_mask(machine *m, int32_t set) {
+const place_set *pushdown_mask(pushdown *m, int32_t set) {
   if (m->known[set].n_ids >= 0) return &m->known[set];
   size_t words = m->vocab->n_words;
   bool exactly;

@@ -4,8 +4,8 @@
 // about a set (steps, tokens) serves every answer that comes there.
 //
 // Thread: one.
-#ifndef PN_GRAMMAR_MACHINE_H
-#define PN_GRAMMAR_MACHINE_H
+#ifndef PN_GRAMMAR_PUSHDOWN_H
+#define PN_GRAMMAR_PUSHDOWN_H
 
 #include "grammar/dfa_table.h"
 #include "grammar/grammar.h"
@@ -28,7 +28,8 @@ typedef struct place_set {
 
 enum { SET_NONE = -1, SET_UNKNOWN = -2 };
 
-typedef struct machine {
+// The automaton of all rules.
+typedef struct pushdown {
   const struct pn_vocab *vocab;
   const rules *r;
   int16_t *only;          // by state: the one byte that leads on; ONLY_NONE, ONLY_MANY
@@ -44,24 +45,24 @@ typedef struct machine {
   size_t mask_bytes;
   uint64_t *scratch; // a set of tokens
   bool oom;
-} machine;
+} pushdown;
 
-bool machine_init(machine *m, const struct pn_vocab *v, const rules *r, pn_error *e);
-void machine_fini(machine *m);
+bool pushdown_init(pushdown *m, const struct pn_vocab *v, const rules *r, pn_error *e);
+void pushdown_fini(pushdown *m);
 // All numbers of sets become void.
-void machine_forget(machine *m);
-bool machine_is_large(const machine *m);
+void pushdown_forget(pushdown *m);
+bool pushdown_is_large(const pushdown *m);
 
-int32_t machine_start(machine *m, int32_t rule); // the set where nothing of the rule is read
-int32_t machine_step(machine *m, int32_t set, uint8_t byte);
-int32_t machine_step_token(machine *m, int32_t set, int32_t id);       // any token; SET_NONE: not allowed
-const place *machine_places(const machine *m, int32_t set, size_t *n); // valid until the next call
-int32_t machine_set(machine *m, const place *p, size_t n, bool may_end);
+int32_t pushdown_start(pushdown *m, int32_t rule); // the set where nothing of the rule is read
+int32_t pushdown_step(pushdown *m, int32_t set, uint8_t byte);
+int32_t pushdown_step_token(pushdown *m, int32_t set, int32_t id);       // any token; SET_NONE: not allowed
+const place *pushdown_places(const pushdown *m, int32_t set, size_t *n); // valid until the next call
+int32_t pushdown_set(pushdown *m, const place *p, size_t n, bool may_end);
 // The number here of a stack that was written elsewhere.
-int32_t machine_restack(machine *m, const set_table *from, int32_t stack);
+int32_t pushdown_restack(pushdown *m, const set_table *from, int32_t stack);
 // The tokens of a set. NULL: out of memory.
-const place_set *machine_mask(machine *m, int32_t set);
+const place_set *pushdown_mask(pushdown *m, int32_t set);
 // The one byte, or control token (256 + id), that leads on from it; -1: there are several, or it may end.
-int32_t machine_only(const machine *m, int32_t set);
+int32_t pushdown_only(const pushdown *m, int32_t set);
 
 #endif
