@@ -9,6 +9,8 @@ import subprocess
 import time
 
 import pytest
+from agent_model import assemble
+from claude_code import Claude
 
 from tap import Tap
 
@@ -60,9 +62,24 @@ def run_node(node, server):
     return call
 
 
+@pytest.fixture(scope="package")
+def agent(pensieve, default_model, tmp_path_factory):
+    """A server over a tiny model that knows some scripts by heart."""
+    folder = assemble(tmp_path_factory.mktemp("agent_model"), default_model)
+    s = e2e.Server(pensieve, str(folder), tmp_path_factory.mktemp("agent") / "log", "--ctx", "24576", "--max-requests", "4",
+                   "--activations", "int8")
+    yield s
+    assert s.stop() == 0
+
+
 @pytest.fixture
-def claude(node, server, tmp_path):
-    """claude(*words, patience, enough): Claude Code in an empty folder and home, as clients start it; the finished process,
+def claude(node, agent, tmp_path):
+    return Claude(node, agent, tmp_path / "one")
+
+
+@pytest.fixture
+def talking_claude(node, server, tmp_path):
+    """talking_claude(*words, patience, enough): Claude Code in an empty folder and home, as clients start it; the finished process,
     or None when it went on for longer than that: a model that talks to its limit is asked to go on again and again. On a slow
     machine it gets more time until there is enough()."""
     (tmp_path / "home").mkdir()

@@ -19,18 +19,18 @@ def served(server, since):
     return [l for l in lines if l["path"] == "/v1/messages"]
 
 
-def test_bare(claude, server):
+def test_bare(talking_claude, server):
     since = len(server.log())
-    r = claude("--bare", "-p", "Say hello.", "--model", "some-local-name", patience=60,
+    r = talking_claude("--bare", "-p", "Say hello.", "--model", "some-local-name", patience=60,
                enough=lambda: answered(server, since))
     ended_well(r)
     line = served(server, since)[0]
     assert 500 < line["input_tokens"] < 3000 and line["model"] == "some-local-name" and line["session"]
 
 
-def test_a_whole_prompt(claude, server):
+def test_a_whole_prompt(talking_claude, server):
     since = len(server.log())
-    r = claude("-p", "Say hello.", "--model", "some-local-name", patience=100,
+    r = talking_claude("-p", "Say hello.", "--model", "some-local-name", patience=100,
                enough=lambda: answered(server, since))
     ended_well(r)
     lines = served(server, since)
