@@ -146,10 +146,19 @@ static bool drop_vain(rules *r, bool *ok, bool *seen, int32_t *todo, pn_error *e
   return true;
 }
 
+// A rule that was given up, and that nobody calls.
+static bool build_nothing(grammar_rule *r, pn_error *e) {
+  nfa n = {0};
+  int32_t from = nfa_state(&n), to = nfa_state(&n);
+  r->d = dfa_of(&n, from, to, 2, e);
+  nfa_fini(&n);
+  return r->d != NULL;
+}
+
 bool rules_finish(rules *r, pn_error *e) {
   int32_t most = 1;
   for (size_t i = 0; i < r->n && !r->oom; i++) {
-    if (!r->p[i].d) return pn_fail(e, PN_ERR_INTERNAL, "rule %zu was never built", i);
+    if (!r->p[i].d && !build_nothing(&r->p[i], e)) return false;
     if (r->p[i].d->n_states > most) most = r->p[i].d->n_states;
   }
   bool *ok = calloc(r->n + (size_t)most, sizeof *ok);

@@ -116,6 +116,11 @@ static unsigned type_bits(pn_str name) {
   return 0;
 }
 
+bool form_says_type(const pn_json *schema) {
+  const pn_json *type = pn_json_get(schema, "type");
+  return pn_json_is(type, PN_JSON_STRING) || pn_json_is(type, PN_JSON_ARRAY);
+}
+
 unsigned form_types(const pn_json *type) {
   unsigned bits = type_bits(pn_json_str(type));
   for (size_t i = 0; pn_json_is(type, PN_JSON_ARRAY) && i < pn_json_len(type); i++)
@@ -182,7 +187,7 @@ static void hold_members(schema_walk *x, schema_form *f, const pn_json *s) {
 // What makes alternatives is looked at when everything else of the value is known.
 static bool hold(schema_walk *x, schema_form *f, const pn_json *s, int depth, const todo **list) {
   if (!refuse_unknown(x, s)) return false;
-  if (pn_json_get(s, "type")) f->types &= form_types(pn_json_get(s, "type"));
+  if (form_says_type(s)) f->types &= form_types(pn_json_get(s, "type"));
   // The values themselves are checked against everything that holds, so one list is enough; a const is the shortest.
   if (pn_json_get(s, "const") || (pn_json_is(pn_json_get(s, "enum"), PN_JSON_ARRAY) && !f->listed))
     f->listed = s;

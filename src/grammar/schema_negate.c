@@ -139,8 +139,9 @@ bool walk_negated(schema_walk *x, const schema_form *f, const todo *list, const 
   bool open;
   if (!refuse(&n, &open)) return false;
   if (open) return walk_branch(x, f, list);
-  if (pn_json_get(s, "type") && !other_types(&n)) return false;
-  if ((pn_json_get(s, "const") || pn_json_get(s, "enum")) && !other_values(&n)) return false;
+  if (form_says_type(s) && !other_types(&n)) return false;
+  if ((pn_json_get(s, "const") || pn_json_is(pn_json_get(s, "enum"), PN_JSON_ARRAY)) && !other_values(&n))
+    return false;
   return out_of_bounds(&n) &&
          miscounted(&n, "minLength", "maxLength", TYPE_STRING, offsetof(schema_form, min_len),
                     offsetof(schema_form, max_len)) &&

@@ -237,7 +237,8 @@ static int32_t number_rule_of(schema_compiler *c, const number_limits *l, pn_err
   int32_t rule = key.oom ? -1 : compiler_find(c, key.p, key.n, &is_new);
   pn_buf_fini(&key);
   if (rule < 0) return no_memory(e);
-  if (is_new && !number_rule(&c->r->p[rule], l, e)) return -1;
+  // One that could not be made can't be made the next time either.
+  if ((is_new || !c->r->p[rule].d) && !number_rule(&c->r->p[rule], l, e)) return -1;
   return rule;
 }
 
