@@ -8,6 +8,7 @@
 
 #define MAX_FORMS 64
 #define MAX_DEPTH 100
+#define MAX_LISTED 2000 // values of an enum
 #define MAX_STEPS 50000 // some schemas are short and have no end of alternatives
 
 // --- lists in the arena -----------------------------------------------------------------------------------------------
@@ -98,9 +99,11 @@ void form_at_most(int64_t *max, int64_t v) {
   if (*max < 0 || v < *max) *max = v;
 }
 
-int64_t form_count(const pn_json *v) {
+int64_t form_count(const pn_json *v, bool up) {
   double d = pn_json_num(v);
-  return d < 0 ? 0 : d > 1e15 ? (int64_t)1e15 : (int64_t)d;
+  if (d < 0 || d > 1e15) return d < 0 ? (up ? 0 : -1) : (int64_t)1e15;
+  int64_t n = (int64_t)d;
+  return n + (up && (double)n < d);
 }
 
 static unsigned type_bits(pn_str name) {
@@ -158,13 +161,19 @@ static void hold_counts(schema_form *f, const pn_json *s) {
   const struct {
     const char *min, *max;
     int64_t *low, *high;
-  } keys[] = {{"minLength", "maxLength", &f->min_len, &f->max_len},
-              {"minItems", "maxItems", &f->min_items, &f->max_items},
-              {"minProperties", "maxProperties", &f->min_props, &f->max_props}};
+    unsigned type;
+  } keys[] = {{"minLength", "maxLength", &f->min_len, &f->max_len, TYPE_STRING},
+              {"minItems", "maxItems", &f->min_items, &f->max_items, TYPE_ARRAY},
+              {"minProperties", "maxProperties", &f->min_props, &f->max_props, TYPE_OBJECT}};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     const pn_json *min = pn_json_get(s, keys[i].min), *max = pn_json_get(s, keys[i].max);
-    if (pn_json_is_number(min)) form_at_least(keys[i].low, form_count(min));
-    if (pn_json_is_number(max)) form_at_most(keys[i].high, form_count(max));
+    if (pn_json_is_number(min)) form_at_least(keys[i].low, form_count(min, true));
+    if (!pn_json_is_number(max)) continue;
+    int64_t most = form_count(max, false);
+    if (most < 0)
+      f->types &= ~keys[i].type;
+    else
+      form_at_most(keys[i].high, most);
   }
 }
 
@@ -184,13 +193,21 @@ static void hold_members(schema_walk *x, schema_form *f, const pn_json *s) {
   f->unique |= pn_json_true(pn_json_get(s, "uniqueItems"));
 }
 
+// The values themselves are checked against everything that holds, so one list is enough; a const is the shortest.
+static bool hold_values(schema_walk *x, schema_form *f, const pn_json *s) {
+  const pn_json *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
+  bool lists = pn_json_is(list, PN_JSON_ARRAY);
+  if (!one && lists && pn_json_len(list) > MAX_LISTED)
+    return schema_cannot(x->w, s, "enum", "more than 2000 values can't be held", x->e);
+  if (one || (lists && !f->listed)) f->listed = s;
+  return true;
+}
+
 // What makes alternatives is looked at when everything else of the value is known.
 static bool hold(schema_walk *x, schema_form *f, const pn_json *s, int depth, const todo **list) {
   if (!refuse_unknown(x, s)) return false;
   if (form_says_type(s)) f->types &= form_types(pn_json_get(s, "type"));
-  // The values themselves are checked against everything that holds, so one list is enough; a const is the shortest.
-  if (pn_json_get(s, "const") || (pn_json_is(pn_json_get(s, "enum"), PN_JSON_ARRAY) && !f->listed))
-    f->listed = s;
+  if (!hold_values(x, f, s)) return false;
   hold_numbers(x, f, s);
   hold_counts(f, s);
   hold_members(x, f, s);

@@ -45,16 +45,16 @@ static bool out_of_bounds(const negation *n) {
 static bool miscounted(const negation *n, const char *min, const char *max, unsigned type, size_t low,
                        size_t high) {
   const pn_json *least = pn_json_get(n->s, min), *most = pn_json_get(n->s, max);
-  if (pn_json_is_number(least) && form_count(least) > 0) {
+  if (pn_json_is_number(least) && form_count(least, true) > 0) {
     schema_form f = form_copy(n->f);
     f.types &= type;
-    form_at_most((int64_t *)((char *)&f + high), form_count(least) - 1);
+    form_at_most((int64_t *)((char *)&f + high), form_count(least, true) - 1);
     if (!walk_branch(n->x, &f, n->list)) return false;
   }
   if (!pn_json_is_number(most)) return true;
   schema_form f = form_copy(n->f);
   f.types &= type;
-  form_at_least((int64_t *)((char *)&f + low), form_count(most) + 1);
+  form_at_least((int64_t *)((char *)&f + low), form_count(most, false) + 1);
   return walk_branch(n->x, &f, n->list);
 }
 

@@ -169,7 +169,8 @@ static int32_t name_rule(object_work *o, const schema_form *names, unsigned matc
   int32_t rule = -1;
   *none = false;
   bool ok = string_parts_of(o->c, names, &parts, o->e);
-  for (size_t i = 0; ok && i < o->n_props && n < sizeof texts / sizeof *texts; i++) {
+  ok = ok && o->n_props <= sizeof texts / sizeof *texts;
+  for (size_t i = 0; ok && i < o->n_props; i++) {
     texts[n++] = o->props[i].name;
     pn_json_write_str(&key, o->props[i].name);
   }

@@ -61,7 +61,11 @@ static bool add_banned(schema_compiler *c, const schema_form *f, string_parts *o
     const pn_json *one = pn_json_get(f->banned.p[i], "const"), *list = pn_json_get(f->banned.p[i], "enum");
     for (size_t k = 0; k < (one ? 1 : pn_json_len(list)); k++) {
       const pn_json *v = one ? one : pn_json_at(list, k);
-      if (!pn_json_is(v, PN_JSON_STRING) || n == sizeof texts / sizeof *texts) continue;
+      if (!pn_json_is(v, PN_JSON_STRING)) continue;
+      if (n == sizeof texts / sizeof *texts) {
+        pn_buf_fini(&name);
+        return schema_cannot(&c->w, f->banned.p[i], "enum", "more than 256 texts can't be excluded", e);
+      }
       texts[n++] = pn_json_str(v);
       pn_json_write(&name, v);
     }

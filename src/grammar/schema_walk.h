@@ -32,9 +32,10 @@ void form_list_add(schema_work *w, json_list *l, const pn_json *v);
 void form_note(schema_work *w, schema_form *f, pn_str name, prop_kind kind, const pn_json *schema,
                bool negated);
 schema_form form_copy(const schema_form *f); // the copy owns what it adds
-int64_t form_count(const pn_json *v);        // a length or a number of items
-unsigned form_types(const pn_json *type);    // of the keyword `type`
-bool form_says_type(const pn_json *schema);  // a keyword of a wrong kind says nothing
+int64_t form_count(const pn_json *v,
+                   bool up); // a length or a number of items; up: the next whole one. -1 when it is below 0
+unsigned form_types(const pn_json *type);   // of the keyword `type`
+bool form_says_type(const pn_json *schema); // a keyword of a wrong kind says nothing
 void form_at_least(int64_t *min, int64_t v);
 void form_at_most(int64_t *max, int64_t v);
 
