@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 extern char **environ;
 
-#define LOOK_MS 5000        // a server answers /health at once, whatever it does
+#define LOOK_MS 5000 // a server answers /health at once, whatever it does
+#define ENDING_LOOKS 5
+#define ENDING_WAIT_US 200000
 #define DRAIN_US 120000000  // how long a server that ends is waited for
 #define SMALL_CONTEXT 16384 // Claude Code's own prompt has 12,000 to 24,000 tokens, with --bare 1,000
 
@@ -104,6 +107,11 @@ static bool enter(session *s, pn_error *e) {
   found_server found;
   if (!share_enter(&s->share, e)) return false;
   bool ok = look(s, &found, e);
+  // One that is just ending takes a connection and says nothing any more.
+  for (int i = 0; i < ENDING_LOOKS && ok && found == SERVER_OTHER; i++) {
+    usleep(ENDING_WAIT_US);
+    ok = look(s, &found, e);
+  }
   if (ok && found == SERVER_OTHER)
     ok = pn_fail(
         e, PN_ERR_DEVICE,

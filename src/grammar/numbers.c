@@ -2,6 +2,7 @@
 
 #include "grammar/regex.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static bool add_digit(const number_source *s, number_state *to, uint8_t byte, bo
   if (s->counts || fraction) {
     if (at >= (fraction ? MAX_FRACTION : MAX_DIGITS)) return false;
     if (fraction && s->limits->n_multiple && at >= s->step_decimals) return false;
+    if (fraction && to->n_whole + at >= DBL_DIG) return false; // who reads it would round it
     compare_digit(s, to, (char)byte, fraction, at);
     *(fraction ? &to->n_fraction : &to->n_whole) = (uint8_t)(at + 1);
   }
