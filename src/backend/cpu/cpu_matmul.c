@@ -6,10 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum {
-  SLICE_ROWS = 256, // input rows that are quantised and multiplied at a time
-};
-
 struct cpu_matmul {
   const matmul_kernels *k;
   int planes;
@@ -78,13 +74,20 @@ const char *cpu_matmul_isa(const cpu_matmul *s) { return s->k->name; }
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+// Bytes that a code of x takes.
+static size_t code_bytes(const matmul_kernels *k, int planes) { return k->words ? 2 : (size_t)planes; }
+
 // Strides of a form of x. An odd number of cache lines a row keeps the rows out of each other's cache sets.
-static void set_strides(matmul_x *x) {
+static void set_strides(const matmul_kernels *k, matmul_x *x) {
   const size_t blocks = (size_t)x->n_blocks + (x->packing == MATMUL_LINE ? MATMUL_UNIT : 0);
   x->s_stride = blocks;
+  x->high = x->plane = 0;
   if (x->packing == MATMUL_PANELS) {
-    x->high = x->plane = 0;
-    x->q_stride = (size_t)x->planes * (size_t)x->cols;
+    x->q_stride = code_bytes(k, x->planes) * (size_t)x->cols;
+    return;
+  }
+  if (k->words) {
+    x->q_stride = (2 * blocks * (size_t)x->block / 64 | 1) * 64;
     return;
   }
   x->high = x->layout == MATMUL_PLAIN ? 0 : round_up(blocks * (size_t)x->block / 2, 64);
@@ -92,10 +95,10 @@ static void set_strides(matmul_x *x) {
   x->q_stride = ((size_t)x->planes * x->plane / 64 | 1) * 64;
 }
 
-// The most bytes that `rows` rows of x take in any form: blocks of 32 have the most numbers, of 64 the longest lines.
-static size_t x_bytes(int planes, int64_t cols, int rows) {
-  const size_t row = (size_t)planes * ((size_t)cols + 256) + (size_t)cols / 32 * 12;
-  const size_t line = MATMUL_UNIT * ((size_t)planes * 64 + 12);
+// The most bytes that `rows` rows of x, `each` bytes a code, take in any form: blocks of 32 have the most numbers, of 64 the longest lines.
+static size_t x_bytes(size_t each, int64_t cols, int rows) {
+  const size_t row = each * ((size_t)cols + 256) + (size_t)cols / 32 * 12;
+  const size_t line = MATMUL_UNIT * (each * 64 + 12);
   return round_up(
       (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 768, 64);
 }
@@ -107,19 +110,21 @@ static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
   x->shift = (int32_t *)(x->sum + x->s_stride * (size_t)rows);
 }
 
-size_t matmul_scratch_bytes(int64_t cols) {
+size_t matmul_scratch_unpacked(int64_t cols) {
   // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of bytes, and five lines of one float a block.
   const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 32 + 2);
   return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384, 64);
 }
 
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e) {
-  if (max_rows > SLICE_ROWS) max_rows = SLICE_ROWS;
+  if (max_rows > MATMUL_SLICE) max_rows = MATMUL_SLICE;
   if (max_rows < s->max_rows) max_rows = s->max_rows;
   if (max_cols < s->max_cols) max_cols = s->max_cols;
   if (max_rows == s->max_rows && max_cols == s->max_cols) return true;
-  const size_t per_thread = round_up(matmul_scratch_bytes(max_cols) + x_bytes(s->planes, max_cols, 1), 4096);
-  unsigned char *x = aligned_alloc(64, x_bytes(s->planes, max_cols, max_rows));
+  const size_t each = code_bytes(s->k, s->planes);
+  const size_t per_thread =
+      round_up(round_up(s->k->scratch_bytes(max_cols), 64) + x_bytes(each, max_cols, 1), 4096);
+  unsigned char *x = aligned_alloc(64, x_bytes(each, max_cols, max_rows));
   unsigned char *t = aligned_alloc(64, per_thread * (size_t)s->n_threads);
   if (!x || !t) {
     free(x);
@@ -141,10 +146,12 @@ static bool same_form(const cpu_matmul *s, const pn_weight *a, const pn_weight *
   return a->block == b->block && a->offset == b->offset && s->k->layout(a) == s->k->layout(b);
 }
 
-static void repeat_row(const matmul_x *x, int r) {
+static void repeat_row(const matmul_kernels *k, const matmul_x *x, int r) {
   const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
-  const size_t bytes = (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2); // a block's bytes in a stream
-  for (int plane = 0; plane < x->planes; plane++) {
+  // A block's bytes in a stream: words of all its codes, or int8 of all or half of them.
+  const size_t bytes =
+      k->words ? 2 * (size_t)x->block : (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2);
+  for (int plane = 0; plane < (k->words ? 1 : x->planes); plane++) {
     int8_t *q = x->q + (size_t)r * x->q_stride + (size_t)plane * x->plane;
     for (size_t b = n; b < n + MATMUL_UNIT; b++) {
       memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
@@ -164,7 +171,7 @@ static void quantise_rows(const cpu_matmul *s, int thread, int n_threads) {
   const int r1 = (int)((int64_t)x->n_rows * (thread + 1) / n_threads);
   for (int r = r0; r < r1; r++) {
     s->k->quantise(x, r);
-    if (x->packing == MATMUL_LINE) repeat_row(x, r);
+    if (x->packing == MATMUL_LINE) repeat_row(s->k, x, r);
   }
 }
 
@@ -174,9 +181,9 @@ static void multiply(const cpu_matmul *s, int thread, int n_threads) {
   unsigned char *scratch = s->thread_memory + s->thread_bytes * (size_t)thread;
   matmul_x x = s->x;
   if (x.n_rows == 1 && x.block) { // each thread quantises a single row for itself: cheaper than a barrier
-    set_pointers(&x, scratch + round_up(matmul_scratch_bytes(s->max_cols), 64), 1);
+    set_pointers(&x, scratch + round_up(s->k->scratch_bytes(s->max_cols), 64), 1);
     s->k->quantise(&x, 0);
-    if (x.packing == MATMUL_LINE) repeat_row(&x, 0);
+    if (x.packing == MATMUL_LINE) repeat_row(s->k, &x, 0);
   }
   int64_t u0 = s->n_units * thread / n_threads, u1 = s->n_units * (thread + 1) / n_threads;
   for (int i = 0; i < s->n_parts && u1 > 0; i++) {
@@ -217,7 +224,7 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   x->offset = lead->offset;
   x->layout = s->k->layout(lead);
   x->packing = s->k->packing(x->n_rows);
-  set_strides(x);
+  set_strides(s->k, x);
   set_pointers(x, s->x_memory, x->n_rows);
   if (s->pool)
     cpu_pool_run(s->pool, work, s);

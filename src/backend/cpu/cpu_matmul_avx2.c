@@ -1,9 +1,9 @@
-// AVX2 with FMA and F16C. Codes of up to 7 bits meet x in maddubs (two products of at most 127 * 127 fit in 16 bits);
-// (127 * 128 in a second plane, too); the eighth bit of wide codes goes through a second maddubs and counts 128.
-#include "backend/cpu/cpu_matmul_kernels.h"
+// AVX2 with FMA and F16C: choice of kernel, activations. What decides the speed: decode reads the weights as
+// they lie, one pass, and has instructions to spare (about 1.2 a byte of 4-bit weights); prefill is bound by
+// vpmaddwd and its additions.
+#include "backend/cpu/cpu_matmul_avx2.h"
 
 #include <cpuid.h>
-#include <immintrin.h>
 #include <math.h>
 
 static bool usable(void) {
@@ -12,7 +12,33 @@ static bool usable(void) {
   return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static uint32_t top_bits(__m256i v) {
+avx2_form matmul_avx2_form(const pn_weight *w) {
+  const bool pairs = w->n_blocks % 2 == 0;
+  switch (w->m.kind) {
+  case PN_MATRIX_Q8_0: return AVX2_Q8_0;
+  case PN_MATRIX_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_BYTES_32;
+  case PN_MATRIX_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_BYTES_32;
+  default: break;
+  }
+  if (w->m.bits == 4 && w->block == 64) return AVX2_NIBBLES_64;
+  if (w->m.bits == 4 && pairs) return AVX2_NIBBLES_32;
+  return w->block == 64 ? AVX2_BYTES_64 : AVX2_BYTES_32;
+}
+
+static matmul_layout layout(const pn_weight *w) {
+  if (!w->block) return MATMUL_PLAIN;
+  switch (matmul_avx2_form(w)) {
+  case AVX2_NIBBLES_64:
+  case AVX2_NIBBLES_32: return MATMUL_EVEN_ODD;
+  case AVX2_Q4_0:
+  case AVX2_Q4_1: return MATMUL_HALVES;
+  default: return MATMUL_PLAIN;
+  }
+}
+
+static matmul_packing packing(int n_rows) { return n_rows <= AVX2_ROW_MAX ? MATMUL_LINE : MATMUL_PANELS; }
+
+static uint32_t largest(__m256i v) {
   const __m128i a = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   const __m128i b = _mm_max_epi32(a, _mm_shuffle_epi32(a, 0x4E));
   return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(b, _mm_shuffle_epi32(b, 0xB1)));
@@ -24,178 +50,133 @@ static int sum_lanes(__m256i v) {
   return _mm_cvtsi128_si32(_mm_add_epi32(b, _mm_shuffle_epi32(b, 0xB1)));
 }
 
-static void put_32(__m256i a, __m256i b, __m256i c, __m256i d, int8_t *q) {
-  const __m256i v = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-  _mm256_storeu_si256((__m256i *)q,
-                      _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-}
-
-static __m256i first_plane(__m256i q) {
-  return _mm256_srai_epi32(_mm256_add_epi32(q, _mm256_set1_epi32(128)), 8);
-}
-
-static __m256i second_plane(__m256i q) { return _mm256_srai_epi32(_mm256_slli_epi32(q, 24), 24); }
-
-// 32 floats times `inverse`, rounded, to q (a second plane `plane` bytes further); returns the lanes' sums.
-static __m256i round_32(const float *f, __m256 inverse, int planes, size_t plane, int8_t *q) {
-  const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f), inverse));
-  const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 8), inverse));
-  const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 16), inverse));
-  const __m256i d = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 24), inverse));
-  if (planes == 2) {
-    put_32(first_plane(a), first_plane(b), first_plane(c), first_plane(d), q);
-    put_32(second_plane(a), second_plane(b), second_plane(c), second_plane(d), q + plane);
-  } else {
-    put_32(a, b, c, d, q);
+// The block's columns, 16 a vector, rounded as cpu_matmul.h says; *dx and *sum are its scale and the sum of
+// its codes.
+static void round_block(const float *f, int block, float top, __m256i q[4], float *dx, int *sum) {
+  const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+  __m256i most = _mm256_setzero_si256(), sums = most;
+  for (int i = 0; i < block; i += 8)
+    most = _mm256_max_epi32(most, _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(f + i)), magnitude));
+  const uint32_t bits = largest(most);
+  float amax;
+  memcpy(&amax, &bits, 4);
+  *dx = bits >= 0x7F800000u ? NAN : 0;
+  *sum = 0;
+  for (int i = 0; i < 4; i++) q[i] = _mm256_setzero_si256();
+  if (bits >= 0x7F800000u || amax < 0x1p-100f) return;
+  *dx = amax / top;
+  const __m256 inverse = _mm256_set1_ps(top / amax);
+  for (int i = 0; i < block / 16; i++) {
+    const __m256i u = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 16 * i), inverse));
+    const __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(f + 16 * i + 8), inverse));
+    sums = _mm256_add_epi32(sums, _mm256_add_epi32(u, v));
+    q[i] = _mm256_permute4x64_epi64(_mm256_packs_epi32(u, v), 0xD8);
   }
-  return _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
+  *sum = sum_lanes(sums);
+}
+
+// Four lanes of eight columns each, each put as pairs of columns mod 4: their pairs transposed.
+static void by_mod_4(__m256i a, __m256i b, __m256i out[2]) { // a: lanes 0, 1; b: lanes 2, 3
+  const __m256i pairs = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15, 0, 1, 8, 9, 2,
+                                         3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+  a = _mm256_shuffle_epi8(a, pairs);
+  b = _mm256_shuffle_epi8(b, pairs);
+  const __m256i even = _mm256_permute2x128_si256(a, b, 0x20), odd = _mm256_permute2x128_si256(a, b, 0x31);
+  const __m256i low = _mm256_unpacklo_epi32(even, odd), high = _mm256_unpackhi_epi32(even, odd);
+  // low: columns 0, 1 mod 4 of lanes 0, 1 | of lanes 2, 3; high: columns 2, 3.
+  out[0] = _mm256_permute4x64_epi64(low, 0xD8);
+  out[1] = _mm256_permute4x64_epi64(high, 0xD8);
+}
+
+// The even columns of 16, then the odd ones.
+static __m256i by_parity(__m256i v) {
+  const __m256i at = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9,
+                                      12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(v, at), 0xD8);
+}
+
+// Columns of a block from ascending order into the kernels'.
+static void order_block(matmul_layout layout, int block, __m256i q[4]) {
+  __m256i a[4];
+  for (int i = 0; i < block / 16; i += 2) {
+    if (layout == MATMUL_EVEN_ODD) {
+      by_mod_4(q[i], q[i + 1], a + i);
+    } else {
+      const __m256i u = by_parity(q[i]), v = by_parity(q[i + 1]);
+      a[i] = _mm256_permute2x128_si256(u, v, 0x20);
+      a[i + 1] = _mm256_permute2x128_si256(u, v, 0x31);
+    }
+  }
+  if (layout == MATMUL_EVEN_ODD && block == 64) {
+    q[0] = _mm256_permute2x128_si256(a[0], a[2], 0x20);
+    q[1] = _mm256_permute2x128_si256(a[0], a[2], 0x31);
+    q[2] = _mm256_permute2x128_si256(a[1], a[3], 0x20);
+    q[3] = _mm256_permute2x128_si256(a[1], a[3], 0x31);
+    return;
+  }
+  for (int i = 0; i < block / 16; i++) q[i] = a[i];
+}
+
+// A row of a panel: pairs of columns, the panel's rows in turn.
+static void put_in_panel(int16_t *block, int width, int row, const int16_t *q, int n) {
+  char *to = (char *)block + 4 * row;
+  for (int i = 0; i < n / 2; i++, to += 4 * width) memcpy(to, q + 2 * i, 4);
+}
+
+static void put_in_line(const matmul_x *x, int16_t *line, int b, const int16_t *q) {
+  if (x->layout == MATMUL_PLAIN || x->block == 64) {
+    memcpy(line + (size_t)b * (size_t)x->block, q, (size_t)x->block * 2);
+    return;
+  }
+  int16_t *pair = line + (size_t)(b / 2) * 64 + b % 2 * 8;
+  for (int c = 0; c < 4; c++) memcpy(pair + 16 * c, q + 8 * c, 16);
 }
 
 static void quantise(const matmul_x *x, int r) {
-  const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+  const bool panels = x->packing == MATMUL_PANELS;
+  int first = r, width = 1; // of the row's panel
+  if (panels) {
+    for (first = 0; first + (width = matmul_avx2_panel(x->n_rows - first)) <= r;) first += width;
+  }
+  int16_t *base = (int16_t *)(void *)(x->q + (size_t)first * x->q_stride);
   for (int b = 0; b < x->n_blocks; b++) {
-    const float *f = x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block;
-    int8_t *q = x->q + (size_t)r * x->q_stride + (size_t)b * (size_t)x->block;
     const size_t at = (size_t)r * x->s_stride + (size_t)b;
-    __m256i top = _mm256_setzero_si256(), sums = top;
-    for (int i = 0; i < x->block; i += 8)
-      top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(f + i)), magnitude));
-    const uint32_t bits = top_bits(top);
-    float amax, dx = 0;
-    memcpy(&amax, &bits, 4);
-    if (bits >= 0x7F800000u || !(amax >= 0x1p-100f)) {
-      if (bits >= 0x7F800000u) dx = NAN;
-      for (int k = 0; k < x->planes; k++) memset(q + (size_t)k * x->plane, 0, (size_t)x->block);
-    } else {
-      dx = amax / matmul_top(x);
-      const __m256 inverse = _mm256_set1_ps(matmul_top(x) / amax);
-      for (int i = 0; i < x->block; i += 32)
-        sums = _mm256_add_epi32(sums, round_32(f + i, inverse, x->planes, x->plane, q + i));
-    }
-    const int sum = sum_lanes(sums);
-    x->dx[at] = dx;
-    x->sum[at] = dx * (float)sum;
-    x->shift[at] = -x->offset * sum;
-  }
-}
-
-// 8 partial dots of 32 codes.
-static inline __m256i dot_32(const uint8_t *codes, const int8_t *q, bool wide) {
-  const __m256i c = _mm256_loadu_si256((const __m256i *)codes), v = _mm256_loadu_si256((const __m256i *)q);
-  if (!wide) return _mm256_madd_epi16(_mm256_maddubs_epi16(c, v), _mm256_set1_epi16(1));
-  const __m256i low = _mm256_maddubs_epi16(_mm256_and_si256(c, _mm256_set1_epi8(127)), v);
-  const __m256i bit = _mm256_and_si256(_mm256_srli_epi16(c, 7), _mm256_set1_epi8(1));
-  return _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)),
-                          _mm256_madd_epi16(_mm256_maddubs_epi16(bit, v), _mm256_set1_epi16(128)));
-}
-
-// 8 partial dots of a block with all planes of x.
-static inline __m256i dot_block(const uint8_t *codes, const int8_t *q, int block, bool wide, int planes,
-                                size_t plane) {
-  __m256i d = dot_32(codes, q, wide);
-  if (block == 64) d = _mm256_add_epi32(d, dot_32(codes + 32, q + 32, wide));
-  if (planes == 1) return d;
-  d = _mm256_add_epi32(_mm256_slli_epi32(d, 8), dot_32(codes, q + plane, wide));
-  return block == 64 ? _mm256_add_epi32(d, dot_32(codes + 32, q + plane + 32, wide)) : d;
-}
-
-static inline __m256i reduce_8(const __m256i d[8]) {
-  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(d[0], d[1]), _mm256_hadd_epi32(d[2], d[3]));
-  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(d[4], d[5]), _mm256_hadd_epi32(d[6], d[7]));
-  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
-}
-
-static inline void products_of(const matmul_line *l, int block, bool wide, int planes, const uint8_t *codes,
-                               const float *scale, const float *bias, int k, float *p) {
-  const matmul_x *x = l->x;
-  const int8_t *q = x->q + (size_t)k * x->q_stride;
-  const size_t at = (size_t)k * x->s_stride;
-  for (int b = 0; b < l->n_padded; b += 8) {
-    __m256i d[8];
-    for (int i = 0; i < 8; i++, codes += block, q += block)
-      d[i] = dot_block(codes, q, block, wide, planes, x->plane);
-    const size_t s = at + (size_t)b;
-    const __m256i shift = _mm256_loadu_si256((const __m256i *)(x->shift + s));
-    const __m256 dot = _mm256_cvtepi32_ps(_mm256_add_epi32(reduce_8(d), shift));
-    __m256 v = _mm256_mul_ps(_mm256_loadu_ps(scale + b), _mm256_mul_ps(_mm256_loadu_ps(x->dx + s), dot));
-    if (l->bias) v = _mm256_fmadd_ps(_mm256_loadu_ps(bias + b), _mm256_loadu_ps(x->sum + s), v);
-    _mm256_storeu_ps(p + b, v);
-  }
-}
-
-static inline void products_any(const matmul_line *l, int planes, const uint8_t *codes, const float *scale,
-                                const float *bias, int k, float *p) {
-  if (l->w->block == 64) {
-    if (l->wide)
-      products_of(l, 64, true, planes, codes, scale, bias, k, p);
+    __m256i q[4];
+    int16_t codes[64];
+    int sum;
+    round_block(x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block, x->block, matmul_top(x), q,
+                x->dx + at, &sum);
+    order_block(x->layout, x->block, q);
+    for (int i = 0; i < x->block / 16; i++) _mm256_storeu_si256((__m256i *)(codes + 16 * i), q[i]);
+    x->sum[at] = x->dx[at] * (float)sum;
+    x->shift[at] = x->offset == 128 ? 0 : -x->offset * sum; // Q8_0 is read with its sign
+    if (panels)
+      put_in_panel(base + (size_t)b * (size_t)x->block * (size_t)width, width, r - first, codes, x->block);
     else
-      products_of(l, 64, false, planes, codes, scale, bias, k, p);
-  } else {
-    if (l->wide)
-      products_of(l, 32, true, planes, codes, scale, bias, k, p);
-    else
-      products_of(l, 32, false, planes, codes, scale, bias, k, p);
+      put_in_line(x, base, b, codes);
   }
 }
 
-static void products(const matmul_line *l, const uint8_t *codes, const float *scale, const float *bias, int k,
-                     float *p) {
-  if (l->x->planes == 2)
-    products_any(l, 2, codes, scale, bias, k, p);
-  else
-    products_any(l, 1, codes, scale, bias, k, p);
-}
-
-static inline __m256 load_8(pn_matrix_kind kind, const uint8_t *p) {
-  if (kind == PN_MATRIX_F32) return _mm256_loadu_ps((const float *)(const void *)p);
-  const __m128i h = _mm_loadu_si128((const __m128i *)p);
-  if (kind == PN_MATRIX_F16) return _mm256_cvtph_ps(h);
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
-}
-
-static inline void floats_of(pn_matrix_kind kind, const uint8_t *p, const matmul_x *x, int k, int t,
-                             float *out) {
-  const size_t size = kind == PN_MATRIX_F32 ? 4 : 2;
-  const float *f = x->f + k * x->f_stride;
-  __m256 a[4], b[4];
-  for (int j = 0; j < t; j++) a[j] = b[j] = _mm256_setzero_ps();
-  int i = 0;
-  for (; i + 16 <= x->cols; i += 16) {
-    const __m256 v = load_8(kind, p + (size_t)i * size), u = load_8(kind, p + (size_t)(i + 8) * size);
-    for (int j = 0; j < t; j++) {
-      a[j] = _mm256_fmadd_ps(v, _mm256_loadu_ps(f + j * x->f_stride + i), a[j]);
-      b[j] = _mm256_fmadd_ps(u, _mm256_loadu_ps(f + j * x->f_stride + i + 8), b[j]);
-    }
-  }
-  const size_t left = (size_t)(x->cols - i);
-  uint8_t rest[64] = {0};
-  memcpy(rest, p + (size_t)i * size, left * size);
-  for (int j = 0; j < t; j++) {
-    float tail[16] = {0};
-    memcpy(tail, f + j * x->f_stride + i, left * 4);
-    a[j] = _mm256_fmadd_ps(load_8(kind, rest), _mm256_loadu_ps(tail), a[j]);
-    b[j] = _mm256_fmadd_ps(load_8(kind, rest + 8 * size), _mm256_loadu_ps(tail + 8), b[j]);
-    const __m256 c = _mm256_add_ps(a[j], b[j]);
-    const __m128 d = _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1));
-    const __m128 e = _mm_add_ps(d, _mm_movehl_ps(d, d));
-    out[j] = _mm_cvtss_f32(_mm_add_ss(e, _mm_movehdup_ps(e)));
-  }
-}
-
-static void floats(const pn_weight *w, int64_t row, const matmul_x *x, int k, int t, float *out) {
-  const uint8_t *p = (const uint8_t *)w->m.data + (size_t)row * w->m.row_bytes;
-  const int many = t == 4 ? 4 : 1;
-  if (w->m.kind == PN_MATRIX_F32)
-    floats_of(PN_MATRIX_F32, p, x, k, many, out);
-  else if (w->m.kind == PN_MATRIX_F16)
-    floats_of(PN_MATRIX_F16, p, x, k, many, out);
-  else
-    floats_of(PN_MATRIX_BF16, p, x, k, many, out);
+static size_t scratch_bytes(int64_t cols) {
+  const size_t rows = matmul_avx2_rows_bytes(cols), tile = matmul_avx2_tile_bytes();
+  return rows > tile ? rows : tile;
 }
 
 static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
                  void *scratch) {
-  matmul_unit_lines(w, r0, n, x, out, out_stride, scratch, products, floats);
+  if (!w->block)
+    matmul_avx2_float(w, r0, n, x, out, out_stride);
+  else if (x->packing == MATMUL_LINE)
+    matmul_avx2_rows(w, r0, n, x, out, out_stride, scratch);
+  else
+    matmul_avx2_tile(w, r0, n, x, out, out_stride, scratch);
 }
 
-const matmul_kernels matmul_avx2 = {"avx2", usable, matmul_layout_plain, matmul_packing_rows, quantise, unit};
+const matmul_kernels matmul_avx2 = {.name = "avx2",
+                                    .words = true,
+                                    .usable = usable,
+                                    .layout = layout,
+                                    .packing = packing,
+                                    .quantise = quantise,
+                                    .scratch_bytes = scratch_bytes,
+                                    .unit = unit};

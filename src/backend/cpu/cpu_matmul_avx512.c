@@ -208,4 +208,10 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   matmul_avx512_tile(w, n, x, out + r0, out_stride, &s, stored);
 }
 
-const matmul_kernels matmul_avx512 = {"avx512", usable, layout, packing, quantise, unit};
+const matmul_kernels matmul_avx512 = {.name = "avx512",
+                                      .usable = usable,
+                                      .layout = layout,
+                                      .packing = packing,
+                                      .quantise = quantise,
+                                      .scratch_bytes = matmul_scratch_unpacked,
+                                      .unit = unit};

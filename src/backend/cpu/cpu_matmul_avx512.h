@@ -6,13 +6,6 @@
 
 #include <immintrin.h>
 
-#if defined(__clang__)
-#define MATMUL_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define MATMUL_UNROLL _Pragma("GCC unroll 16")
-#endif
-#define MATMUL_INLINE static inline __attribute__((always_inline))
-
 // A thread's scratch for a unit of 16 rows.
 typedef struct avx512_scratch {
   uint8_t *rows;                 // 16 rows as stored (zero-padded), or their codes as bytes

@@ -4,9 +4,18 @@
 
 #include "backend/cpu/cpu_matmul.h"
 
+// For kernels whose loops must become straight code with everything in registers.
+#if defined(__clang__)
+#define MATMUL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define MATMUL_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define MATMUL_INLINE static inline __attribute__((always_inline))
+
 enum {
   MATMUL_UNIT = 16,     // rows of a weight that one kernel call makes; threads share out these units
   MATMUL_LINE_ROWS = 8, // rows of x that may lie as lines
+  MATMUL_SLICE = 256,   // rows of x that are quantised and multiplied at a time
 };
 
 // Where the int8 of a block (of a plane) lie. Two streams of half a block each let the low and the high nibbles of packed weights
@@ -27,7 +36,8 @@ typedef enum matmul_packing {
   // and the high stream in turn), a block's first plane before its second; their blocks' numbers from [k * n_blocks] on: t of a block, then the next
 } matmul_packing;
 
-// The activations of a call, quantised for the weights that it serves.
+// The activations of a call, quantised for the weights that it serves. With kernels of words, q holds int16 in an order
+// of the kernels' own instead of streams and planes of int8; rows and panels lie as above, in pairs of codes.
 typedef struct matmul_x {
   const float *f; // the f32 input
   int64_t f_stride;
@@ -46,18 +56,21 @@ static inline float matmul_top(const matmul_x *x) { return x->planes == 2 ? 3251
 
 typedef struct matmul_kernels {
   const char *name;
+  bool words; // the codes of x are int16, whatever their precision
   bool (*usable)(void);
   matmul_layout (*layout)(const pn_weight *w);
   matmul_packing (*packing)(int n_rows);
   // Quantise row r to where the packing wants it; the caller makes a line's repetition.
   void (*quantise)(const matmul_x *x, int r);
+  // Bytes of scratch that a unit of `cols` columns may use.
+  size_t (*scratch_bytes)(int64_t cols);
   // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT. Scratch is one thread's, aligned to 64 bytes.
   void (*unit)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
                void *scratch);
 } matmul_kernels;
 
-// Bytes of scratch that a unit of `cols` columns may use in any kernel.
-size_t matmul_scratch_bytes(int64_t cols);
+// Bytes of scratch that suffice for a unit of `cols` columns where its rows are unpacked.
+size_t matmul_scratch_unpacked(int64_t cols);
 
 // Codes of a row as unsigned bytes in ascending order (with the weight's offset), and its blocks' scale and bias in
 // f32. codes NULL or scale NULL: not wanted. bias is untouched when the kind has none.

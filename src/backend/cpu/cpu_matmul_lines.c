@@ -1,4 +1,4 @@
-// The unit of AVX2 and NEON: 16 weight rows are unpacked once to bytes and f32 scales, then meet every row of x.
+// The unit of NEON: 16 weight rows are unpacked once to bytes and f32 scales, then meet every row of x.
 #include "backend/cpu/cpu_matmul_kernels.h"
 
 static void sum_lines(const float *p, int stride, int n_blocks, float acc[MATMUL_UNIT]) {

@@ -166,4 +166,10 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   matmul_unit_lines(w, r0, n, x, out, out_stride, scratch, products, floats);
 }
 
-const matmul_kernels matmul_neon = {"neon", usable, matmul_layout_plain, matmul_packing_rows, quantise, unit};
+const matmul_kernels matmul_neon = {.name = "neon",
+                                    .usable = usable,
+                                    .layout = matmul_layout_plain,
+                                    .packing = matmul_packing_rows,
+                                    .quantise = quantise,
+                                    .scratch_bytes = matmul_scratch_unpacked,
+                                    .unit = unit};

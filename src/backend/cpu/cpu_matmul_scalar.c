@@ -106,5 +106,10 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   }
 }
 
-const matmul_kernels matmul_scalar = {
-    "scalar", usable, matmul_layout_plain, matmul_packing_rows, matmul_quantise_scalar, unit};
+const matmul_kernels matmul_scalar = {.name = "scalar",
+                                      .usable = usable,
+                                      .layout = matmul_layout_plain,
+                                      .packing = matmul_packing_rows,
+                                      .quantise = matmul_quantise_scalar,
+                                      .scratch_bytes = matmul_scratch_unpacked,
+                                      .unit = unit};

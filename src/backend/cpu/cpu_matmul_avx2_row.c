@@ -1,0 +1,194 @@
+// Up to four rows of x against weights as they lie. The rows of a unit are walked as one line of blocks,
+// eight at a time, so that a row whose blocks are no multiple of eight wastes nothing; x goes on with its
+// first blocks behind its last.
+//
+// A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd), adds the lanes of eight blocks up
+// together (7 additions and 14 shuffles) and leaves p of each block in scratch; the blocks of a row are then
+// added up in ascending order, eight rows at once through a transposition. Memory bounds it with one row of
+// x, and instructions with four.
+#include "backend/cpu/cpu_matmul_avx2.h"
+
+enum { ROWS = 8, AHEAD_BYTES = 2048 }; // fetched ahead: the processor's own prefetching stops at every page
+
+// The sums of eight vectors, in order.
+MATMUL_INLINE __m256i sums_of_8(const __m256i d[8]) {
+  __m256i a[4];
+  MATMUL_UNROLL
+  for (int i = 0; i < 4; i++)
+    a[i] = _mm256_add_epi32(_mm256_unpacklo_epi32(d[2 * i], d[2 * i + 1]),
+                            _mm256_unpackhi_epi32(d[2 * i], d[2 * i + 1]));
+  const __m256i u = _mm256_add_epi32(_mm256_unpacklo_epi64(a[0], a[1]), _mm256_unpackhi_epi64(a[0], a[1]));
+  const __m256i v = _mm256_add_epi32(_mm256_unpacklo_epi64(a[2], a[3]), _mm256_unpackhi_epi64(a[2], a[3]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(u, v, 0x20), _mm256_permute2x128_si256(u, v, 0x31));
+}
+
+// The sums of the halves of four vectors, in order.
+MATMUL_INLINE __m256i sums_of_halves(const __m256i d[4]) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(d[0], d[1]), _mm256_hadd_epi32(d[2], d[3]));
+  return _mm256_permutevar8x32_epi32(a, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+// Two widened vectors meet 32 columns of x, four meet 64 (or two blocks' 32).
+MATMUL_INLINE __m256i dot_32(const __m256i c[2], const int16_t *x) {
+  return _mm256_add_epi32(_mm256_madd_epi16(c[0], matmul_avx2_load(x)),
+                          _mm256_madd_epi16(c[1], matmul_avx2_load(x + 16)));
+}
+MATMUL_INLINE __m256i dot_64(const __m256i c[4], const int16_t *x) {
+  return _mm256_add_epi32(dot_32(c, x), dot_32(c + 2, x + 32));
+}
+
+// t rows of x as a step sees them.
+typedef struct x_rows {
+  const int16_t *q[AVX2_ROW_MAX];
+  const float *dx, *sum;
+  const int32_t *shift;
+  size_t stride; // of the numbers
+} x_rows;
+
+MATMUL_INLINE x_rows x_rows_of(const matmul_x *x, int first, int t) {
+  const size_t at = (size_t)first * x->s_stride;
+  x_rows r = {.dx = x->dx + at, .sum = x->sum + at, .shift = x->shift + at, .stride = x->s_stride};
+  for (int k = 0; k < t; k++)
+    r.q[k] = (const int16_t *)(const void *)(x->q + (size_t)(first + k) * x->q_stride);
+  return r;
+}
+
+// The dots of eight blocks from codes with t rows of x from block `at` on, one vector a row.
+MATMUL_INLINE void dots_of_step(avx2_form form, const uint8_t *codes, const x_rows *x, int at, int t,
+                                __m256i dot[]) {
+  const bool pairs = matmul_avx2_pairs(form), wide = form == AVX2_NIBBLES_64 || form == AVX2_BYTES_64;
+  const size_t step = matmul_avx2_step(form), columns = wide || pairs ? 64 : 32; // of a vector's codes
+  const int vectors = pairs ? 4 : 8;
+  __m256i d[AVX2_ROW_MAX][8];
+  MATMUL_UNROLL
+  for (int i = 0; i < vectors; i++) {
+    const uint8_t *p = codes + (size_t)(pairs ? 2 * i : i) * step + matmul_avx2_head(form);
+    __m256i c[4];
+    if (pairs || form == AVX2_NIBBLES_64) {
+      matmul_avx2_nibbles(pairs ? matmul_avx2_two(p, p + step) : matmul_avx2_load(p), c);
+    } else {
+      matmul_avx2_bytes(form == AVX2_Q8_0, matmul_avx2_load(p), c);
+      if (wide) matmul_avx2_bytes(false, matmul_avx2_load(p + 32), c + 2);
+    }
+    MATMUL_UNROLL
+    for (int k = 0; k < t; k++) {
+      const int16_t *q = x->q[k] + (size_t)at * (wide ? 64 : 32) + (size_t)i * columns;
+      d[k][i] = columns == 64 ? dot_64(c, q) : dot_32(c, q);
+    }
+  }
+  MATMUL_UNROLL
+  for (int k = 0; k < t; k++) dot[k] = pairs ? sums_of_halves(d[k]) : sums_of_8(d[k]);
+}
+
+// Eight blocks of the weight; `at` is the first one's place in x. p gets a row's products p_stride floats
+// behind the row's before it.
+MATMUL_INLINE void step_of(avx2_form form, const pn_weight *w, const avx2_blocks *b, const x_rows *x, int at,
+                           int t, float *p, size_t p_stride) {
+  uint8_t unpacked[AVX2_STEP * 64];
+  const bool bytes = form == AVX2_BYTES_32 || form == AVX2_BYTES_64;
+  const int n = AVX2_STEP * (form == AVX2_BYTES_32 ? 32 : 64);
+  __m256i dot[AVX2_ROW_MAX];
+  __m256 scale, bias;
+  dots_of_step(form, bytes && matmul_avx2_unpack(w, b->codes, n, unpacked) ? unpacked : b->codes, x, at, t,
+               dot);
+  matmul_avx2_scales(form, w, b, &scale, &bias);
+  MATMUL_UNROLL
+  for (int k = 0; k < t; k++) {
+    const size_t i = (size_t)k * x->stride + (size_t)at;
+    const __m256 d = _mm256_cvtepi32_ps(_mm256_add_epi32(dot[k], matmul_avx2_load(x->shift + i)));
+    const __m256 v = _mm256_mul_ps(scale, _mm256_mul_ps(_mm256_loadu_ps(x->dx + i), d));
+    _mm256_storeu_ps(p + (size_t)k * p_stride, _mm256_fmadd_ps(bias, _mm256_loadu_ps(x->sum + i), v));
+  }
+}
+
+// A walk: n rows of w from r0 on, as one line.
+typedef struct line_walk {
+  const pn_weight *w;
+  int64_t r0;
+  int n;
+  const matmul_x *x;
+  int first, t; // rows of x
+  float *p;
+  size_t p_stride;
+} line_walk;
+
+MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
+  const pn_weight *w = l->w;
+  const x_rows x = x_rows_of(l->x, l->first, t);
+  const int n_blocks = w->n_blocks;
+  const int64_t first = l->r0 * n_blocks, last = first + (int64_t)l->n * n_blocks, all = w->m.rows * n_blocks;
+  const size_t bytes = AVX2_STEP * matmul_avx2_block_bytes(w), p_stride = l->p_stride;
+  const size_t scale_bytes = AVX2_STEP / (size_t)w->per_group * pn_dtype_block_bytes(w->m.scale_dtype);
+  avx2_blocks next = matmul_avx2_blocks_at(w, first);
+  avx2_rest rest;
+  float *p = l->p;
+  int at = 0;
+  for (int64_t b = first; b < last; b += AVX2_STEP, p += AVX2_STEP) {
+    const avx2_blocks blocks =
+        b + AVX2_STEP <= all ? next : matmul_avx2_copy_blocks(w, next, last - b, &rest);
+    for (size_t i = 0; i < bytes; i += 64)
+      _mm_prefetch((const char *)next.codes + i + AHEAD_BYTES, _MM_HINT_T0);
+    step_of(form, w, &blocks, &x, at, t, p, p_stride);
+    next.codes += bytes;
+    if (matmul_avx2_kind(form, w) == PN_MATRIX_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
+    for (at += AVX2_STEP; at >= n_blocks;) at -= n_blocks;
+  }
+}
+
+MATMUL_INLINE void walk_rows(avx2_form form, const line_walk *l) {
+  switch (l->t) {
+  case 1: walk(form, l, 1); break;
+  case 2: walk(form, l, 2); break;
+  case 3: walk(form, l, 3); break;
+  default: walk(form, l, 4); break;
+  }
+}
+
+static void walk_nibbles_64(const line_walk *l) { walk_rows(AVX2_NIBBLES_64, l); }
+static void walk_nibbles_32(const line_walk *l) { walk_rows(AVX2_NIBBLES_32, l); }
+static void walk_q4_0(const line_walk *l) { walk_rows(AVX2_Q4_0, l); }
+static void walk_q4_1(const line_walk *l) { walk_rows(AVX2_Q4_1, l); }
+static void walk_q8_0(const line_walk *l) { walk_rows(AVX2_Q8_0, l); }
+static void walk_bytes_64(const line_walk *l) { walk_rows(AVX2_BYTES_64, l); }
+static void walk_bytes_32(const line_walk *l) { walk_rows(AVX2_BYTES_32, l); }
+
+// out[i] = p[i][0] + p[i][1] + ... for eight rows of n; reads up to eight floats behind the last.
+static void add_up(const float *p, int n, float out[ROWS]) {
+  __m256 acc = _mm256_setzero_ps();
+  for (int b = 0; b < n; b += 8) {
+    __m256i v[8];
+    const int m = n - b < 8 ? n - b : 8;
+    for (int i = 0; i < ROWS; i++) v[i] = matmul_avx2_load(p + (size_t)i * (size_t)n + (size_t)b);
+    matmul_avx2_transpose(v);
+    for (int i = 0; i < m; i++) acc = _mm256_add_ps(acc, _mm256_castsi256_ps(v[i]));
+  }
+  _mm256_storeu_ps(out, acc);
+}
+
+// Floats of p for a row of x: those of eight rows of blocks, and what is read or written behind the last.
+static size_t products_of(size_t n_blocks) { return ROWS * n_blocks + AVX2_STEP; }
+
+size_t matmul_avx2_rows_bytes(int64_t cols) {
+  return AVX2_ROW_MAX * products_of((size_t)cols / 32 + 1) * sizeof(float);
+}
+
+void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                      int64_t out_stride, void *scratch) {
+  static void (*const walks[AVX2_N_FORMS])(const line_walk *) = {
+      walk_nibbles_64, walk_nibbles_32, walk_q4_0, walk_q4_1, walk_q8_0, walk_bytes_64, walk_bytes_32};
+  const avx2_form form = matmul_avx2_form(w);
+  line_walk l = {.w = w, .x = x, .p = scratch, .p_stride = products_of((size_t)w->n_blocks)};
+  for (int i = 0; i < n; i += ROWS) {
+    l.r0 = r0 + i;
+    l.n = n - i < ROWS ? n - i : ROWS;
+    for (l.first = 0; l.first < x->n_rows; l.first += l.t) {
+      l.t = x->n_rows - l.first < AVX2_ROW_MAX ? x->n_rows - l.first : AVX2_ROW_MAX;
+      walks[form](&l);
+      for (int k = 0; k < l.t; k++) {
+        float y[ROWS];
+        add_up(l.p + (size_t)k * l.p_stride, w->n_blocks, y);
+        memcpy(out + (l.first + k) * out_stride + l.r0, y, (size_t)l.n * sizeof *y);
+      }
+    }
+  }
+}
