@@ -23,8 +23,10 @@ typedef struct context {
   int depth;
   const int32_t *pages;
   int32_t zeros[CHUNK], pos[CHUNK];
-  float *x, *out; // [CHUNK][heads * dim]
+  pn_workspace *ws;
 } context;
+
+enum { X, OUT }; // buffers
 
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -34,25 +36,32 @@ static int by_value(const void *a, const void *b) {
 static void begin(context *c, int first, int n) {
   for (int r = 0; r < n; r++) c->pos[r] = first + r;
   pn_error e;
-  pn_batch batch = {n, 1, c->zeros, c->zeros, c->pos, c->pos, &c->pages};
-  if (c->b->ops->begin(c->b, &batch, &e)) return;
+  pn_batch batch = {n, 1, c->zeros, c->zeros, c->pos, c->pos, &c->pages, 0, NULL};
+  if (c->b->ops->begin(c->b, c->ws, c->kv, &batch, &e)) return;
   fprintf(stderr, "%s\n", e.msg);
   exit(1);
 }
 
+// K and V are the same numbers.
+static void write_kv(context *c, int layer) {
+  const pn_view kv = {X, 0, c->s->kv_heads * c->s->dim};
+  c->b->ops->run(c->b, c->ws, &(pn_step){.op = PN_OP_KV_WRITE, .in = {kv, kv}, .kv = {layer}});
+}
+
 // Nanoseconds a layer of n rows that end at the depth; the median.
 static double time_rows(context *c, int n) {
-  int64_t width = (int64_t)c->s->heads * c->s->dim;
-  pn_attention a = {0, c->s->heads, c->s->kv_heads, c->s->dim, 0.125f, 0};
+  const int width = c->s->heads * c->s->dim;
+  pn_step attend = {.op = PN_OP_ATTENTION, .in = {{X, 0, width}}, .out = {OUT, 0, width}};
+  attend.attention = (pn_attention){0, c->s->heads, c->s->kv_heads, c->s->dim, 0.125f, 0};
   double t[ROUNDS];
   begin(c, c->depth - n, n);
   for (int round = 0; round < ROUNDS; round++) {
     int layers = n == 1 ? c->s->layers : 1;
     uint64_t start = pn_now_ns();
     for (int i = 0; i < layers; i++) {
-      a.layer = n == 1 ? i : round % c->s->layers;
-      c->b->ops->kv_write(c->b, c->kv, a.layer, c->x, width, c->x, width);
-      c->b->ops->attention(c->b, c->kv, &a, c->x, width, c->out, width);
+      attend.attention.layer = n == 1 ? i : round % c->s->layers;
+      write_kv(c, attend.attention.layer);
+      c->b->ops->run(c->b, c->ws, &attend);
     }
     t[round] = (double)(pn_now_ns() - start) / layers;
   }
@@ -66,28 +75,31 @@ static void measure(pn_backend *b, const shape *s, int depth, pn_kv_type type) {
   pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, page_tokens, n_pages, type};
   int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
   pn_error e;
+  const int width = s->heads * s->dim;
+  const pn_buffer buffers[] = {[X] = {width, false}, [OUT] = {width, false}};
+  const pn_plan plan = {NULL, 0, buffers, 2, NULL, 0};
   context c = {.b = b, .kv = b->ops->kv_open(b, &kv_shape, &e), .s = s, .depth = depth, .pages = pages};
-  c.x = malloc(floats * sizeof *c.x);
-  c.out = malloc(floats * sizeof *c.out);
-  if (!c.kv || !pages || !c.x || !c.out) exit(1);
+  c.ws = b->ops->workspace_open(b, &plan, CHUNK, 0, &e);
+  float *x = malloc(floats * sizeof *x);
+  if (!c.kv || !pages || !c.ws || !x) exit(1);
   for (int p = 0; p < n_pages; p++) pages[p] = p;
-  for (size_t i = 0; i < floats; i++) c.x[i] = (float)((uint32_t)i * 2654435761u >> 8) / 0x1p23f - 1;
+  for (size_t i = 0; i < floats; i++) x[i] = (float)((uint32_t)i * 2654435761u >> 8) / 0x1p23f - 1;
+  b->ops->write(b, c.ws, (pn_view){X, 0, width}, 0, CHUNK, x);
   for (int p = 0; p < depth; p += CHUNK) {
     begin(&c, p, depth - p < CHUNK ? depth - p : CHUNK);
-    int64_t width = (int64_t)s->heads * s->dim;
-    for (int l = 0; l < s->layers; l++) b->ops->kv_write(b, c.kv, l, c.x, width, c.x, width);
+    for (int l = 0; l < s->layers; l++) write_kv(&c, l);
   }
   int n = depth < CHUNK ? depth : CHUNK;
   double decode = time_rows(&c, 1), prefill = time_rows(&c, n), flop = 0;
-  double bytes = (double)pn_kv_token_bytes(&kv_shape) / s->layers * depth;
+  double bytes = (double)pn_kv_token_bytes(b, &kv_shape) / s->layers * depth;
   for (int r = 0; r < n; r++) flop += 4.0 * s->heads * s->dim * (depth - n + r + 1);
   printf(
       "%-22s %-4s depth %5d: decode %8.1f us a layer, %5.1f GB/s; %d rows %7.2f ms a layer, %5.1f GFLOP/s\n",
       s->name, pn_kv_type_name(type), depth, decode / 1e3, bytes / decode, n, prefill / 1e6, flop / prefill);
   b->ops->kv_close(b, c.kv);
+  b->ops->workspace_close(b, c.ws);
   free(pages);
-  free(c.x);
-  free(c.out);
+  free(x);
 }
 
 int main(int argc, char **argv) {

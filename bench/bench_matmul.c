@@ -133,7 +133,7 @@ static double measure(cpu_matmul *s, const shape *sh, int n_rows, const float *x
   }
   const uint64_t t0 = pn_now_ns();
   for (size_t i = 0; i < n; i++) {
-    const pn_matmul_part part = {.w = w[i], .out = y, .out_stride = m.rows};
+    const cpu_matmul_part part = {.w = w[i], .out = y, .out_stride = m.rows};
     cpu_matmul_run(s, x, m.cols, n_rows, &part, 1);
   }
   const uint64_t t1 = pn_now_ns();

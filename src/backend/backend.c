@@ -2,7 +2,6 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_isa.h"
-#include "backend/cpu/cpu_kv_layout.h"
 
 #include <string.h>
 
@@ -25,24 +24,6 @@ void pn_backend_close(pn_backend *b) {
   if (b) b->ops->close(b);
 }
 
-void pn_backend_add_rmsnorm(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride,
-                            const float *weight, float eps, int n_rows, int width, float *out,
-                            int64_t out_stride) {
-  const pn_backend_ops *ops = b->ops;
-  if (ops->add_rmsnorm) {
-    ops->add_rmsnorm(b, x, x_stride, y, y_stride, weight, eps, n_rows, width, out, out_stride);
-    return;
-  }
-  ops->add(b, x, x_stride, y, y_stride, n_rows, width);
-  ops->rmsnorm(b, x, x_stride, weight, eps, n_rows, width, out, out_stride);
-}
-
-// a * b, UINT64_MAX when that overflows or either is (so that sums of claims stay refusable).
-static uint64_t times(uint64_t a, uint64_t b) {
-  uint64_t r;
-  return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
-}
-
 static const char *const kv_names[PN_KV_N_TYPES] = {"f32", "f16", "bf16", "int8", "int4"};
 
 const char *pn_kv_type_name(pn_kv_type t) { return (unsigned)t < PN_KV_N_TYPES ? kv_names[t] : "unknown"; }
@@ -56,20 +37,11 @@ bool pn_kv_type_of(const char *name, pn_kv_type *out) {
   return false;
 }
 
-// What a page costs over all layers.
-static uint64_t page_bytes(const pn_kv_shape *s) {
-  cpu_kv_head h;
-  if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1) return 0;
-  return times(times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads), cpu_kv_lay_out(s, &h));
-}
-
-uint64_t pn_kv_token_bytes(const pn_kv_shape *s) {
-  uint64_t page = page_bytes(s), n = s->page_tokens < 1 ? 1 : (uint64_t)s->page_tokens;
+uint64_t pn_kv_token_bytes(pn_backend *b, const pn_kv_shape *s) {
+  pn_kv_shape one = *s;
+  one.n_pages = 1;
+  uint64_t page = b->ops->kv_bytes(b, &one), n = s->page_tokens < 1 ? 1 : (uint64_t)s->page_tokens;
   return page == UINT64_MAX ? page : page / n + (page % n != 0);
-}
-
-uint64_t pn_kv_shape_bytes(const pn_kv_shape *s) {
-  return s->n_pages < 1 ? 0 : times(page_bytes(s), (uint64_t)s->n_pages);
 }
 
 const char *const *pn_backend_isas(void) {

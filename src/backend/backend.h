@@ -1,12 +1,13 @@
-// The contract of every operation that a model needs, and the table by which a backend offers them.
+// The contract of a backend: what computes the steps of a model's plan, where weights, KV and intermediate values live.
 //
-// Thread: one thread (the engine's) calls a backend; the backend may use threads of its own inside a call. Ops may run
-// behind the call (a GPU): only `download` and `sync` wait.
+// A model is computed by a plan: a list of steps {op, inputs, output, weights, parameters} whose values are views of
+// numbered buffers. A backend keeps the buffers where and how it likes, in a workspace; nobody else has pointers into
+// it. `run` computes any one step; a backend that would rather take a whole plan at once (to fuse steps, to record a
+// graph, to evaluate lazily) may do so behind `run`, since only `read` and `sync` wait for results.
 //
-// Memory: `float *` arguments are memory of the backend's `alloc` unless they say host. Activations are f32, row-major
-// [n_rows][stride], stride >= width, counted in elements. Rows are independent.
+// Thread: one thread (the engine's) calls a backend; the backend may use threads of its own inside a call.
 //
-// One answer: an op's result for a row depends only on that row (and on what it attends to): never on the number of
+// One answer: what a step gives for a row depends only on that row (and on what it attends to): never on the number of
 // rows, their order, the split into calls or the number of threads. So the accumulation order is fixed:
 //  - ref: plain loops, ascending index, f32 (double inside norms and softmax sums where it says so);
 //  - cpu: the orders written at each op in backend/cpu.
@@ -20,11 +21,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PN_BACKEND_VERSION 2
+#define PN_BACKEND_VERSION 3
 
-typedef struct pn_backend pn_backend; // an instance: device, threads, scratch
-typedef struct pn_weight pn_weight;   // a matrix as the backend holds it
-typedef struct pn_kv pn_kv;           // the memory of the KV pages of all layers
+typedef struct pn_backend pn_backend;     // an instance: device, threads, scratch
+typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend holds it
+typedef struct pn_kv pn_kv;               // the memory of the KV pages of all layers
+typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for one step at a time
 
 // How a stored matrix encodes its values.
 typedef enum pn_matrix_kind {
@@ -52,22 +54,17 @@ typedef struct pn_matrix {
   int bits, group;
 } pn_matrix;
 
-// One product of a matmul call: out[r][0 .. w->rows) = W x[r]. Parts of a call share their input.
-typedef struct pn_matmul_part {
-  const pn_weight *w;
-  float *out;
-  int64_t out_stride;
-} pn_matmul_part;
-
-// The rows of one step. Arrays have n_rows entries, host memory, valid until the next `begin`.
+// The rows of one step. Arrays have n_rows entries, host memory, valid until the workspace's next `begin`.
 // Row r is token token[r] of the sequence seq[r] at logical position pos[r]; its K and V go to the physical place
 // slot[r] = page * page_tokens + offset. pages[s] is the page table of sequence s: position p lies in page
 // pages[s][p / page_tokens] at offset p % page_tokens. A row attends to positions 0..pos[r] of its own sequence, all of
-// which are written by then, by earlier steps or by rows of this one.
+// which are written by then, by earlier steps or by rows of this one. Logits are wanted after the rows logit_rows[k].
 typedef struct pn_batch {
   int n_rows, n_seqs;
   const int32_t *token, *seq, *pos, *slot;
   const int32_t *const *pages;
+  int n_logits;
+  const int32_t *logit_rows;
 } pn_batch;
 
 // How K and V are stored. INT8: each head's vector of each token as codes -127..127 with one f32 scale, max / 127;
@@ -108,82 +105,139 @@ typedef struct pn_rope {
 } pn_rope;
 
 typedef struct pn_attention {
-  int layer, n_heads, n_kv_heads, head_dim;
-  float scale; // scores are scale * (q . k)
-  int window;  // a row at pos sees positions > pos - window; 0: all
+  int layer, n_heads, n_kv_heads, head_dim; // layer: of the KV
+  float scale;                              // scores are scale * (q . k)
+  int window;                               // a row at pos sees positions > pos - window; 0: all
 } pn_attention;
 
-// Every entry is required unless marked optional. Ops that can fail take *e; those that can't are void.
+// A buffer of a plan: f32 numbers, to whoever writes or reads them, in rows of `width`.
+typedef struct pn_buffer {
+  int32_t width;
+  bool by_logits; // one row for each row of logits; else one for each row of the batch
+} pn_buffer;
+
+// Columns [offset, offset + width) of every row of a buffer. Width 0: no value.
+typedef struct pn_view {
+  int32_t buffer, offset, width;
+} pn_view;
+
+// The ops. x, y: inputs in[0], in[1]; W, w: weights; r: a row.
+typedef enum pn_op {
+  // out[r] = row token[r] of W, times embed.scale.
+  PN_OP_EMBED,
+  // For each of norm.heads equal pieces of a row: out[i] = x[i] / sqrt(mean_j x[j]^2 + norm.eps) * w[i]; the mean in
+  // double on ref. w is a vector of a piece's width. `out` may be x.
+  PN_OP_RMSNORM,
+  // x += y, then out = rmsnorm(x) as above, in one piece.
+  PN_OP_ADD_RMSNORM,
+  // out[r] = W_0 x[r] | W_1 x[r] | ..., n_weights of them, all of x's width. On cpu, quantised weights meet x quantised
+  // to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each; order: p_g = fma(bias_g, xsum_g,
+  // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x.
+  PN_OP_MATMUL,
+  // out[r][i] += w[i].
+  PN_OP_ADD_BIAS,
+  // Rotate in place the rope.n_heads heads of `out` by the row's pos, with the plan's rotation number rope.table.
+  PN_OP_ROPE,
+  // Store x (K) and y (V), [n_kv_heads][head_dim], at the row's slot of layer kv.layer, rounded to the KV's type.
+  PN_OP_KV_WRITE,
+  // out[r][h] = sum_p softmax_p(scale * x[r][h] . K_p) V_p, query head h reading kv head h / (n_heads / n_kv_heads).
+  // On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online softmax) within spans of
+  // 8 blocks, and the spans merged likewise.
+  PN_OP_ATTENTION,
+  // out[r][i] = silu(x[r][i]) * y[r][i], silu(x) = x / (1 + exp(-x)).
+  PN_OP_SILU_MUL,
+  // out[r][i] += x[r][i].
+  PN_OP_ADD,
+  // out[k] = x[logit_rows[k]], out by logits, x by rows.
+  PN_OP_GATHER,
+  PN_N_OPS
+  // To come, each with the family that needs it: grouped products of routed experts, causal short convolution, gated
+  // delta rule, sigmoid gates, soft caps, attention sinks.
+} pn_op;
+const char *pn_op_name(pn_op op); // "matmul", ...
+
+#define PN_STEP_WEIGHTS 3
+
+// One step of a plan. Inputs and output are by rows of the batch unless their buffer is by logits.
+typedef struct pn_step {
+  pn_op op;
+  int layer;        // of the model; -1 outside layers
+  const char *name; // of the result: "attn_norm", "qkv", ...; static
+  pn_view in[2], out;
+  const pn_weight *w[PN_STEP_WEIGHTS];
+  int n_weights;
+  union {
+    struct {
+      float scale;
+    } embed;
+    struct {
+      float eps;
+      int heads;
+    } norm;
+    struct {
+      int table, n_heads, head_dim;
+    } rope;
+    struct {
+      int layer;
+    } kv;
+    pn_attention attention;
+  };
+} pn_step;
+
+// Everything a step may refer to. Constant while any workspace of it is open.
+typedef struct pn_plan {
+  const pn_step *steps;
+  int n_steps;
+  const pn_buffer *buffers;
+  int n_buffers;
+  const pn_rope *ropes;
+  int n_ropes;
+} pn_plan;
+
+// Every entry is required unless marked optional. What can fail takes *e.
 typedef struct pn_backend_ops {
-  uint32_t version;
+  uint32_t version, size; // PN_BACKEND_VERSION, sizeof(pn_backend_ops)
   const char *name;
   void (*close)(pn_backend *b);
-  // What the instance is, for people: "cpu avx512-vnni, 2 threads, int16 activations".
-  // Valid while open.
+  // What the instance is, for people: "cpu avx512-vnni, 2 threads, int16 activations". Valid while open.
   const char *(*describe)(pn_backend *b);
-
-  // Zeroed memory aligned to 64 bytes; NULL when there is none. Reserved and committed as touched.
-  void *(*alloc)(pn_backend *b, size_t bytes);
-  void (*release)(pn_backend *b, void *p);
-  void (*upload)(pn_backend *b, void *dst, const void *host, size_t bytes);
-  void (*download)(pn_backend *b, void *host, const void *src, size_t bytes); // waits
-  void (*sync)(pn_backend *b);
 
   // Take a matrix into use. The CPU keeps the pointers: no copy. PN_ERR_UNSUPPORTED names kind, bits and group.
   pn_weight *(*weight_open)(pn_backend *b, const pn_matrix *m, pn_error *e);
-  void (*weight_close)(pn_backend *b, pn_weight *w);
+  // A vector (the weights of a norm, biases), copied from the host.
+  pn_weight *(*vector_open)(pn_backend *b, const float *host, int64_t n, pn_error *e);
+  void (*weight_close)(pn_backend *b, pn_weight *w); // of either; NULL: nothing
 
+  // Bytes that a KV of this shape takes, all pages of it, with whatever the backend lays between them. 0 for a shape
+  // that can't be, UINT64_MAX for one that no memory holds.
+  uint64_t (*kv_bytes)(pn_backend *b, const pn_kv_shape *shape);
   // K and V of a (layer, page, kv head, offset): head_dim values stored as the shape's type. Address space for all pages
   // is reserved; memory is committed as pages are written.
   pn_kv *(*kv_open)(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
   void (*kv_close)(pn_backend *b, pn_kv *kv);
   // Page `to` becomes a copy of page `from` in all layers.
   bool (*kv_copy)(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
-
-  // The batch that embed, rope, kv_write and attention refer to until the next begin. Room for max rows is made here:
-  // nothing allocates inside a step once the largest batch was seen.
-  bool (*begin)(pn_backend *b, const pn_batch *batch, pn_error *e);
-
-  // out[r] = row token[r] of w, as f32, times scale.
-  void (*embed)(pn_backend *b, const pn_weight *w, float scale, float *out, int64_t out_stride);
-  // out[r][i] = x[r][i] / sqrt(mean_j x[r][j]^2 + eps) * weight[i]; the mean in double on ref. `out` may be `x`.
-  void (*rmsnorm)(pn_backend *b, const float *x, int64_t x_stride, const float *weight, float eps, int n_rows,
-                  int width, float *out, int64_t out_stride);
-  // For each part: out[r] = W x[r]. The input width is the weights' cols. On cpu, quantised weights meet x quantised
-  // to int16 (or int8: pn_backend_options.activations) in blocks of min(group, 64) columns with one f32 scale each;
-  // order: p_g = fma(bias_g, xsum_g, scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float
-  // weights meet f32 x.
-  void (*matmul)(pn_backend *b, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
-                 int n_parts);
-  // Rotate in place the heads x[r][h * head_dim ..], h < n_heads, by the row's pos.
-  void (*rope)(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads, int head_dim);
-  // Store k[r], v[r] ([n_kv_heads][head_dim]) at the row's slot of `layer`, rounded to the KV's type.
-  void (*kv_write)(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
-                   int64_t v_stride);
-  // out[r][h] = sum_p softmax_p(scale * q[r][h] . K_p) V_p, query head h reading kv head h / (n_heads / n_kv_heads).
-  // On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online softmax) within spans of
-  // 8 blocks, and the spans merged likewise.
-  void (*attention)(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
-                    float *out, int64_t out_stride);
-  // out[r][i] = silu(gate[r][i]) * up[r][i], silu(x) = x / (1 + exp(-x)).
-  void (*silu_mul)(pn_backend *b, const float *gate, const float *up, int64_t in_stride, int n_rows,
-                   int width, float *out, int64_t out_stride);
-  // x[r][i] += y[r][i].
-  void (*add)(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride, int n_rows,
-              int width);
-  // out[k] = x[rows[k]], rows in host memory.
-  void (*gather)(pn_backend *b, const float *x, int64_t x_stride, const int32_t *rows, int n_rows, int width,
-                 float *out, int64_t out_stride);
-
-  // Optional, NULL when missing.
-  // What pages [first, first + n) hold is not wanted any more: their memory may go back to the system. What they hold
-  // until they are written again is unspecified, and no result depends on it.
+  // Optional. What pages [first, first + n) hold is not wanted any more: their memory may go back to the system. What
+  // they hold until they are written again is unspecified, and no result depends on it.
   void (*kv_discard)(pn_backend *b, pn_kv *kv, int32_t first, int n);
 
-  // Optional, NULL when missing; pn_backend_* below composes it from the ops above.
-  // x += y, then out = rmsnorm(x).
-  void (*add_rmsnorm)(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride,
-                      const float *weight, float eps, int n_rows, int width, float *out, int64_t out_stride);
+  // Memory for the plan's buffers, for steps of up to max_rows rows of which max_logits want logits, and for all that
+  // the backend needs beside them in such a step: bytes, and the memory itself. Buffers whose values are never needed
+  // at the same time may share it (pn_plan_layout).
+  uint64_t (*workspace_bytes)(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits);
+  pn_workspace *(*workspace_open)(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits,
+                                  pn_error *e);
+  void (*workspace_close)(pn_backend *b, pn_workspace *s); // NULL: nothing
+
+  // The batch and the KV (NULL: no step of the plan needs one) that the workspace's steps refer to until its next
+  // begin. Steps of several workspaces may be run in turn. Nothing allocates in a step once its workspace was made.
+  bool (*begin)(pn_backend *b, pn_workspace *s, pn_kv *kv, const pn_batch *batch, pn_error *e);
+  // Compute one step of the workspace's plan, or any other over its buffers. May return before it is done.
+  void (*run)(pn_backend *b, pn_workspace *s, const pn_step *step);
+  // Rows [first, first + n) of a view from or to the host, dense. `read` waits for what was run.
+  void (*write)(pn_backend *b, pn_workspace *s, pn_view v, int first, int n, const float *host);
+  bool (*read)(pn_backend *b, pn_workspace *s, pn_view v, int first, int n, float *host, pn_error *e);
+  bool (*sync)(pn_backend *b, pn_error *e); // waits for everything
 } pn_backend_ops;
 
 // The head of every instance; the rest belongs to the backend.
@@ -204,15 +258,13 @@ typedef struct pn_backend_options {
 pn_backend *pn_backend_open(const pn_backend_options *o, pn_error *e);
 void pn_backend_close(pn_backend *b);
 
-// add_rmsnorm, fused where the backend has it.
-void pn_backend_add_rmsnorm(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride,
-                            const float *weight, float eps, int n_rows, int width, float *out,
-                            int64_t out_stride);
+// Where the buffers of a plan lie in one block of memory, so that those whose values are never needed at the same time
+// share bytes: offsets[n_buffers] at multiples of 64 bytes, in bytes; rows are dense. Returns the bytes of the block, or
+// UINT64_MAX when they can't be counted. For backends that hold f32 in plain memory.
+uint64_t pn_plan_layout(const pn_plan *plan, int max_rows, int max_logits, uint64_t *offsets);
 
-// Bytes that a KV of this shape reserves, and what one token costs over all layers: K, V, scales, and the padding that
-// `cpu` lays between them (head_dim of V and tokens of a page up to 16), rounded up. 0 for a shape that can't be.
-uint64_t pn_kv_shape_bytes(const pn_kv_shape *s);
-uint64_t pn_kv_token_bytes(const pn_kv_shape *s);
+// The bytes of a page and of a token over all layers, rounded up, of a KV of this shape.
+uint64_t pn_kv_token_bytes(pn_backend *b, const pn_kv_shape *s);
 
 // CPU features that this machine has and that kernels were built for, such as "avx2 avx512-vnni"; for `version`.
 const char *pn_backend_cpu_features(void);

@@ -78,7 +78,7 @@ static bool measure_streams(bench *b, pn_error *e) {
 static double token_bytes(const bench *b) {
   const pn_kv_shape token = pn_model_kv_shape(b->m.model, b->m.kv_type, PN_KV_PAGE_TOKENS, 1);
   return (double)pn_model_weight_bytes(b->m.model) +
-         (double)pn_kv_token_bytes(&token) * ((b->depth ? b->depth : 1) + b->n_decode / 2.0);
+         (double)pn_kv_token_bytes(b->m.backend, &token) * ((b->depth ? b->depth : 1) + b->n_decode / 2.0);
 }
 
 // Operations that one prompt token costs in the layers' matrices: a multiplication and an addition a weight.

@@ -51,14 +51,14 @@ static void check_types(report *r) {
   }
 }
 
-// Every tensor that the family needs, with its shape: the reference backend takes the weights as they lie in the file.
+// The configuration, and every tensor that the family needs, with its shape: taken into use as they lie in the file.
 static void check_weights(report *r) {
   pn_error e = {0};
-  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, &e);
-  pn_model *model = b ? pn_model_open(r->m.files, b, &e) : NULL;
-  if (!model) add_problem(r, &e);
-  pn_model_close(model);
-  if (b) pn_backend_close(b);
+  open_model *m = &r->m;
+  r->has_config = pn_model_read_config(m->files, &r->config, &e) &&
+                  (m->backend = pn_backend_open(&(pn_backend_options){.name = "cpu", .n_threads = 1}, &e));
+  m->model = r->has_config ? pn_model_open(m->files, m->backend, &e) : NULL;
+  if (!m->model) add_problem(r, &e);
 }
 
 static void examine(report *r, const char *path, const char *dialect) {
@@ -71,11 +71,7 @@ static void examine(report *r, const char *path, const char *dialect) {
     return;
   }
   check_types(r);
-  r->has_config = pn_model_read_config(m->files, &r->config, &e);
-  if (r->has_config)
-    check_weights(r);
-  else
-    add_problem(r, &e);
+  check_weights(r);
   m->tokenizer = pn_tokenizer_open(m->files, &e);
   if (!m->tokenizer) add_problem(r, &e);
   pn_str source = {0};
@@ -104,19 +100,16 @@ static int kv_types(pn_kv_type out[3]) {
   return n;
 }
 
-static pn_kv_shape kv_shape(const pn_model_config *c, pn_kv_type type, int n_ctx) {
-  int n_pages = n_ctx / PN_KV_PAGE_TOKENS + (n_ctx % PN_KV_PAGE_TOKENS != 0);
-  return (pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, n_pages, type};
+// Bytes of the KV cache for n_ctx tokens, as the backend that would serve keeps it.
+static uint64_t kv_bytes(const report *r, pn_kv_type type, int n_ctx) {
+  const pn_model_config *c = &r->config;
+  const pn_kv_shape s = {c->n_layers,       c->n_kv_heads,         c->head_dim,
+                         PN_KV_PAGE_TOKENS, pn_kv_pages_of(n_ctx), type};
+  return r->m.backend->ops->kv_bytes(r->m.backend, &s);
 }
 
-static uint64_t kv_bytes(const pn_model_config *c, pn_kv_type type, int n_ctx) {
-  const pn_kv_shape s = kv_shape(c, type, n_ctx);
-  return pn_kv_shape_bytes(&s);
-}
-
-static uint64_t kv_token_bytes(const pn_model_config *c, pn_kv_type type) {
-  const pn_kv_shape s = kv_shape(c, type, PN_KV_PAGE_TOKENS);
-  return pn_kv_token_bytes(&s);
+static uint64_t kv_token_bytes(const report *r, pn_kv_type type) {
+  return kv_bytes(r, type, PN_KV_PAGE_TOKENS) / PN_KV_PAGE_TOKENS;
 }
 
 // Contexts to show: 2048, 8192, 32768, ... below the model's own, and that one. Returns how many.
@@ -143,21 +136,22 @@ static pn_json *tensors_json(const pn_tensors *t) {
 }
 
 // What a context needs: as f16, and the KV cache as each type.
-static pn_json *memory_json(const pn_model_config *c, int n_ctx, uint64_t weights) {
+static pn_json *memory_json(const report *r, int n_ctx, uint64_t weights) {
   pn_json *row = pn_json_new_object(), *types = pn_json_new_object();
-  uint64_t bytes = kv_bytes(c, PN_KV_F16, n_ctx);
+  uint64_t bytes = kv_bytes(r, PN_KV_F16, n_ctx);
   pn_kv_type type[3];
   int n_types = kv_types(type);
   pn_json_set(row, "context", pn_json_new_int(n_ctx));
   pn_json_set(row, "kv_bytes", pn_json_new_int((int64_t)bytes));
   pn_json_set(row, "total_bytes", pn_json_new_int((int64_t)(bytes + weights)));
   for (int t = 0; t < n_types; t++)
-    pn_json_set(types, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_bytes(c, type[t], n_ctx)));
+    pn_json_set(types, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_bytes(r, type[t], n_ctx)));
   pn_json_set(row, "kv_bytes_by_type", types);
   return row;
 }
 
-static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weights) {
+static void set_config_json(pn_json *v, const report *r, uint64_t weights) {
+  const pn_model_config *c = &r->config;
   pn_json_set(v, "family", pn_json_new_str(pn_str_of(c->family)));
   pn_json_set(v, "quantization", pn_json_new_str(pn_str_of(c->quantization)));
   pn_json_set(v, "context", pn_json_new_int(c->max_positions));
@@ -172,10 +166,10 @@ static void set_config_json(pn_json *v, const pn_model_config *c, uint64_t weigh
   pn_kv_type type[3];
   int n_types = kv_types(type);
   for (int t = 0; t < n_types; t++)
-    pn_json_set(each, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_token_bytes(c, type[t])));
+    pn_json_set(each, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_token_bytes(r, type[t])));
   pn_json_set(v, "kv_bytes_per_token", each);
   int ctx[16], n = contexts(c, ctx);
-  for (int i = 0; i < n; i++) pn_json_push(memory, memory_json(c, ctx[i], weights));
+  for (int i = 0; i < n; i++) pn_json_push(memory, memory_json(r, ctx[i], weights));
   pn_json_set(v, "memory", memory);
 }
 
@@ -206,13 +200,14 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
     pn_json_set(v, "n_tensors", pn_json_new_int((int64_t)pn_files_tensors(m->files)->n));
     pn_json_set(v, "chat_template", pn_json_new_bool(r->has_template));
     if (r->has_card) set_card_json(v, &r->card);
-    if (r->has_config) set_config_json(v, &r->config, pn_files_bytes(m->files));
+    if (r->has_config) set_config_json(v, r, pn_files_bytes(m->files));
     if (tensors) pn_json_set(v, "tensors", tensors_json(pn_files_tensors(m->files)));
   }
   return console_json(v, e);
 }
 
-static void print_config(const pn_model_config *c, uint64_t weights) {
+static void print_config(const report *r, uint64_t weights) {
+  const pn_model_config *c = &r->config;
   char size[32];
   pn_kv_type type[3];
   int n_types = kv_types(type);
@@ -223,16 +218,16 @@ static void print_config(const pn_model_config *c, uint64_t weights) {
   printf("context       %d tokens\n", c->max_positions);
   printf("KV cache      a token costs");
   for (int t = 0; t < n_types; t++)
-    printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(c, type[t]),
+    printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(r, type[t]),
            pn_kv_type_name(type[t]));
   putchar('\n');
   int ctx[16], n = contexts(c, ctx);
   for (int i = 0; i < n; i++) {
     printf("%s %8s with %d tokens (KV cache", i ? "             " : "memory       ",
-           console_bytes(kv_bytes(c, PN_KV_F16, ctx[i]) + weights, size), ctx[i]);
+           console_bytes(kv_bytes(r, PN_KV_F16, ctx[i]) + weights, size), ctx[i]);
     for (int t = 0; t < n_types; t++)
       printf("%s %s: %s", t ? "," : "", pn_kv_type_name(type[t]),
-             console_bytes(kv_bytes(c, type[t], ctx[i]), size));
+             console_bytes(kv_bytes(r, type[t], ctx[i]), size));
     puts(")");
   }
 }
@@ -263,7 +258,7 @@ static void print_text(const report *r, bool tensors) {
   if (m->files) {
     printf("format        %s, %s, %zu tensors\n", pn_files_gguf(m->files) ? "GGUF" : "safetensors",
            console_bytes(pn_files_bytes(m->files), size), pn_files_tensors(m->files)->n);
-    if (r->has_config) print_config(&r->config, pn_files_bytes(m->files));
+    if (r->has_config) print_config(r, pn_files_bytes(m->files));
     printf("chat template %s\n", r->has_template ? "yes" : "no");
     if (r->has_card) print_card(&r->card);
     if (tensors) print_tensors(pn_files_tensors(m->files));
@@ -273,6 +268,15 @@ static void print_text(const report *r, bool tensors) {
     printf("problem       %s\n", pn_json_cstr(pn_json_at(r->problems, i)));
 }
 
+static bool print_plan(const report *r, pn_error *e) {
+  pn_buf text = {0};
+  if (!r->m.model) return *e = r->first, false;
+  pn_model_plan_write(r->m.model, &text);
+  fputs(pn_buf_cstr(&text), stdout);
+  pn_buf_fini(&text);
+  return true;
+}
+
 bool cli_inspect(const options *o, pn_error *e) {
   report r = {.problems = pn_json_new_array()};
   char path[sizeof r.m.path];
@@ -280,7 +284,9 @@ bool cli_inspect(const options *o, pn_error *e) {
   if (ok) {
     examine(&r, path, options_text(o, "dialect"));
     bool tensors = options_on(o, "tensors");
-    if (options_on(o, "json"))
+    if (options_on(o, "plan"))
+      ok = print_plan(&r, e);
+    else if (options_on(o, "json"))
       ok = print_json(&r, tensors, e);
     else
       print_text(&r, tensors);

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OUTBOX_BYTES ((uint64_t)64 << 10)
-#define STEP_BYTES ((uint64_t)16 << 20)                                          // activations of a long step
 #define MOST_TOKENS ((int64_t)INT32_MAX / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS) // a slot is an int32
 
 memory_limit memory_limit_of(const options *o) {
@@ -34,32 +32,17 @@ bool memory_plan_weights(const char *model, uint64_t weights_bytes, const memory
                  console_bytes(limit->bytes, have), limit->name);
 }
 
-uint64_t memory_plan_scratch_bytes(const pn_model_config *c, int n_ctx, int max_running, int max_queue) {
-  uint64_t heads = (uint64_t)(2 * c->n_heads + 2 * c->n_kv_heads) * (uint64_t)c->head_dim;
-  uint64_t ffn = 3 * (uint64_t)c->d_ffn, running = (uint64_t)max_running, vocab = (uint64_t)c->n_vocab;
-  uint64_t row = (3 * (uint64_t)c->d_model + (heads > ffn ? heads : ffn)) * sizeof(float);
-  uint64_t rows = STEP_BYTES / row;
-  rows = rows < 32 ? 32 : rows > 512 ? 512 : rows;
-  // Products round their input first: half as much again.
-  uint64_t steps = (rows + running) * row * 3 / 2;
-  uint64_t logits = 3 * running * vocab * sizeof(float) +
-                    vocab * 2 * sizeof(float); // streams', a pass's, the host's; the sampler's
-  uint64_t request =
-      OUTBOX_BYTES + (uint64_t)n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
-  uint64_t bytes = steps + logits + request * (running + (uint64_t)max_queue);
-  return bytes > MEMORY_PLAN_OTHER_BYTES ? bytes : MEMORY_PLAN_OTHER_BYTES;
+int memory_plan_wanted_ctx(const memory_wish *w) {
+  int most = w->config->max_positions;
+  if (w->asked_ctx) return w->asked_ctx;
+  return w->wanted_ctx && w->wanted_ctx < most ? w->wanted_ctx : most;
 }
 
 static int64_t whole_pages(int64_t tokens) { return (int64_t)pn_kv_pages_of(tokens) * PN_KV_PAGE_TOKENS; }
 
-static uint64_t token_bytes(const pn_model_config *c, pn_kv_type type) {
-  return pn_kv_token_bytes(
-      &(pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, PN_KV_PAGE_TOKENS, 1, type});
-}
-
 // Tokens in whole pages that fit into so many bytes.
-static int64_t fitting(const pn_model_config *c, pn_kv_type type, uint64_t bytes) {
-  uint64_t n = bytes / token_bytes(c, type);
+static int64_t fitting(const memory_wish *w, pn_kv_type type, uint64_t bytes) {
+  uint64_t n = bytes / w->token_bytes[type];
   return n > (uint64_t)MOST_TOKENS ? MOST_TOKENS : (int64_t)n / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
 }
 
@@ -68,8 +51,7 @@ static const char *type_that_fits(const memory_wish *w, int64_t tokens, uint64_t
   static const pn_kv_type types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (option_offers("kv", pn_kv_type_name(types[i])) &&
-        token_bytes(w->config, types[i]) < token_bytes(w->config, w->kv_type) &&
-        fitting(w->config, types[i], bytes) >= tokens)
+        w->token_bytes[types[i]] < w->token_bytes[w->kv_type] && fitting(w, types[i], bytes) >= tokens)
       return pn_kv_type_name(types[i]);
   return NULL;
 }
@@ -77,7 +59,7 @@ static const char *type_that_fits(const memory_wish *w, int64_t tokens, uint64_t
 // `tokens` of pool do not fit into the bytes that are left.
 static bool refuse(const memory_wish *w, const memory_plan *p, int64_t tokens, uint64_t left, pn_error *e) {
   char what[200], hint[200] = "", a[32], b[32], c[32], d[32];
-  long long n = tokens, fits = fitting(w->config, w->kv_type, left);
+  long long n = tokens, fits = fitting(w, w->kv_type, left);
   if (w->asked_ctx)
     snprintf(what, sizeof what, "%s: a context of %d tokens", w->asked_how, w->asked_ctx);
   else
@@ -104,7 +86,7 @@ static bool refuse(const memory_wish *w, const memory_plan *p, int64_t tokens, u
 static bool plan_context(const memory_wish *w, memory_plan *p, uint64_t left, uint64_t unasked, pn_error *e) {
   bool needed = w->asked_ctx || w->wanted_ctx;
   uint64_t bytes = needed ? left : unasked;
-  int64_t fits = fitting(w->config, w->kv_type, bytes);
+  int64_t fits = fitting(w, w->kv_type, bytes);
   p->n_ctx = p->wanted_ctx;
   if (whole_pages(p->n_ctx) <= fits) return true;
   if (needed || fits == 0) return refuse(w, p, whole_pages(p->n_ctx), bytes, e);
@@ -113,9 +95,9 @@ static bool plan_context(const memory_wish *w, memory_plan *p, uint64_t left, ui
 }
 
 static bool plan_pool(const memory_wish *w, memory_plan *p, uint64_t left, uint64_t unasked, pn_error *e) {
-  int64_t one = whole_pages(p->n_ctx), fits = fitting(w->config, w->kv_type, unasked);
+  int64_t one = whole_pages(p->n_ctx), fits = fitting(w, w->kv_type, unasked);
   int64_t least = whole_pages(w->kv_tokens) > one ? whole_pages(w->kv_tokens) : one;
-  if (w->kv_tokens && least > fitting(w->config, w->kv_type, left)) return refuse(w, p, least, left, e);
+  if (w->kv_tokens && least > fitting(w, w->kv_type, left)) return refuse(w, p, least, left, e);
   int64_t most = one * p->max_running; // both below 2^31
   p->kv_tokens = w->kv_tokens ? least : most < fits ? most : fits;
   if (p->kv_tokens < least) p->kv_tokens = least;
@@ -128,16 +110,13 @@ bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
   if (w->asked_ctx > (int64_t)c->max_positions * PN_MODEL_STRETCH)
     return pn_fail(e, PN_ERR_USAGE, "%s: %d tokens are more than %d times the %d that the model was made for",
                    w->asked_how, w->asked_ctx, PN_MODEL_STRETCH, c->max_positions);
-  memory_plan p = {.wanted_ctx = w->asked_ctx    ? w->asked_ctx
-                                 : w->wanted_ctx ? w->wanted_ctx
-                                                 : c->max_positions,
+  memory_plan p = {.wanted_ctx = memory_plan_wanted_ctx(w),
                    .max_running = w->max_running > 1 ? w->max_running : 1,
-                   .token_bytes = token_bytes(c, w->kv_type),
+                   .token_bytes = w->token_bytes[w->kv_type],
                    .weights_bytes = w->weights_bytes,
                    .kv_type = w->kv_type,
                    .limit = w->limit};
-  if (!w->asked_ctx && p.wanted_ctx > c->max_positions) p.wanted_ctx = c->max_positions;
-  p.scratch_bytes = memory_plan_scratch_bytes(c, p.wanted_ctx, p.max_running, w->max_queue);
+  p.scratch_bytes = w->scratch_bytes > MEMORY_PLAN_OTHER_BYTES ? w->scratch_bytes : MEMORY_PLAN_OTHER_BYTES;
   uint64_t fixed = p.weights_bytes + p.scratch_bytes,
            left = w->limit.bytes > fixed ? w->limit.bytes - fixed : 0;
   uint64_t unasked = w->limit.set ? left : left / 5 * 4;

@@ -21,6 +21,8 @@ typedef struct memory_wish {
   const char *model; // for messages
   uint64_t weights_bytes;
   const pn_model_config *config;
+  uint64_t token_bytes[PN_KV_N_TYPES]; // what a token of the KV cache costs as each type
+  uint64_t scratch_bytes;              // of the engine, for the longest context that may come of this
   pn_kv_type kv_type;
   int asked_ctx;         // a context that the user asked for; 0: none
   const char *asked_how; // where: "--ctx"
@@ -50,8 +52,8 @@ bool memory_plan_weights(const char *model, uint64_t weights_bytes, const memory
 // of what is free is left to others, but for what was asked for.
 bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e);
 
-// Steps, logits, and what belongs to each request: its tokens, page table and outbox.
-uint64_t memory_plan_scratch_bytes(const pn_model_config *c, int n_ctx, int max_running, int max_queue);
+// The context that a plan begins with, before it is known what fits.
+int memory_plan_wanted_ctx(const memory_wish *w);
 
 // The plan in words, a few lines.
 void memory_plan_write(const memory_plan *p, pn_buf *out);

@@ -5,6 +5,7 @@
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/machine.h"
+#include "kv/kv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -100,20 +101,32 @@ pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t) {
   };
 }
 
+// What the rooms need for it.
+static void ask_rooms(const open_model *m, memory_wish *wish) {
+  for (int t = 0; t < PN_KV_N_TYPES; t++) {
+    const pn_kv_shape page = pn_model_kv_shape(m->model, (pn_kv_type)t, PN_KV_PAGE_TOKENS, 1);
+    wish->token_bytes[t] = pn_kv_token_bytes(m->backend, &page);
+  }
+  const pn_engine_options eo = {
+      .n_ctx = memory_plan_wanted_ctx(wish), .max_running = wish->max_running, .max_queue = wish->max_queue};
+  wish->scratch_bytes = pn_engine_scratch_bytes(m->model, &eo);
+}
+
 static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
   char origin[128];
   options_origin(o, "ctx", origin);
-  const memory_wish wish = {.model = m->path,
-                            .weights_bytes = pn_files_bytes(m->files),
-                            .config = pn_model_config_of(m->model),
-                            .kv_type = m->kv_type,
-                            .asked_ctx = (int)options_int(o, "ctx"),
-                            .asked_how = origin,
-                            .wanted_ctx = w->n_ctx,
-                            .kv_tokens = w->kv_tokens,
-                            .max_running = w->max_running,
-                            .max_queue = w->max_queue,
-                            .limit = memory_limit_of(o)};
+  memory_wish wish = {.model = m->path,
+                      .weights_bytes = pn_files_bytes(m->files),
+                      .config = pn_model_config_of(m->model),
+                      .kv_type = m->kv_type,
+                      .asked_ctx = (int)options_int(o, "ctx"),
+                      .asked_how = origin,
+                      .wanted_ctx = w->n_ctx,
+                      .kv_tokens = w->kv_tokens,
+                      .max_running = w->max_running,
+                      .max_queue = w->max_queue,
+                      .limit = memory_limit_of(o)};
+  ask_rooms(m, &wish);
   if (!memory_plan_make(&wish, &m->plan, e)) return false;
   const memory_plan *p = &m->plan;
   char have[32];

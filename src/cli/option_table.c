@@ -101,6 +101,7 @@ const option_spec option_table[] = {
 
     {VERB_LIST | VERB_INSPECT | VERB_BENCH | VERB_VERSION, "json", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "one JSON object on stdout"},
     {VERB_INSPECT, "tensors", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "list every tensor"},
+    {VERB_INSPECT, "plan", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "list the steps that compute a token, instead of all else"},
     {VERB_SERVE, "print-config", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "show every value and where it came from, and end"},
     {SERVER, "log-level", "LOG_LEVEL", OPTION_CHOICE, NULL, "info", 0, 0, "error|warn|info|debug|trace", "what is logged"},

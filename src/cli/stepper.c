@@ -35,9 +35,8 @@ bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, 
     rows[i] = i;
   }
   const int32_t *pages = s->table.pages;
-  const pn_batch batch = {
-      .n_rows = n, .n_seqs = 1, .token = ids, .seq = seq, .pos = at, .slot = slot, .pages = &pages};
-  return pn_model_forward(s->m->model, s->kv, &batch, rows, n, logits, NULL, e);
+  const pn_batch batch = {n, 1, ids, seq, at, slot, &pages, n, rows};
+  return pn_model_forward(s->m->model, s->kv, &batch, logits, NULL, e);
 }
 
 bool stepper_check_ids(const open_model *m, const int32_t *ids, size_t n, pn_error *e) {

@@ -6,11 +6,20 @@
 #define DEFAULT_PREFILL_SHARE 0.3
 
 // Prompt tokens a step when nobody says: as many as 16 MiB of activations hold.
-static int default_chunk(const pn_model_config *c) {
-  int64_t heads = (int64_t)(2 * c->n_heads + 2 * c->n_kv_heads) * c->head_dim, ffn = 3 * (int64_t)c->d_ffn;
-  int64_t row = (3 * (int64_t)c->d_model + (heads > ffn ? heads : ffn)) * (int64_t)sizeof(float);
-  int64_t rows = (16 << 20) / row / 16 * 16;
+static int default_chunk(const pn_model *m) {
+  uint64_t rows = (16 << 20) / (pn_model_row_bytes(m) + 1) / 16 * 16;
   return rows < 32 ? 32 : rows > 512 ? 512 : (int)rows;
+}
+
+uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o) {
+  int running = o->max_running > 1 ? o->max_running : 1, queue = o->max_queue > 0 ? o->max_queue : 0;
+  int chunk = o->chunk_tokens > 0 ? o->chunk_tokens : default_chunk(m);
+  uint64_t vocab = (uint64_t)pn_model_config_of(m)->n_vocab, n_ctx = (uint64_t)o->n_ctx;
+  uint64_t steps = pn_model_step_bytes(m, running, running) + pn_model_step_bytes(m, chunk, running);
+  uint64_t host = ((uint64_t)running + 2) * vocab * sizeof(float); // the logits' copy; the sampler's
+  uint64_t request =
+      GENERATION_OUTBOX_BYTES + n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
+  return steps + host + request * ((uint64_t)running + (uint64_t)queue);
 }
 
 static bool check_options(pn_engine *g, pn_error *e) {
@@ -29,7 +38,7 @@ static bool check_options(pn_engine *g, pn_error *e) {
   if (o->max_running > 4096 || o->max_queue > 1 << 20)
     return pn_fail(e, PN_ERR_USAGE, "%d running and %d waiting requests: expected at most 4096 and %d",
                    o->max_running, o->max_queue, 1 << 20);
-  if (o->chunk_tokens <= 0) o->chunk_tokens = default_chunk(c);
+  if (o->chunk_tokens <= 0) o->chunk_tokens = default_chunk(g->model);
   if (!(o->prefill_share > 0)) o->prefill_share = (float)DEFAULT_PREFILL_SHARE;
   if (o->prefill_share > 0.9f) o->prefill_share = 0.9f;
   return true;
@@ -71,8 +80,8 @@ static bool open_cache(pn_engine *g, pn_error *e) {
   const pn_engine_options *o = &g->options;
   int n_pages = pn_kv_pages_of(o->kv_tokens);
   const pn_kv_shape shape = pn_model_kv_shape(g->model, o->kv_type, PN_KV_PAGE_TOKENS, n_pages);
-  g->kv_bytes = pn_kv_shape_bytes(&shape);
-  uint64_t token_bytes = pn_kv_token_bytes(&shape);
+  g->kv_bytes = g->backend->ops->kv_bytes(g->backend, &shape);
+  uint64_t token_bytes = pn_kv_token_bytes(g->backend, &shape);
   g->page_bytes = token_bytes * PN_KV_PAGE_TOKENS;
   g->pool = pn_kv_pool_new(n_pages, e);
   if (!g->pool) return false;

@@ -105,6 +105,10 @@ typedef struct pn_event {
   };
 } pn_event;
 
+// Bytes that an engine with these options takes beside the KV cache: the values of its steps, logits, and for each request
+// its tokens, page table and outbox.
+uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o);
+
 // Starts the thread. The model, tokenizer and backend must outlive the engine.
 pn_engine *pn_engine_open(pn_model *m, const pn_tokenizer *t, pn_backend *b, const pn_engine_options *o,
                           pn_error *e);

@@ -124,7 +124,8 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
     r->n_rows += part->n_rows;
     if (seq->n_computed + part->n_rows == seq->n_tokens) r->logit_rows[r->n_logits++] = r->n_rows - 1;
   }
-  return (pn_batch){r->n_rows, r->n_parts, r->token, r->seq, r->pos, r->slot, r->pages};
+  return (pn_batch){r->n_rows, r->n_parts, r->token,    r->seq,       r->pos,
+                    r->slot,   r->pages,   r->n_logits, r->logit_rows};
 }
 
 // All rows are computed. Clients hear of it when every sequence has its token, so that they don't take the core before.
@@ -157,7 +158,7 @@ static uint64_t step_streams(pn_engine *g) {
   if (r->n_parts == 0) return 0;
   const pn_batch batch = lay_out(g, r);
   engine_show_state(g);
-  if (!pn_model_forward(g->model, g->kv, &batch, r->logit_rows, r->n_logits, g->logits, NULL, &e)) {
+  if (!pn_model_forward(g->model, g->kv, &batch, g->logits, NULL, &e)) {
     fail_parts(g, r, &e);
     return 0;
   }
@@ -184,7 +185,7 @@ static bool plan_pass(pn_engine *g, bool streams) {
   const pn_batch batch = lay_out(g, r);
   engine_show_state(g);
   prompt_pace_begin(&g->pace, r->n_rows);
-  if (pn_pass_begin(g->pass, g->kv, &batch, r->logit_rows, r->n_logits, &e)) return true;
+  if (pn_pass_begin(g->pass, g->kv, &batch, &e)) return true;
   fail_parts(g, r, &e);
   return false;
 }

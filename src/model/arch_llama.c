@@ -9,7 +9,6 @@ const model_arch model_arch_llama = {
     .json_types = json_types,
     .gguf_archs = gguf_archs,
     .gguf_rope_order = PN_ROPE_INTERLEAVED,
-    .recipe = {MIXER_ATTENTION, FFN_GATED_SILU},
     .names =
         {
             [ROLE_EMBED] = {"model.embed_tokens", "token_embd"},

@@ -10,7 +10,6 @@ const model_arch model_arch_phi3 = {
     .gguf_archs = gguf_archs,
     .gguf_rope_order = PN_ROPE_HALF,
     .long_rope = true,
-    .recipe = {MIXER_ATTENTION, FFN_GATED_SILU},
     .names =
         {
             [ROLE_EMBED] = {"model.embed_tokens", "token_embd"},

@@ -1,36 +1,49 @@
-// Grouped-query attention with rotary positions: y = W_o attention(rope(W_q h), rope(W_k h), W_v h).
-#include "model/model_internal.h"
+// Grouped-query attention with rotary positions: y = W_o attention(rope(norm(W_q h)), rope(norm(W_k h)), W_v h).
+#include "model/plan.h"
 
-bool block_attention(model_step *st, int layer) {
-  pn_model *m = st->m;
-  const pn_model_config *c = &m->spec.c;
-  const pn_backend_ops *ops = m->b->ops;
-  pn_weight *const *w = m->layers[layer].w;
-  const model_scratch *s = st->s;
-  int n = st->n_rows, nq = c->n_heads * c->head_dim, nkv = c->n_kv_heads * c->head_dim;
-  int64_t stride = nq + 2 * (int64_t)nkv;
-  float *q = s->qkv, *k = q + nq, *v = k + nkv;
+#include <math.h>
 
-  if (w[ROLE_QKV]) {
-    ops->matmul(m->b, s->h, c->d_model, n, &(pn_matmul_part){w[ROLE_QKV], q, stride}, 1);
-  } else {
-    const pn_matmul_part parts[] = {{w[ROLE_Q], q, stride}, {w[ROLE_K], k, stride}, {w[ROLE_V], v, stride}};
-    ops->matmul(m->b, s->h, c->d_model, n, parts, 3);
+static void rotate(plan *p, const model_recipe *r, const char *name, pn_view heads) {
+  pn_step *s = plan_emit(p, PN_OP_ROPE, name, (pn_view){0}, heads);
+  s->rope.table = r->rope;
+  s->rope.n_heads = heads.width / r->head_dim;
+  s->rope.head_dim = r->head_dim;
+}
+
+static void project(plan *p, const model_layer *l, pn_view qkv) {
+  const pn_view h = p->stream[PLAN_H];
+  if (l->w[ROLE_QKV])
+    plan_matmul(p, "qkv", h, qkv, l->w[ROLE_QKV], NULL, NULL);
+  else
+    plan_matmul(p, "qkv", h, qkv, l->w[ROLE_Q], l->w[ROLE_K], l->w[ROLE_V]);
+  if (!l->qkv_bias) return;
+  pn_step *s = plan_emit(p, PN_OP_ADD_BIAS, "qkv_bias", (pn_view){0}, qkv);
+  s->w[s->n_weights++] = l->qkv_bias;
+}
+
+void block_attention(plan *p, const pn_model *m, const model_layer *l) {
+  const model_recipe *r = &l->recipe;
+  const int64_t nq = (int64_t)r->n_heads * r->head_dim, nkv = (int64_t)r->n_kv_heads * r->head_dim;
+  const pn_view qkv = plan_buffer(p, "qkv", nq + 2 * nkv, false), mix = plan_buffer(p, "mix", nq, false);
+  const pn_view q = plan_part(qkv, 0, nq), k = plan_part(qkv, nq, nkv), v = plan_part(qkv, nq + nkv, nkv);
+  project(p, l, qkv);
+  if (r->qk_norm) {
+    plan_norm(p, "q_norm", q, q, l->w[ROLE_Q_NORM], m->spec.c.norm_eps, r->n_heads);
+    plan_norm(p, "k_norm", k, k, l->w[ROLE_K_NORM], m->spec.c.norm_eps, r->n_kv_heads);
   }
-  if (!step_after(st, "qkv", layer, q, stride, n, (int)stride)) return false;
-  ops->rope(m->b, &m->rope, q, stride, c->n_heads, c->head_dim);
-  ops->rope(m->b, &m->rope, k, stride, c->n_kv_heads, c->head_dim);
-  if (!step_after(st, "rope", layer, q, stride, n, nq + nkv)) return false;
-  ops->kv_write(m->b, st->kv, layer, k, stride, v, stride);
-
-  const pn_attention a = {.layer = layer,
-                          .n_heads = c->n_heads,
-                          .n_kv_heads = c->n_kv_heads,
-                          .head_dim = c->head_dim,
-                          .scale = m->attention_scale,
-                          .window = c->window};
-  ops->attention(m->b, st->kv, &a, q, stride, s->mix, nq);
-  if (!step_after(st, "attention", layer, s->mix, nq, n, nq)) return false;
-  ops->matmul(m->b, s->mix, nq, n, &(pn_matmul_part){w[ROLE_O], s->y, c->d_model}, 1);
-  return step_after(st, "attn_out", layer, s->y, c->d_model, n, c->d_model);
+  if (r->rope >= 0) {
+    rotate(p, r, "q_rope", q);
+    rotate(p, r, "k_rope", k);
+  }
+  pn_step *s = plan_emit(p, PN_OP_KV_WRITE, "kv", k, (pn_view){0});
+  s->in[1] = v;
+  s->kv.layer = p->layer;
+  s = plan_emit(p, PN_OP_ATTENTION, "attention", q, mix);
+  s->attention = (pn_attention){.layer = p->layer,
+                                .n_heads = r->n_heads,
+                                .n_kv_heads = r->n_kv_heads,
+                                .head_dim = r->head_dim,
+                                .scale = (float)(1 / sqrt((double)r->head_dim)),
+                                .window = r->window};
+  plan_matmul(p, "attn_out", mix, p->stream[PLAN_Y], l->w[ROLE_O], NULL, NULL);
 }

@@ -1,25 +1,16 @@
 // Gated feed-forward: y = W_down (silu(W_gate h) * (W_up h)).
-#include "model/model_internal.h"
+#include "model/plan.h"
 
-bool block_ffn(model_step *st, int layer) {
-  pn_model *m = st->m;
-  const pn_model_config *c = &m->spec.c;
-  const pn_backend_ops *ops = m->b->ops;
-  pn_weight *const *w = m->layers[layer].w;
-  const model_scratch *s = st->s;
-  int n = st->n_rows, f = c->d_ffn;
-  int64_t stride = 2 * (int64_t)f;
-  float *gate = s->gate_up, *up = gate + f;
-
-  if (w[ROLE_GATE_UP]) {
-    ops->matmul(m->b, s->h, c->d_model, n, &(pn_matmul_part){w[ROLE_GATE_UP], gate, stride}, 1);
-  } else {
-    const pn_matmul_part parts[] = {{w[ROLE_GATE], gate, stride}, {w[ROLE_UP], up, stride}};
-    ops->matmul(m->b, s->h, c->d_model, n, parts, 2);
-  }
-  if (!step_after(st, "gate_up", layer, gate, stride, n, 2 * f)) return false;
-  ops->silu_mul(m->b, gate, up, stride, n, f, s->act, f);
-  if (!step_after(st, "silu_mul", layer, s->act, f, n, f)) return false;
-  ops->matmul(m->b, s->act, f, n, &(pn_matmul_part){w[ROLE_DOWN], s->y, c->d_model}, 1);
-  return step_after(st, "ffn_out", layer, s->y, c->d_model, n, c->d_model);
+void block_ffn(plan *p, const pn_model *m, const model_layer *l) {
+  (void)m;
+  const int64_t f = l->recipe.d_ffn;
+  const pn_view h = p->stream[PLAN_H], both = plan_buffer(p, "gate_up", 2 * f, false),
+                act = plan_buffer(p, "act", f, false);
+  if (l->w[ROLE_GATE_UP])
+    plan_matmul(p, "gate_up", h, both, l->w[ROLE_GATE_UP], NULL, NULL);
+  else
+    plan_matmul(p, "gate_up", h, both, l->w[ROLE_GATE], l->w[ROLE_UP], NULL);
+  pn_step *s = plan_emit(p, PN_OP_SILU_MUL, "silu_mul", plan_part(both, 0, f), act);
+  s->in[1] = plan_part(both, f, f);
+  plan_matmul(p, "ffn_out", act, p->stream[PLAN_Y], l->w[ROLE_DOWN], NULL, NULL);
 }

@@ -158,7 +158,7 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
   const pn_gguf_value *v = pn_gguf_get(g, "general.architecture");
   pn_str name = v ? pn_gguf_str(v, 0) : (pn_str){0};
   s->arch = registry_by_gguf_arch(name);
-  char known[96];
+  char known[REGISTRY_TEXT];
   if (!s->arch)
     return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: general.architecture: expected one of %s, found \"%.*s\"",
                    path, registry_known(true, known), (int)(name.n < 64 ? name.n : 64), name.n ? name.p : "");

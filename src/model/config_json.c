@@ -128,6 +128,14 @@ static bool refuse_unknown(const pn_json *cfg, pn_error *e) {
   return true;
 }
 
+// Qwen's configurations name a window that is not used, or only from some layer on.
+static bool read_window_use(model_spec *s, const pn_json *cfg, pn_error *e) {
+  const pn_json *use = pn_json_get(cfg, "use_sliding_window");
+  if (!pn_json_is(use, PN_JSON_BOOL)) return true;
+  if (!pn_json_true(use)) s->c.window = 0;
+  return get_int(cfg, "max_window_layers", false, &s->window_from, e);
+}
+
 static void describe_quantization(model_spec *s, const pn_json *cfg) {
   const pn_json *q = pn_json_get(cfg, "quantization");
   int bits = (int)pn_json_int(pn_json_get(q, "bits")), group = (int)pn_json_int(pn_json_get(q, "group_size"));
@@ -149,7 +157,7 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
                    pn_json_type_name(pn_json_type_of(cfg)));
   pn_str type = pn_json_str(pn_json_get(cfg, "model_type"));
   s->arch = registry_by_json_type(type);
-  char known[96];
+  char known[REGISTRY_TEXT];
   if (!s->arch)
     return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%.*s\"", where,
                    registry_known(false, known), (int)type.n, type.n ? type.p : "");
@@ -170,7 +178,7 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   if (!get_int(cfg, "num_key_value_heads", false, &c->n_kv_heads, e) ||
       !get_int(cfg, "head_dim", false, &c->head_dim, e) ||
       !get_int(cfg, "max_position_embeddings", false, &c->max_positions, e) ||
-      !get_int(cfg, "sliding_window", false, &c->window, e))
+      !get_int(cfg, "sliding_window", false, &c->window, e) || !read_window_use(s, cfg, e))
     return false;
   if (c->max_positions < 1)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: max_position_embeddings: expected 1 or more, found 0", where);

@@ -1,150 +1,130 @@
-// One forward pass over a batch of rows, driven by the configuration: the same for every family.
-#include "model/model_internal.h"
+// Running a model's plan over a batch of rows: whole, or layer by layer with other steps between.
+#include "model/plan.h"
 
 #include <stdlib.h>
 
-bool step_after(model_step *st, const char *op, int layer, const float *x, int64_t stride, int n_rows,
-                int width) {
-  if (!st->trace) return true;
-  st->stopped = !st->trace->after(st->trace->ctx, op, layer, x, stride, n_rows, width);
-  return !st->stopped;
+// One step under way.
+typedef struct model_run {
+  pn_model *m;
+  pn_workspace *ws;
+  const pn_forward_trace *trace;
+  int n_rows, n_logits;
+  bool stopped; // by the trace
+} model_run;
+
+static bool tell(model_run *r, const pn_step *s, pn_error *e) {
+  const pn_backend_ops *ops = r->m->b->ops;
+  if (s->out.width <= 0) return true;
+  int n = r->m->plan->buffers[s->out.buffer].by_logits ? r->n_logits : r->n_rows;
+  float *rows = malloc((size_t)n * (size_t)s->out.width * sizeof *rows);
+  if (!rows) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a trace of %d rows", n);
+  bool ok = ops->read(r->m->b, r->ws, s->out, 0, n, rows, e);
+  if (ok) r->stopped = !r->trace->after(r->trace->ctx, s, rows, n);
+  free(rows);
+  return ok;
 }
 
-static bool mix(model_step *st, int layer) {
-  switch (st->m->spec.arch->recipe.mixer) {
-  case MIXER_ATTENTION: return block_attention(st, layer);
+// Steps [from, to). False: one failed.
+static bool run_steps(model_run *r, int from, int to, pn_error *e) {
+  const pn_backend_ops *ops = r->m->b->ops;
+  const pn_step *steps = r->m->plan->steps;
+  for (int i = from; i < to && !r->stopped; i++) {
+    ops->run(r->m->b, r->ws, &steps[i]);
+    if (r->trace && !tell(r, &steps[i], e)) return false;
   }
-  return false;
-}
-
-static bool feed(model_step *st, int layer) {
-  switch (st->m->spec.arch->recipe.ffn) {
-  case FFN_GATED_SILU: return block_ffn(st, layer);
-  }
-  return false;
-}
-
-// x += y (the sublayer before), h = rmsnorm(x): the input of the sublayer that comes.
-static bool join(model_step *st, const char *op, int layer, const float *norm) {
-  pn_model *m = st->m;
-  const model_scratch *s = st->s;
-  int d = m->spec.c.d_model;
-  pn_backend_add_rmsnorm(m->b, s->x, d, s->y, d, norm, m->spec.c.norm_eps, st->n_rows, d, s->h, d);
-  return step_after(st, op, layer, s->h, d, st->n_rows, d);
-}
-
-static bool embed(model_step *st) {
-  pn_model *m = st->m;
-  int d = m->spec.c.d_model;
-  m->b->ops->embed(m->b, m->embed, 1.0f, st->s->x, d);
-  return step_after(st, "embed", -1, st->s->x, d, st->n_rows, d);
-}
-
-static bool compute_layer(model_step *st, int i) {
-  pn_model *m = st->m;
-  const model_scratch *s = st->s;
-  const model_layer *layer = &m->layers[i];
-  int d = m->spec.c.d_model, n = st->n_rows;
-  if (i == 0) {
-    m->b->ops->rmsnorm(m->b, s->x, d, layer->attn_norm, m->spec.c.norm_eps, n, d, s->h, d);
-    if (!step_after(st, "attn_norm", i, s->h, d, n, d)) return false;
-  } else if (!join(st, "attn_norm", i, layer->attn_norm)) {
-    return false;
-  }
-  return mix(st, i) && join(st, "ffn_norm", i, layer->ffn_norm) && feed(st, i);
-}
-
-// The logits after the chosen rows, to host memory; the last sublayer's output is still to be added.
-static bool heads(model_step *st, const int32_t *rows, int n, float *logits) {
-  pn_model *m = st->m;
-  const pn_model_config *c = &m->spec.c;
-  const pn_backend_ops *ops = m->b->ops;
-  const model_scratch *s = st->s;
-  int d = c->d_model;
-  ops->add(m->b, s->x, d, s->y, d, st->n_rows, d);
-  if (!step_after(st, "residual", -1, s->x, d, st->n_rows, d)) return false;
-  ops->gather(m->b, s->x, d, rows, n, d, s->last, d);
-  ops->rmsnorm(m->b, s->last, d, m->final_norm, c->norm_eps, n, d, s->last, d);
-  if (!step_after(st, "final_norm", -1, s->last, d, n, d)) return false;
-  ops->matmul(m->b, s->last, d, n, &(pn_matmul_part){m->head, s->logits, c->n_vocab}, 1);
-  if (!step_after(st, "logits", -1, s->logits, c->n_vocab, n, c->n_vocab)) return false;
-  ops->download(m->b, logits, s->logits, (size_t)n * (size_t)c->n_vocab * sizeof(float));
   return true;
 }
 
-static bool check_batch(const pn_model *m, const model_scratch *s, const pn_batch *batch,
-                        const int32_t *logit_rows, int n_logits, pn_error *e) {
-  if (batch->n_rows < 1 || batch->n_rows > s->max_rows || n_logits < 0 || n_logits > s->max_logits)
-    return pn_fail(e, PN_ERR_INTERNAL, "a step of %d rows and %d logits; reserved are %d and %d",
-                   batch->n_rows, n_logits, s->max_rows, s->max_logits);
+// What follows the last layer, when logits are wanted; they go to the host.
+static bool run_head(model_run *r, float *logits, pn_error *e) {
+  const plan *p = r->m->plan;
+  if (r->n_logits == 0) return true;
+  if (!run_steps(r, p->layer_step[r->m->spec.c.n_layers], p->p.n_steps, e)) return false;
+  if (r->stopped) return true;
+  return r->m->b->ops->read(r->m->b, r->ws, p->steps[p->p.n_steps - 1].out, 0, r->n_logits, logits, e);
+}
+
+static bool check_batch(const pn_model *m, const pn_batch *batch, pn_error *e) {
+  if (batch->n_rows < 1 || batch->n_logits < 0)
+    return pn_fail(e, PN_ERR_INTERNAL, "a step of %d rows and %d logits", batch->n_rows, batch->n_logits);
   for (int r = 0; r < batch->n_rows; r++)
     if (batch->token[r] < 0 || batch->token[r] >= m->spec.c.n_vocab)
       return pn_fail(e, PN_ERR_USAGE, "token id: expected 0 to %d, found %d", m->spec.c.n_vocab - 1,
                      batch->token[r]);
-  for (int k = 0; k < n_logits; k++)
-    if (logit_rows[k] < 0 || logit_rows[k] >= batch->n_rows)
-      return pn_fail(e, PN_ERR_INTERNAL, "logits are asked for row %d of %d", logit_rows[k], batch->n_rows);
+  for (int k = 0; k < batch->n_logits; k++)
+    if (batch->logit_rows[k] < 0 || batch->logit_rows[k] >= batch->n_rows)
+      return pn_fail(e, PN_ERR_INTERNAL, "logits are asked for row %d of %d", batch->logit_rows[k],
+                     batch->n_rows);
   return true;
 }
 
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
-                      float *logits, const pn_forward_trace *trace, pn_error *e) {
-  if (!check_batch(m, &m->s, batch, logit_rows, n_logits, e)) return false;
-  m->begun = NULL;
-  if (!m->b->ops->begin(m->b, batch, e)) return false;
-  model_step st = {.m = m, .s = &m->s, .kv = kv, .n_rows = batch->n_rows, .trace = trace};
-  if (!embed(&st)) return true;
-  for (int i = 0; i < m->spec.c.n_layers; i++)
-    if (!compute_layer(&st, i)) return true;
-  if (n_logits > 0) heads(&st, logit_rows, n_logits, logits);
+uint64_t pn_model_row_bytes(const pn_model *m) {
+  enum { ROWS = 64 };
+  uint64_t offsets[PLAN_MAX_BUFFERS];
+  return pn_plan_layout(&m->plan->p, ROWS, 0, offsets) / ROWS;
+}
+
+uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits) {
+  return m->b->ops->workspace_bytes(m->b, &m->plan->p, max_rows, max_logits);
+}
+
+bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
+  if (m->ws && max_rows <= m->max_rows && max_logits <= m->max_logits) return true;
+  if (max_rows < m->max_rows) max_rows = m->max_rows;
+  if (max_logits < m->max_logits) max_logits = m->max_logits;
+  pn_workspace *ws = m->b->ops->workspace_open(m->b, &m->plan->p, max_rows, max_logits, e);
+  if (!ws) return false;
+  m->b->ops->workspace_close(m->b, m->ws);
+  m->ws = ws;
+  m->max_rows = max_rows;
+  m->max_logits = max_logits;
   return true;
+}
+
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
+                      const pn_forward_trace *trace, pn_error *e) {
+  if (!check_batch(m, batch, e) || !m->b->ops->begin(m->b, m->ws, kv, batch, e)) return false;
+  model_run r = {m, m->ws, trace, batch->n_rows, batch->n_logits, false};
+  return run_steps(&r, 0, m->plan->layer_step[m->spec.c.n_layers], e) &&
+         (r.stopped || run_head(&r, logits, e));
 }
 
 struct pn_pass {
-  model_scratch s;
-  model_step st;
-  pn_batch batch;
-  const int32_t *logit_rows;
-  int n_logits, layer; // the next one
+  model_run run;
+  int layer; // the next one
 };
 
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   pn_pass *p = calloc(1, sizeof *p);
   if (!p) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a pass"), NULL;
-  p->st = (model_step){.m = m, .s = &p->s};
-  if (scratch_reserve(&p->s, m, max_rows, max_logits, e)) return p;
+  p->run.m = m;
+  p->run.ws = m->b->ops->workspace_open(m->b, &m->plan->p, max_rows, max_logits, e);
+  if (p->run.ws) return p;
   free(p);
   return NULL;
 }
 
 void pn_pass_close(pn_pass *p) {
   if (!p) return;
-  if (p->st.m->begun == p) p->st.m->begun = NULL;
-  scratch_fini(&p->s, p->st.m);
+  pn_backend *b = p->run.m->b;
+  b->ops->workspace_close(b, p->run.ws);
   free(p);
 }
 
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
-                   pn_error *e) {
-  if (!check_batch(p->st.m, &p->s, batch, logit_rows, n_logits, e)) return false;
-  p->st.kv = kv;
-  p->st.n_rows = batch->n_rows;
-  p->batch = *batch;
-  p->logit_rows = logit_rows;
-  p->n_logits = n_logits;
+bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+  pn_backend *b = p->run.m->b;
+  if (!check_batch(p->run.m, batch, e) || !b->ops->begin(b, p->run.ws, kv, batch, e)) return false;
+  p->run.n_rows = batch->n_rows;
+  p->run.n_logits = batch->n_logits;
   p->layer = 0;
-  p->st.m->begun = NULL;
   return true;
 }
 
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e) {
-  pn_model *m = p->st.m;
+  const plan *pl = p->run.m->plan;
+  int i = p->layer++, from = i == 0 ? 0 : pl->layer_step[i]; // the embedding goes with the first layer
   *done = false;
-  if (m->begun != p && !m->b->ops->begin(m->b, &p->batch, e)) return false;
-  m->begun = p;
-  if (p->layer == 0) embed(&p->st);
-  compute_layer(&p->st, p->layer++);
-  if (p->layer < m->spec.c.n_layers) return true;
-  if (p->n_logits > 0) heads(&p->st, p->logit_rows, p->n_logits, logits);
-  return *done = true;
+  if (!run_steps(&p->run, from, pl->layer_step[i + 1], e)) return false;
+  if (p->layer < p->run.m->spec.c.n_layers) return p->run.m->b->ops->sync(p->run.m->b, e);
+  return *done = run_head(&p->run, logits, e);
 }

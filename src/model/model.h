@@ -39,28 +39,38 @@ uint64_t pn_model_weight_bytes(
     const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
 pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages);
 
-// Called after each op of a forward with its result ([n_rows][stride], width values a row, backend memory): `op` is
-// "embed", "attn_norm", "q", "attention", ... and layer -1 outside layers. Return false to stop the forward there.
+// The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while open.
+const pn_plan *pn_model_plan(const pn_model *m);
+// The first step of layer i; of what follows the last layer for i = n_layers.
+int pn_model_layer_step(const pn_model *m, int i);
+// The plan as text, a line a step, for people.
+void pn_model_plan_write(const pn_model *m, pn_buf *out);
+
+// Called after each step of a forward that gives a value, with its rows on the host, dense. Return false to stop the
+// forward there.
 typedef struct pn_forward_trace {
-  bool (*after)(void *ctx, const char *op, int layer, const float *x, int64_t stride, int n_rows, int width);
+  bool (*after)(void *ctx, const pn_step *step, const float *rows, int n_rows);
   void *ctx;
 } pn_forward_trace;
 
-// Make room for steps of up to max_rows rows with up to max_logits rows of logits; forward allocates nothing.
+// Bytes of values between the steps that a row of a step needs.
+uint64_t pn_model_row_bytes(const pn_model *m);
+// Bytes that steps of up to max_rows rows with up to max_logits rows of logits need, on the model's backend.
+uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits);
+// Make room for them; forward allocates nothing then.
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 
-// One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host, [n_logits]
-// [n_vocab]) are those after row logit_rows[k]. `trace` may be NULL.
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
-                      float *logits, const pn_forward_trace *trace, pn_error *e);
+// One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host,
+// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]. `trace` may be NULL.
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
+                      const pn_forward_trace *trace, pn_error *e);
 
 // A step that is computed layer by layer, while whole steps of other rows go between its layers. Same results.
-typedef struct pn_pass pn_pass; // with scratch of its own
+typedef struct pn_pass pn_pass; // with a workspace of its own
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e);
 void pn_pass_close(pn_pass *p);
 // Begin with a batch, which must stay as it is until the pass is done or another one begins.
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
-                   pn_error *e);
+bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e);
 // Compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e);
 

@@ -1,10 +1,8 @@
+// Which family a model is of.
 #include "model/model_internal.h"
 
 #include <stddef.h>
 #include <stdio.h>
-
-static const model_arch *const archs[] = {&model_arch_llama, &model_arch_phi3};
-#define N_ARCHS (sizeof archs / sizeof archs[0])
 
 static bool listed(const char *const *names, pn_str name) {
   for (; *names; names++)
@@ -13,23 +11,23 @@ static bool listed(const char *const *names, pn_str name) {
 }
 
 const model_arch *registry_by_json_type(pn_str type) {
-  for (size_t i = 0; i < N_ARCHS; i++)
-    if (listed(archs[i]->json_types, type)) return archs[i];
+  for (const model_arch *const *a = model_archs; *a; a++)
+    if (listed((*a)->json_types, type)) return *a;
   return NULL;
 }
 
 const model_arch *registry_by_gguf_arch(pn_str name) {
-  for (size_t i = 0; i < N_ARCHS; i++)
-    if (listed(archs[i]->gguf_archs, name)) return archs[i];
+  for (const model_arch *const *a = model_archs; *a; a++)
+    if (listed((*a)->gguf_archs, name)) return *a;
   return NULL;
 }
 
-const char *registry_known(bool gguf, char out[96]) {
+const char *registry_known(bool gguf, char out[REGISTRY_TEXT]) {
   size_t n = 0;
   out[0] = '\0';
-  for (size_t i = 0; i < N_ARCHS; i++)
-    for (const char *const *name = gguf ? archs[i]->gguf_archs : archs[i]->json_types; *name && n < 95;
+  for (const model_arch *const *a = model_archs; *a; a++)
+    for (const char *const *name = gguf ? (*a)->gguf_archs : (*a)->json_types; *name && n < REGISTRY_TEXT - 1;
          name++)
-      n += (size_t)snprintf(out + n, 96 - n, "%s%s", n ? ", " : "", *name);
+      n += (size_t)snprintf(out + n, REGISTRY_TEXT - n, "%s%s", n ? ", " : "", *name);
   return out;
 }

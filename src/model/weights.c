@@ -44,27 +44,39 @@ static bool wrong_shape(const loader *l, const char *path, const pn_tensor *t, c
                  t->type_name, shape_text(t, found));
 }
 
-static float *load_norm(loader *l, model_role role, int layer) {
-  char path[160], want[64];
-  int width = l->m->spec.c.d_model;
-  path_of(l, role, layer, path);
-  const pn_tensor *t = find(l, path, "weight");
-  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
-  snprintf(want, sizeof want, "F32, F16 or BF16 [%d]", width);
+// A tensor of one dimension, "PATH.SUFFIX", into host[width].
+static bool read_vector(const loader *l, const char *path, const char *suffix, int64_t width, float *host) {
+  const pn_tensor *t = find(l, path, suffix);
+  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.%s is missing", path, suffix);
   bool plain = t->dtype == PN_F32 || t->dtype == PN_F16 || t->dtype == PN_BF16;
-  if (!plain || t->n_dims != 1 || t->shape[0] != (uint64_t)width) return wrong_shape(l, path, t, want), NULL;
-  pn_backend *b = l->m->b;
-  float *host = malloc((size_t)width * 4), *w = b->ops->alloc(b, (size_t)width * 4);
-  if (host && w) {
-    pn_floats_to_f32(t->dtype, t->data, host, (size_t)width);
-    b->ops->upload(b, w, host, (size_t)width * 4);
-  } else {
-    pn_fail(l->e, PN_ERR_NOMEM, "out of memory for tensor %s.weight", path);
-    if (w) b->ops->release(b, w);
-    w = NULL;
+  char found[96];
+  if (!plain || t->n_dims != 1 || t->shape[0] != (uint64_t)width)
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.%s: expected F32, F16 or BF16 [%lld], found %s [%s]",
+                   path, suffix, (long long)width, t->type_name, shape_text(t, found));
+  pn_floats_to_f32(t->dtype, t->data, host, (size_t)width);
+  return true;
+}
+
+// The vectors of n roles one after another, as one.
+static pn_weight *load_vectors(loader *l, const model_role *roles, const int64_t *widths, int n,
+                               const char *suffix, int layer) {
+  int64_t all = 0, at = 0;
+  for (int i = 0; i < n; i++) all += widths[i];
+  float *host = malloc((size_t)all * sizeof *host);
+  if (!host) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for a vector of %lld", (long long)all), NULL;
+  bool ok = true;
+  for (int i = 0; i < n && ok; at += widths[i++]) {
+    char path[160];
+    path_of(l, roles[i], layer, path);
+    ok = read_vector(l, path, suffix, widths[i], host + at);
   }
+  pn_weight *w = ok ? l->m->b->ops->vector_open(l->m->b, host, all, l->e) : NULL;
   free(host);
   return w;
+}
+
+static pn_weight *load_norm(loader *l, model_role role, int layer, int64_t width) {
+  return load_vectors(l, &role, &width, 1, "weight", layer);
 }
 
 // What config.json says of a path: an override for it, else the whole model's entry. NULL when it says nothing.
@@ -161,12 +173,12 @@ static uint64_t matrix_bytes(const pn_matrix *m) {
 }
 
 static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t rows, int64_t cols,
-                              bool streamed) {
+                              bool streamed, bool biased) {
   char path[160];
   path_of(l, role, layer, path);
   const pn_tensor *t = find(l, path, "weight"), *scales = l->gguf ? NULL : find(l, path, "scales");
   if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
-  if (find(l, path, "bias"))
+  if (!biased && find(l, path, "bias"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.bias: biases are not supported", path), NULL;
   pn_matrix m;
   bool ok =
@@ -178,29 +190,62 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t row
   return w;
 }
 
+static model_recipe recipe_of(const model_spec *s, int i) {
+  const pn_model_config *c = &s->c;
+  model_recipe r = {.n_heads = c->n_heads,
+                    .n_kv_heads = c->n_kv_heads,
+                    .head_dim = c->head_dim,
+                    .d_ffn = c->d_ffn,
+                    .window = i >= s->window_from ? c->window : 0,
+                    .qk_norm = s->arch->qk_norm,
+                    .qkv_bias = s->arch->qkv_bias};
+  if (s->arch->layer) s->arch->layer(s, i, &r);
+  return r;
+}
+
+static bool load_bias(loader *l, model_layer *layer, int i) {
+  const model_recipe *r = &layer->recipe;
+  const int64_t q = (int64_t)r->n_heads * r->head_dim, kv = (int64_t)r->n_kv_heads * r->head_dim;
+  const model_role parts[] = {ROLE_Q, ROLE_K, ROLE_V}, whole[] = {ROLE_QKV};
+  const int64_t widths[] = {q, kv, kv}, all[] = {q + 2 * kv};
+  if (l->m->spec.arch->names[ROLE_QKV].mlx)
+    layer->qkv_bias = load_vectors(l, whole, all, 1, "bias", i);
+  else
+    layer->qkv_bias = load_vectors(l, parts, widths, 3, "bias", i);
+  return layer->qkv_bias != NULL;
+}
+
 static bool load_layer(loader *l, int i) {
-  const pn_model_config *c = &l->m->spec.c;
-  const model_arch *a = l->m->spec.arch;
-  int64_t d = c->d_model, q = (int64_t)c->n_heads * c->head_dim, kv = (int64_t)c->n_kv_heads * c->head_dim,
-          f = c->d_ffn;
+  model_layer *layer = &l->m->layers[i];
+  layer->recipe = recipe_of(&l->m->spec, i);
+  const model_recipe *r = &layer->recipe;
+  const int64_t d = l->m->spec.c.d_model, q = (int64_t)r->n_heads * r->head_dim,
+                kv = (int64_t)r->n_kv_heads * r->head_dim, f = r->d_ffn;
   const struct {
     model_role role;
-    int64_t rows, cols;
-  } want[] = {{ROLE_Q, q, d},   {ROLE_K, kv, d},   {ROLE_V, kv, d}, {ROLE_QKV, q + 2 * kv, d},
-              {ROLE_O, d, q},   {ROLE_GATE, f, d}, {ROLE_UP, f, d}, {ROLE_GATE_UP, 2 * f, d},
-              {ROLE_DOWN, d, f}};
-  model_layer *layer = &l->m->layers[i];
-  layer->attn_norm = load_norm(l, ROLE_ATTN_NORM, i);
-  if (!layer->attn_norm) return false;
-  layer->ffn_norm = load_norm(l, ROLE_FFN_NORM, i);
-  if (!layer->ffn_norm) return false;
+    int64_t rows, cols; // cols 0: a vector
+    bool wanted, biased;
+  } want[] = {{ROLE_ATTN_NORM, d, 0, true, false},
+              {ROLE_Q, q, d, true, r->qkv_bias},
+              {ROLE_K, kv, d, true, r->qkv_bias},
+              {ROLE_V, kv, d, true, r->qkv_bias},
+              {ROLE_QKV, q + 2 * kv, d, true, r->qkv_bias},
+              {ROLE_Q_NORM, r->head_dim, 0, r->qk_norm, false},
+              {ROLE_K_NORM, r->head_dim, 0, r->qk_norm, false},
+              {ROLE_O, d, q, true, false},
+              {ROLE_FFN_NORM, d, 0, true, false},
+              {ROLE_GATE, f, d, true, false},
+              {ROLE_UP, f, d, true, false},
+              {ROLE_GATE_UP, 2 * f, d, true, false},
+              {ROLE_DOWN, d, f, true, false}};
   for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
     model_role role = want[k].role;
-    if (!a->names[role].mlx) continue;
-    layer->w[role] = load_matrix(l, role, i, want[k].rows, want[k].cols, true);
+    if (!want[k].wanted || !l->m->spec.arch->names[role].mlx) continue;
+    layer->w[role] = want[k].cols ? load_matrix(l, role, i, want[k].rows, want[k].cols, true, want[k].biased)
+                                  : load_norm(l, role, i, want[k].rows);
     if (!layer->w[role]) return false;
   }
-  return true;
+  return !r->qkv_bias || load_bias(l, layer, i);
 }
 
 bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
@@ -217,11 +262,11 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   }
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
   if (!m->layers) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
-  m->embed = load_matrix(&l, ROLE_EMBED, 0, c->n_vocab, c->d_model, c->tied_head);
+  m->embed = load_matrix(&l, ROLE_EMBED, 0, c->n_vocab, c->d_model, c->tied_head, false);
   if (!m->embed) return false;
-  m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, c->n_vocab, c->d_model, true);
+  m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, c->n_vocab, c->d_model, true, false);
   if (!m->head) return false;
-  m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0);
+  m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0, c->d_model);
   if (!m->final_norm) return false;
   for (int i = 0; i < c->n_layers; i++)
     if (!load_layer(&l, i)) return false;
@@ -231,14 +276,11 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
 void weights_close(pn_model *m) {
   const pn_backend_ops *ops = m->b->ops;
   for (int i = 0; m->layers && i < m->spec.c.n_layers; i++) {
-    model_layer *layer = &m->layers[i];
-    for (int r = 0; r < N_ROLES; r++)
-      if (layer->w[r]) ops->weight_close(m->b, layer->w[r]);
-    if (layer->attn_norm) ops->release(m->b, layer->attn_norm);
-    if (layer->ffn_norm) ops->release(m->b, layer->ffn_norm);
+    for (int r = 0; r < N_ROLES; r++) ops->weight_close(m->b, m->layers[i].w[r]);
+    ops->weight_close(m->b, m->layers[i].qkv_bias);
   }
-  if (m->final_norm) ops->release(m->b, m->final_norm);
-  if (m->head && m->head != m->embed) ops->weight_close(m->b, m->head);
-  if (m->embed) ops->weight_close(m->b, m->embed);
+  ops->weight_close(m->b, m->final_norm);
+  if (m->head != m->embed) ops->weight_close(m->b, m->head);
+  ops->weight_close(m->b, m->embed);
   free(m->layers);
 }

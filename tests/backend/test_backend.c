@@ -1,4 +1,5 @@
 #include "backend/backend.h"
+#include "one_op.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -81,12 +82,17 @@ static void isas_are_usable(void **state) {
 
 static void kv_sizes(void **state) {
   (void)state;
-  pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_KV_F16};
-  assert_true(pn_kv_token_bytes(&phi3) == 393216);
-  assert_true(pn_kv_shape_bytes(&phi3) == 393216ull * 3200);
-  pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_KV_F32};
-  assert_true(pn_kv_shape_bytes(&huge) == UINT64_MAX);
-  assert_true(pn_kv_shape_bytes(&(pn_kv_shape){1, 1, -1, 32, 1, PN_KV_F16}) == 0);
+  static const char *const names[] = {"ref", "cpu"};
+  for (int k = 0; k < 2; k++) {
+    pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);
+    pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_KV_F16};
+    assert_true(pn_kv_token_bytes(b, &phi3) == 393216);
+    assert_true(b->ops->kv_bytes(b, &phi3) == 393216ull * 3200);
+    pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_KV_F32};
+    assert_true(b->ops->kv_bytes(b, &huge) == UINT64_MAX);
+    assert_true(b->ops->kv_bytes(b, &(pn_kv_shape){1, 1, -1, 32, 1, PN_KV_F16}) == 0);
+    pn_backend_close(b);
+  }
 }
 
 static void kv_refused(void **state) {
@@ -111,32 +117,70 @@ static void kv_refused(void **state) {
   }
 }
 
-// Memory is zeroed, aligned, and a large reservation costs nothing until it is touched.
-static void memory(void **state) {
+// Memory of a workspace is zeroed, and a large one costs nothing until it is touched.
+static void workspaces(void **state) {
   (void)state;
   static const char *const names[] = {"ref", "cpu"};
+  const pn_buffer buffer = {1 << 20, true}, endless = {INT32_MAX, true};
+  const pn_plan plan = {.buffers = &buffer, .n_buffers = 1},
+                too_large = {.buffers = &endless, .n_buffers = 1};
   for (int k = 0; k < 2; k++) {
     pn_backend *b = pn_backend_open(&(pn_backend_options){.name = names[k], .n_threads = 1}, NULL);
-    static const size_t sizes[] = {0, 1, 63, 64, 100000, 1 << 20, (size_t)16 << 30};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-      unsigned char *p = b->ops->alloc(b, sizes[i]);
-      assert_non_null(p);
-      assert_int_equal((uintptr_t)p % 64, 0);
-      if (sizes[i]) {
-        assert_int_equal(p[0] | p[sizes[i] - 1] | p[sizes[i] / 2], 0);
-        p[sizes[i] - 1] = 1;
-      }
-      b->ops->release(b, p);
-    }
-    assert_null(b->ops->alloc(b, SIZE_MAX));
-    b->ops->release(b, NULL);
-    char from[3] = "ab", to[3] = "";
-    b->ops->upload(b, to, from, 3);
-    assert_string_equal(to, "ab");
-    b->ops->download(b, from, to, 0);
-    b->ops->sync(b);
+    pn_error e = {0};
+    enum { ROWS = 4096 };
+    assert_true(b->ops->workspace_bytes(b, &plan, 0, ROWS) >= (uint64_t)ROWS << 22);
+    pn_workspace *ws = b->ops->workspace_open(b, &plan, 0, ROWS, &e);
+    assert_non_null(ws);
+    static float row[1 << 20];
+    row[7] = 3;
+    assert_true(b->ops->read(b, ws, (pn_view){0, 0, 1 << 20}, ROWS - 1, 1, row, &e));
+    assert_true(row[7] == 0 && row[(1 << 20) - 1] == 0);
+    row[7] = 3;
+    b->ops->write(b, ws, (pn_view){0, 16, 8}, 5, 1, row);
+    assert_true(b->ops->read(b, ws, (pn_view){0, 20, 4}, 5, 1, row, &e));
+    assert_true(row[3] == 3 && row[0] == 0);
+    assert_false(b->ops->begin(b, ws, NULL, &(pn_batch){.n_rows = 1}, &e));
+    assert_int_equal(e.code, PN_ERR_INTERNAL);
+    assert_true(b->ops->sync(b, &e));
+    b->ops->workspace_close(b, ws);
+    b->ops->workspace_close(b, NULL);
+    assert_null(b->ops->workspace_open(b, &too_large, 0, INT32_MAX, &e));
+    assert_int_equal(e.code, PN_ERR_NOMEM);
     pn_backend_close(b);
   }
+}
+
+// A buffer shares memory with another exactly when their values are never needed at the same time.
+static void layouts(void **state) {
+  (void)state;
+  enum { X, A, B, OUT };
+  const pn_buffer buffers[] = {{64, false}, {256, false}, {128, false}, {32, true}};
+  const pn_view x = {X, 0, 64}, a = {A, 0, 256}, b = {B, 0, 128}, half = {B, 0, 64}, out = {OUT, 0, 32};
+  const pn_step steps[] = {{.op = PN_OP_EMBED, .out = x},
+                           {.op = PN_OP_MATMUL, .in = {x}, .out = a},
+                           {.op = PN_OP_ADD, .in = {{A, 0, 64}}, .out = x},
+                           {.op = PN_OP_MATMUL, .in = {x}, .out = b},
+                           {.op = PN_OP_ADD, .in = {half}, .out = x},
+                           {.op = PN_OP_GATHER, .in = {x}, .out = out}};
+  pn_plan plan = {steps, 6, buffers, 4, NULL, 0};
+  uint64_t at[4];
+  enum { ROWS = 3, LOGITS = 2 };
+  const uint64_t xs = ROWS * 64 * 4, as = ROWS * 256 * 4;
+  assert_true(pn_plan_layout(&plan, ROWS, LOGITS, at) == as + xs);
+  assert_true(at[A] == 0 && at[B] == 0 && at[X] == as && at[OUT] == 0);
+  plan.n_steps = 4; // then b is what is asked for, and x is not needed behind it
+  assert_true(pn_plan_layout(&plan, ROWS, LOGITS, at) == as + xs && at[B] == 0 && at[X] == as);
+  pn_step partly[6];
+  memcpy(partly, steps, sizeof partly);
+  partly[3].out = half; // the rest of b stays as it was, so it must have been kept
+  plan.steps = partly;
+  plan.n_steps = 6;
+  partly[4].in[0] = b;
+  assert_true(pn_plan_layout(&plan, ROWS, LOGITS, at) == as + xs + ROWS * 128 * 4);
+  assert_true(at[B] >= as);
+  for (int i = 0; i < 4; i++) assert_int_equal(at[i] % 64, 0);
+  assert_string_equal(pn_op_name(PN_OP_ADD_RMSNORM), "add_rmsnorm");
+  assert_string_equal(pn_op_name(PN_N_OPS), "unknown");
 }
 
 // row[i] of the matrix as ref reads it: the embedding of token 0.
@@ -146,8 +190,10 @@ static void embed_row(const pn_matrix *m, float *out) {
   pn_weight *w = b->ops->weight_open(b, m, &e);
   assert_non_null(w);
   int32_t zero = 0;
-  assert_true(b->ops->begin(b, &(pn_batch){.n_rows = 1, .token = &zero, .pos = &zero}, &e));
-  b->ops->embed(b, w, 1, out, m->cols);
+  const int cols = (int)m->cols;
+  const pn_step s = {.op = PN_OP_EMBED, .w = {w}, .n_weights = 1, .embed = {1}};
+  run_one_op(b, s, NULL, NULL, &(pn_batch){.n_rows = 1, .token = &zero}, (op_rows){0}, (op_rows){0},
+             (op_rows){out, 1, cols, cols});
   b->ops->weight_close(b, w);
   pn_backend_close(b);
 }
@@ -222,25 +268,13 @@ static void weights_refused(void **state) {
   }
 }
 
-static void composes_add_rmsnorm(void **state) {
-  (void)state;
-  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, NULL);
-  assert_null(b->ops->add_rmsnorm);
-  float x[2] = {1, 5}, y[2] = {2, -1}, w[2] = {1, 10}, out[2];
-  pn_backend_add_rmsnorm(b, x, 2, y, 2, w, 0, 1, 2, out, 2);
-  assert_true(x[0] == 3 && x[1] == 4);
-  assert_float_equal(out[0], 3 / sqrtf(12.5f), 1e-6f);
-  assert_float_equal(out[1], 40 / sqrtf(12.5f), 1e-5f);
-  pn_backend_close(b);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(opens_by_name),    cmocka_unit_test(precisions_of_activations),
       cmocka_unit_test(isas_are_usable),  cmocka_unit_test(kv_sizes),
-      cmocka_unit_test(kv_refused),       cmocka_unit_test(memory),
-      cmocka_unit_test(ref_reads_affine), cmocka_unit_test(ref_reads_blocks),
-      cmocka_unit_test(weights_refused),  cmocka_unit_test(composes_add_rmsnorm),
+      cmocka_unit_test(kv_refused),       cmocka_unit_test(workspaces),
+      cmocka_unit_test(layouts),          cmocka_unit_test(ref_reads_affine),
+      cmocka_unit_test(ref_reads_blocks), cmocka_unit_test(weights_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

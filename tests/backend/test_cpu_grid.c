@@ -4,6 +4,7 @@
 #include "backend/cpu/cpu_ops.h"
 #include "base/rng.h"
 #include "check.h"
+#include "one_op.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -82,9 +83,10 @@ static void close_all(void) {
 }
 
 // The ops that need no batch, each on a copy of the same input: x, y [rows][stride], w [width].
-enum { RMSNORM, ADD_RMSNORM, SILU_MUL, ADD, GATHER, N_ROW_OPS };
-static const char *const row_op_names[] = {"rmsnorm", "add_rmsnorm", "silu_mul", "add", "gather"};
-static const double row_op_tolerance[] = {2e-6, 2e-6, 1e-6, 0, 0};
+enum { RMSNORM, HEAD_RMSNORM, ADD_RMSNORM, SILU_MUL, ADD, ADD_BIAS, GATHER, N_ROW_OPS };
+static const char *const row_op_names[] = {"rmsnorm", "rmsnorm by heads", "add_rmsnorm", "silu_mul",
+                                           "add",     "add_bias",         "gather"};
+static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 1e-6, 0, 0, 0};
 
 typedef struct rows_case {
   int rows, width;
@@ -93,30 +95,55 @@ typedef struct rows_case {
   int32_t *pick;
 } rows_case;
 
-// What op writes for rows [first, first + n): n rows of `width`, and for ADD_RMSNORM also the new x behind them.
+// Into how many pieces a row can be cut.
+static int heads_of(const rows_case *c) { return c->width % 3 == 0 ? 3 : c->width % 2 == 0 ? 2 : 1; }
+
+static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x, const int32_t *pick,
+                     float *y, float *out) {
+  pn_error e = {0};
+  pn_weight *w = b->ops->vector_open(b, c->w, c->width, &e);
+  const op_rows xs = {x, n, c->width, c->stride}, ys = {y, n, c->width, c->stride},
+                outs = {out, n, c->width, c->width};
+  const op_rows every = {x, c->rows, c->width, c->stride}, none = {0};
+  pn_step s = {.w = {w}, .n_weights = 1, .norm = {1e-5f, 1}};
+  switch (op) {
+  case RMSNORM: s.op = PN_OP_RMSNORM, run_one_op(b, s, NULL, NULL, NULL, xs, none, outs); break;
+  case HEAD_RMSNORM:
+    s.op = PN_OP_RMSNORM, s.norm.heads = heads_of(c), run_one_op(b, s, NULL, NULL, NULL, xs, none, outs);
+    break;
+  case ADD_RMSNORM: s.op = PN_OP_ADD_RMSNORM, run_one_op(b, s, NULL, NULL, NULL, xs, ys, outs); break;
+  case SILU_MUL: s.op = PN_OP_SILU_MUL, run_one_op(b, s, NULL, NULL, NULL, xs, ys, outs); break;
+  case ADD: s.op = PN_OP_ADD, run_one_op(b, s, NULL, NULL, NULL, ys, none, xs); break;
+  case ADD_BIAS: s.op = PN_OP_ADD_BIAS, run_one_op(b, s, NULL, NULL, NULL, none, none, xs); break;
+  default:
+    s.op = PN_OP_GATHER, run_one_op(b, s, NULL, NULL, &(pn_batch){.logit_rows = pick}, every, none, outs);
+    break;
+  }
+  b->ops->weight_close(b, w);
+}
+
+static bool in_place(int op) { return op == ADD || op == ADD_BIAS || op == ADD_RMSNORM; }
+
+// What op writes for rows [first, first + n): n rows of `width`.
 static void run_row_op(pn_backend *b, const rows_case *c, int op, int first, int n, float *out) {
-  const pn_backend_ops *o = b->ops;
   size_t floats = (size_t)c->rows * (size_t)c->stride;
-  float *x = copy_of(c->x, floats), *at = x + first * c->stride;
-  const float *y = c->y + first * c->stride;
-  if (op == RMSNORM) o->rmsnorm(b, at, c->stride, c->w, 1e-5f, n, c->width, out, c->width);
-  if (op == ADD_RMSNORM)
-    pn_backend_add_rmsnorm(b, at, c->stride, y, c->stride, c->w, 1e-5f, n, c->width, out, c->width);
-  if (op == SILU_MUL) o->silu_mul(b, at, y, c->stride, n, c->width, out, c->width);
-  if (op == ADD) o->add(b, at, c->stride, y, c->stride, n, c->width);
-  if (op == GATHER) o->gather(b, x, c->stride, c->pick + first, n, c->width, out, c->width);
-  if (op == ADD)
+  float *x = copy_of(c->x, floats), *y = copy_of(c->y, floats);
+  int from_row = op == GATHER ? 0 : first;
+  run_step(b, c, op, n, x + from_row * c->stride, c->pick + first, y + first * c->stride, out);
+  if (op == ADD || op == ADD_BIAS)
     for (int r = 0; r < n; r++)
-      memcpy(out + r * c->width, at + r * c->stride, (size_t)c->width * sizeof *out);
+      memcpy(out + r * c->width, x + (first + r) * c->stride, (size_t)c->width * sizeof *out);
   // Nothing but rows [first, first + n) and columns [0, width) may have changed.
   for (int r = 0; r < c->rows; r++) {
-    bool mine = r >= first && r < first + n && (op == ADD || op == ADD_RMSNORM);
+    bool mine = r >= first && r < first + n && in_place(op);
     int from = mine ? c->width : 0;
     CHECK(memcmp(x + r * c->stride + from, c->x + r * c->stride + from,
                  (size_t)(c->stride - from) * sizeof *x) == 0,
           "%s wrote where it must not", row_op_names[op]);
   }
+  CHECK(memcmp(y, c->y, floats * sizeof *y) == 0, "%s wrote into its input", row_op_names[op]);
   free(x);
+  free(y);
 }
 
 static void check_row_op(const rows_case *c, int op) {
@@ -166,10 +193,10 @@ static void check_row_ops(void) {
 static void run_rope(pn_backend *b, const pn_rope *rope, const int32_t *pos, int first, int rows, int heads,
                      int dim, const float *in, float *out) {
   int64_t stride = (int64_t)heads * dim + 3;
-  pn_error e;
-  CHECK(b->ops->begin(b, &(pn_batch){.n_rows = rows, .pos = pos + first}, &e), "%s", e.msg);
   memcpy(out + first * stride, in + first * stride, (size_t)(rows * stride) * sizeof *out);
-  b->ops->rope(b, rope, out + first * stride, stride, heads, dim);
+  pn_step s = {.op = PN_OP_ROPE, .rope = {0, heads, dim}};
+  run_one_op(b, s, rope, NULL, &(pn_batch){.n_rows = rows, .pos = pos + first}, (op_rows){0}, (op_rows){0},
+             (op_rows){out + first * stride, rows, heads * dim, stride});
 }
 
 static void check_rope(int dim, int n_rot, pn_rope_order order, float scale, int rows) {
@@ -208,23 +235,31 @@ static void check_ropes(void) {
     }
 }
 
-// More kinds of rotation in one step than there are tables, each used twice.
+// More kinds of rotation in one plan than there are tables, each used twice.
 static void check_many_ropes(void) {
   enum { KINDS = 7, ROWS = 30, DIM = 64 };
-  float inv_freq[KINDS][DIM / 2], *in = normals(ROWS * DIM);
+  float inv_freq[KINDS][DIM / 2], *in = normals(ROWS * DIM), *base = NULL;
   int32_t pos[ROWS];
+  pn_rope ropes[2 * KINDS];
   for (int r = 0; r < ROWS; r++) pos[r] = r * 11;
   for (int k = 0; k < KINDS; k++)
     for (int i = 0; i < DIM / 2; i++) inv_freq[k][i] = powf(100.0f * (float)(k + 2), -(float)i / (DIM / 2));
-  float *base = NULL;
+  for (int use = 0; use < 2 * KINDS; use++)
+    ropes[use] = (pn_rope){use % 2 ? PN_ROPE_HALF : PN_ROPE_INTERLEAVED, DIM, inv_freq[use % KINDS], 1};
+  const pn_buffer buffer = {DIM, false};
+  const pn_view view = {0, 0, DIM};
+  const pn_plan plan = {NULL, 0, &buffer, 1, ropes, 2 * KINDS};
   for (int b = 0; b < n_all; b++) {
     pn_error e;
     float *x = copy_of(in, ROWS * DIM);
-    CHECK(all[b]->ops->begin(all[b], &(pn_batch){.n_rows = ROWS, .pos = pos}, &e), "%s", e.msg);
-    for (int use = 0; use < 2 * KINDS; use++) {
-      pn_rope rope = {use % 2 ? PN_ROPE_HALF : PN_ROPE_INTERLEAVED, DIM, inv_freq[use % KINDS], 1};
-      all[b]->ops->rope(all[b], &rope, x, DIM, 1, DIM);
-    }
+    pn_workspace *ws = all[b]->ops->workspace_open(all[b], &plan, ROWS, 0, &e);
+    CHECK(ws && all[b]->ops->begin(all[b], ws, NULL, &(pn_batch){.n_rows = ROWS, .pos = pos}, &e), "%s",
+          e.msg);
+    all[b]->ops->write(all[b], ws, view, 0, ROWS, x);
+    for (int use = 0; use < 2 * KINDS; use++)
+      all[b]->ops->run(all[b], ws, &(pn_step){.op = PN_OP_ROPE, .out = view, .rope = {use, 1, DIM}});
+    all[b]->ops->read(all[b], ws, view, 0, ROWS, x, &e);
+    all[b]->ops->workspace_close(all[b], ws);
     if (b == 0) base = copy_of(x, ROWS * DIM);
     CHECK(memcmp(x, base, ROWS * DIM * sizeof *x) == 0, "ropes: %s", all[b]->ops->describe(all[b]));
     free(x);
@@ -302,13 +337,12 @@ static void run_attention(pn_backend *b, const attention_case *c, const attentio
   if (!kv) return;
   pn_attention a = {1, c->heads, c->kv_heads, c->dim, 1 / sqrtf((float)c->dim), c->window};
   for (int done = 0, n; (n = make_step(c, in, done, chunk, token, seq, pos, slot)) > 0; done += chunk) {
-    pn_batch batch = {n, c->n_seqs, token, seq, pos, slot, in->pages};
-    CHECK(b->ops->begin(b, &batch, &e), "%s", e.msg);
+    pn_batch batch = {n, c->n_seqs, token, seq, pos, slot, in->pages, 0, NULL};
     float *q = rows_of(in->q, token, n, width), *k = rows_of(in->k, token, n, kv_width),
           *v = rows_of(in->v, token, n, kv_width), *o = malloc((size_t)n * (size_t)width * sizeof *o);
-    b->ops->kv_write(b, kv, 0, v, kv_width, k, kv_width); // another layer's content must not matter
-    b->ops->kv_write(b, kv, 1, k, kv_width, v, kv_width);
-    b->ops->attention(b, kv, &a, q, width, o, width);
+    run_kv_write(b, kv, &batch, 0, v, k, kv_width); // another layer's content must not matter
+    run_kv_write(b, kv, &batch, 1, k, v, kv_width);
+    run_attention_op(b, kv, &batch, a, q, o);
     for (int r = 0; r < n; r++)
       memcpy(out + (size_t)token[r] * (size_t)width, o + (size_t)r * (size_t)width,
              (size_t)width * sizeof *o);
@@ -406,27 +440,25 @@ static void check_stale_page(pn_backend *b, pn_kv_type type) {
     int32_t zeros[OLD] = {0}, pos[OLD], slot[OLD];
     const int32_t *pages = &page;
     for (int k = 0; k < OLD; k++) slot[k] = page * OLD + (pos[k] = k);
-    pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages},
-             fresh = {NEW, 1, zeros, zeros, pos, slot, &pages};
-    CHECK(b->ops->begin(b, &old, &e), "%s", e.msg);
-    b->ops->kv_write(b, kv, 0, bad, DIM, bad, DIM);
+    const pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages, 0, NULL},
+                   fresh = {NEW, 1, zeros, zeros, pos, slot, &pages, 0, NULL};
+    const pn_attention a = {0, 1, 1, DIM, 1, 0}, windowed = {0, 1, 1, DIM, 1, WINDOW};
+    run_kv_write(b, kv, &old, 0, bad, bad, DIM);
     if (page == 1) CHECK(b->ops->kv_copy(b, kv, 0, 1, &e), "%s", e.msg);
-    CHECK(b->ops->begin(b, &fresh, &e), "%s", e.msg);
-    b->ops->kv_write(b, kv, 0, good, DIM, good, DIM);
-    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, 0}, good, DIM, out, DIM);
+    run_kv_write(b, kv, &fresh, 0, good, good, DIM);
+    run_attention_op(b, kv, &fresh, a, good, out);
     for (int k = 0; k < NEW * DIM; k++)
       CHECK(fabsf(out[k] - 1) < most, "%s %s: stale page %d: %g", who, name, page, (double)out[k]);
     // Positions 0 and 1 turn bad; rows from 3 on see 2 positions only.
-    CHECK(b->ops->begin(b, &(pn_batch){2, 1, zeros, zeros, pos, slot, &pages}, &e), "%s", e.msg);
-    b->ops->kv_write(b, kv, 0, bad, DIM, bad, DIM);
-    CHECK(b->ops->begin(b, &(pn_batch){2, 1, zeros, zeros, pos + 3, slot + 3, &pages}, &e), "%s", e.msg);
-    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, WINDOW}, good, DIM, out, DIM);
+    run_kv_write(b, kv, &(pn_batch){2, 1, zeros, zeros, pos, slot, &pages, 0, NULL}, 0, bad, bad, DIM);
+    run_attention_op(b, kv, &(pn_batch){2, 1, zeros, zeros, pos + 3, slot + 3, &pages, 0, NULL}, windowed,
+                     good, out);
     for (int k = 0; k < 2 * DIM; k++)
       CHECK(fabsf(out[k] - 1) < most, "%s %s: before the window: %g", who, name, (double)out[k]);
     // A vector that is not finite and is seen must show.
-    CHECK(b->ops->begin(b, &(pn_batch){1, 1, zeros, zeros, pos + 3, slot + 3, &pages}, &e), "%s", e.msg);
-    b->ops->kv_write(b, kv, 0, good, DIM, bad, DIM);
-    b->ops->attention(b, kv, &(pn_attention){0, 1, 1, DIM, 1, WINDOW}, good, DIM, out, DIM);
+    const pn_batch one = {1, 1, zeros, zeros, pos + 3, slot + 3, &pages, 0, NULL};
+    run_kv_write(b, kv, &one, 0, good, bad, DIM);
+    run_attention_op(b, kv, &one, windowed, good, out);
     CHECK(!isfinite(out[0]), "%s %s: a NaN was lost: %g", who, name, (double)out[0]);
   }
   b->ops->kv_close(b, kv);
@@ -495,12 +527,17 @@ static void run_matrix(pn_backend *b, const pn_matrix *m, const float *x, int ro
   pn_weight *w = b->ops->weight_open(b, m, &e);
   CHECK(w, "%s", e.msg);
   if (!w) return;
-  int32_t token[40], zeros[40] = {0};
+  int32_t token[40];
   for (int r = 0; r < rows; r++) token[r] = (int32_t)((r * 7) % m->rows);
-  CHECK(b->ops->begin(b, &(pn_batch){.n_rows = rows, .token = token, .pos = zeros}, &e), "%s", e.msg);
-  pn_matmul_part parts[2] = {{w, out, 2 * m->rows}, {w, out + m->rows, 2 * m->rows}};
-  b->ops->matmul(b, x, m->cols, rows, parts, 2);
-  b->ops->embed(b, w, 3, embedded, m->cols);
+  const int cols = (int)m->cols, width = (int)(2 * m->rows);
+  float *in = copy_of(x, (size_t)rows * (size_t)cols);
+  pn_step product = {.op = PN_OP_MATMUL, .w = {w, w}, .n_weights = 2};
+  run_one_op(b, product, NULL, NULL, NULL, (op_rows){in, rows, cols, cols}, (op_rows){0},
+             (op_rows){out, rows, width, width});
+  pn_step embed = {.op = PN_OP_EMBED, .w = {w}, .n_weights = 1, .embed = {3}};
+  run_one_op(b, embed, NULL, NULL, &(pn_batch){.n_rows = rows, .token = token}, (op_rows){0}, (op_rows){0},
+             (op_rows){embedded, rows, cols, cols});
+  free(in);
   b->ops->weight_close(b, w);
 }
 

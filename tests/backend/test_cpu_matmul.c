@@ -219,7 +219,7 @@ static float *run_one(const char *isa, int n_threads, const pn_matrix *m, const 
   assert_non_null(y);
   for (int64_t i = 0; i < n_rows * stride; i++) y[i] = -12345.0f;
   for (int r = 0; r < n_rows; r += step) {
-    const pn_matmul_part part = {.w = w, .out = y + r * stride, .out_stride = stride};
+    const cpu_matmul_part part = {.w = w, .out = y + r * stride, .out_stride = stride};
     cpu_matmul_run(s, x + r * m->cols, m->cols, n_rows - r < step ? n_rows - r : step, &part, 1);
   }
   for (int r = 0; r < n_rows; r++) {
@@ -374,13 +374,13 @@ static void parts_share_x(void **state) {
       {.kind = PN_MATRIX_AFFINE, .rows = 3, .cols = COLS, .bits = 8, .group = 32, .scale_dtype = PN_F32}};
   sample s[N];
   pn_weight *w[N];
-  pn_matmul_part parts[N];
+  cpu_matmul_part parts[N];
   pn_error e;
   for (int i = 0; i < N; i++) {
     sample_init(&s[i], shapes[i], RANDOM, 600 + (uint64_t)i);
     must_open(&w[i], &s[i].m);
     parts[i] =
-        (pn_matmul_part){w[i], calloc((size_t)(ROWS * (s[i].m.rows + 3)), sizeof(float)), s[i].m.rows + 3};
+        (cpu_matmul_part){w[i], calloc((size_t)(ROWS * (s[i].m.rows + 3)), sizeof(float)), s[i].m.rows + 3};
     assert_non_null(parts[i].out);
   }
   float *x = random_rows(ROWS, COLS, 77);

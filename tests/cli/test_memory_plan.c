@@ -22,6 +22,7 @@ static memory_wish wish(uint64_t limit_bytes) {
   return (memory_wish){.model = "m.gguf",
                        .weights_bytes = 100 * MB,
                        .config = &small,
+                       .token_bytes = {2048, 1024, 1024, 528, 344},
                        .kv_type = PN_KV_F16,
                        .asked_how = "--ctx",
                        .max_running = 8,
@@ -146,21 +147,26 @@ static void slots_stay_below_2_to_31(void **state) {
   c.max_positions = INT_MAX;
   memory_wish w = wish((uint64_t)1 << 50);
   w.config = &c;
+  w.token_bytes[PN_KV_F16] = 32;
   w.asked_ctx = 1 << 30;
   w.max_running = 10000;
   memory_plan p = made(&w);
   assert_true(p.kv_tokens <= INT_MAX && p.kv_tokens > INT_MAX - 64);
 }
 
-static void scratch_grows_with_what_runs(void **state) {
+static void scratch_is_what_the_rooms_say_but_not_too_little(void **state) {
   (void)state;
-  pn_model_config c = small;
-  c.n_vocab = 128000;
-  assert_int_equal(memory_plan_scratch_bytes(&small, 4096, 1, 0), OTHER);
-  uint64_t many = memory_plan_scratch_bytes(&c, 4096, 256, 64);
-  assert_true(many > 256 * 128000 * sizeof(float));
-  assert_true(memory_plan_scratch_bytes(&c, 4096, 256, 1000) > many);
-  assert_true(memory_plan_scratch_bytes(&c, 8192, 256, 64) > many);
+  memory_wish w = wish(1024 * MB);
+  w.scratch_bytes = OTHER + 5 * MB;
+  assert_int_equal(made(&w).scratch_bytes, OTHER + 5 * MB);
+  w.scratch_bytes = 5;
+  assert_int_equal(made(&w).scratch_bytes, OTHER);
+  w.asked_ctx = 0;
+  assert_int_equal(memory_plan_wanted_ctx(&w), 4096);
+  w.wanted_ctx = 77;
+  assert_int_equal(memory_plan_wanted_ctx(&w), 77);
+  w.asked_ctx = 99;
+  assert_int_equal(memory_plan_wanted_ctx(&w), 99);
 }
 
 static void weights_alone(void **state) {
@@ -205,7 +211,7 @@ int main(void) {
       cmocka_unit_test(a_context_beyond_the_model),
       cmocka_unit_test(a_pool_that_must_be),
       cmocka_unit_test(slots_stay_below_2_to_31),
-      cmocka_unit_test(scratch_grows_with_what_runs),
+      cmocka_unit_test(scratch_is_what_the_rooms_say_but_not_too_little),
       cmocka_unit_test(weights_alone),
       cmocka_unit_test(the_plan_in_words),
   };

@@ -108,8 +108,12 @@ static bool fails_now(int n) {
   return at == 1 || (every && n % every == 0);
 }
 
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, const int32_t *logit_rows, int n_logits,
-                      float *logits, const pn_forward_trace *trace, pn_error *e) {
+uint64_t pn_model_row_bytes(const pn_model *m) { return (void)m, 1000; }
+uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits) {
+  return (void)m, (uint64_t)max_rows * 1000 + (uint64_t)max_logits * FAKE_VOCAB * 4;
+}
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
+                      pn_error *e) {
   (void)m, (void)kv, (void)trace;
   if (fake.before_forward) fake.before_forward(b);
   if (atomic_load(&fake.step_us)) usleep((useconds_t)atomic_load(&fake.step_us));
@@ -123,8 +127,8 @@ bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, const int32_t *
   for (int r = 0; r < b->n_rows; r++)
     if (!write_row(b, r, n)) atomic_fetch_add(&fake.bad_rows, 1);
   atomic_fetch_add(&fake.n_rows, b->n_rows);
-  for (int k = 0; k < n_logits; k++) {
-    int r = logit_rows[k];
+  for (int k = 0; k < b->n_logits; k++) {
+    int r = b->logit_rows[k];
     uint64_t prefix = memory[b->slot[r]].prefix;
     for (int i = 0; i < FAKE_VOCAB; i++)
       logits[k * FAKE_VOCAB + i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
@@ -136,22 +140,20 @@ bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, const int32_t *
 // A pass has three layers: the last one computes everything, so that it meets what steps between did to the pages.
 struct pn_pass {
   pn_batch batch;
-  const int32_t *logit_rows;
-  int n_logits, layer;
+  int layer;
 } the_pass;
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   return (void)m, (void)max_rows, (void)max_logits, (void)e, &the_pass;
 }
 void pn_pass_close(pn_pass *p) { (void)p; }
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, const int32_t *logit_rows, int n_logits,
-                   pn_error *e) {
+bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
   (void)kv, (void)e;
-  *p = (pn_pass){*batch, logit_rows, n_logits, 0};
+  *p = (pn_pass){*batch, 0};
   return true;
 }
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e) {
   *done = ++p->layer == FAKE_LAYERS;
-  return !*done || pn_model_forward(NULL, NULL, &p->batch, p->logit_rows, p->n_logits, logits, NULL, e);
+  return !*done || pn_model_forward(NULL, NULL, &p->batch, logits, NULL, e);
 }
 
 // The tokenizer's door: id 0 is 'a'.
@@ -172,6 +174,9 @@ static pn_kv *open_kv(pn_backend *b, const pn_kv_shape *s, pn_error *e) {
   if (s->n_pages > FAKE_PAGES) return pn_fail(e, PN_ERR_NOMEM, "the fake has %d pages", FAKE_PAGES), NULL;
   return (pn_kv *)memory;
 }
+static uint64_t kv_bytes(pn_backend *b, const pn_kv_shape *s) {
+  return (void)b, (uint64_t)s->n_pages * PAGE * 16;
+}
 static void close_kv(pn_backend *b, pn_kv *kv) { (void)b, (void)kv; }
 static bool copy_kv(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)kv;
@@ -187,6 +192,7 @@ static void discard_kv(pn_backend *b, pn_kv *kv, int32_t first, int n) {
 }
 static const pn_backend_ops ops = {.version = PN_BACKEND_VERSION,
                                    .name = "fake",
+                                   .kv_bytes = kv_bytes,
                                    .kv_open = open_kv,
                                    .kv_close = close_kv,
                                    .kv_copy = copy_kv,

@@ -63,8 +63,8 @@ static void add(rows *r, const int32_t *text, const int32_t *pages, int seq, int
 static void run(rig *g, const rows *r, const int32_t *const *pages, int n_seqs, const int32_t *want,
                 int n_want, float *out, const pn_forward_trace *trace) {
   pn_error e = {0};
-  const pn_batch batch = {r->n, n_seqs, r->token, r->seq, r->pos, r->slot, pages};
-  if (!pn_model_forward(g->m, g->kv, &batch, want, n_want, out, trace, &e)) fail_msg("%s", e.msg);
+  const pn_batch batch = {r->n, n_seqs, r->token, r->seq, r->pos, r->slot, pages, n_want, want};
+  if (!pn_model_forward(g->m, g->kv, &batch, out, trace, &e)) fail_msg("%s", e.msg);
 }
 
 // Logits after the last token of text_a, its prompt cut into steps of `chunk`.
@@ -130,11 +130,9 @@ static void cpu_agrees_with_ref(void **state) {
   }
 }
 
-static bool count(void *ctx, const char *op, int layer, const float *x, int64_t stride, int n_rows,
-                  int width) {
-  (void)op, (void)layer;
-  assert_true(n_rows > 0 && stride >= width);
-  assert_true(isfinite(x[(int64_t)(n_rows - 1) * stride + width - 1]));
+static bool count(void *ctx, const pn_step *step, const float *values, int n_rows) {
+  assert_true(n_rows > 0 && step->name[0]);
+  for (int i = 0; i < n_rows * step->out.width; i++) assert_true(isfinite(values[i]));
   int *left = ctx;
   return --*left > 0;
 }
@@ -151,7 +149,7 @@ static void a_trace_sees_every_op_and_can_stop(void **state) {
   int left = 1000;
   run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){count, &left});
   int n_ops = 1000 - left;
-  assert_int_equal(n_ops, 1 + 2 * 9 + 3); // embed; a layer's nine results; residual, final norm, logits
+  assert_int_equal(n_ops, 1 + 2 * 10 + 4); // embed; a layer's ten results; residual, last row, norm, logits
   for (int stop = 1; stop <= n_ops; stop++) {
     left = stop;
     memset(out, 0, sizeof out);
@@ -172,17 +170,17 @@ static void claims_are_checked(void **state) {
   pn_error e = {0};
   float out[VOCAB];
   int32_t last = 5;
-  const pn_batch batch = {5, 1, r.token, r.seq, r.pos, r.slot, pages};
-  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  const pn_batch batch = {5, 1, r.token, r.seq, r.pos, r.slot, pages, 1, &last};
+  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
   last = 4;
   r.token[2] = VOCAB;
-  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
   assert_int_equal(e.code, PN_ERR_USAGE);
   r.token[2] = -1;
-  assert_false(pn_model_forward(g.m, g.kv, &batch, &last, 1, out, NULL, &e));
+  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
   r.token[2] = 0;
-  const pn_batch big = {MAX_ROWS + 1, 1, r.token, r.seq, r.pos, r.slot, pages};
-  assert_false(pn_model_forward(g.m, g.kv, &big, &last, 1, out, NULL, &e));
+  const pn_batch big = {MAX_ROWS + 1, 1, r.token, r.seq, r.pos, r.slot, pages, 1, &last};
+  assert_false(pn_model_forward(g.m, g.kv, &big, out, NULL, &e));
   close_rig(&g);
 }
 

@@ -3,13 +3,12 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/cpu_isa.h"
+#include "backend/cpu/cpu_kv_layout.h"
 #include "backend/cpu/cpu_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ALONE_ELEMENTS = 4096 }; // work below this is done by the caller alone
 
 static void close_backend(pn_backend *b) {
   cpu_backend *s = (cpu_backend *)b;
@@ -25,23 +24,6 @@ static void close_backend(pn_backend *b) {
 
 static const char *describe(pn_backend *b) { return ((cpu_backend *)b)->description; }
 
-static void *alloc(pn_backend *b, size_t bytes) {
-  (void)b;
-  return cpu_memory_new(bytes);
-}
-
-static void release(pn_backend *b, void *p) {
-  (void)b;
-  cpu_memory_free(p);
-}
-
-static void copy(pn_backend *b, void *dst, const void *src, size_t bytes) {
-  (void)b;
-  if (bytes) memcpy(dst, src, bytes);
-}
-
-static void nothing_to_wait_for(pn_backend *b) { (void)b; }
-
 static pn_weight *weight_open(pn_backend *b, const pn_matrix *m, pn_error *e) {
   cpu_backend *s = (cpu_backend *)b;
   pn_weight *w = cpu_matmul_weight_open(m, e);
@@ -56,201 +38,142 @@ static pn_weight *weight_open(pn_backend *b, const pn_matrix *m, pn_error *e) {
   return w;
 }
 
+static pn_weight *vector_open(pn_backend *b, const float *host, int64_t n, pn_error *e) {
+  (void)b;
+  pn_weight *w = n > 0 && (uint64_t)n < SIZE_MAX / 8 ? malloc(sizeof *w + (size_t)n * sizeof *host) : NULL;
+  if (!w) return pn_fail(e, PN_ERR_NOMEM, "no memory for a vector of %lld numbers", (long long)n), NULL;
+  *w = (pn_weight){.m = {.kind = PN_MATRIX_F32, .rows = 1, .cols = n}, .vector = (float *)(w + 1)};
+  memcpy(w->vector, host, (size_t)n * sizeof *host);
+  return w;
+}
+
 static void weight_close(pn_backend *b, pn_weight *w) {
   (void)b;
   if (w) cpu_matmul_weight_close(w);
 }
 
-static bool begin(pn_backend *b, const pn_batch *batch, pn_error *e) {
+static uint64_t kv_bytes(pn_backend *b, const pn_kv_shape *shape) {
+  (void)b;
+  return cpu_kv_bytes(shape);
+}
+
+static bool reserve(cpu_backend *s, int rows, pn_error *e) {
+  if (rows <= s->max_rows) return true;
+  if (s->max_cols && !cpu_matmul_reserve(s->matmul, rows, s->max_cols, e)) return false;
+  if (!cpu_scratch_reserve(&s->blocks, (size_t)rows * sizeof(cpu_block)) || !cpu_rope_reserve(s, rows))
+    return pn_fail(e, PN_ERR_NOMEM, "no memory for a batch of %d rows", rows);
+  s->max_rows = rows;
+  s->current = NULL; // the tables of its batch are gone
+  return true;
+}
+
+static uint64_t workspace_bytes(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits) {
+  uint64_t widest = 0, bytes;
+  for (int i = 0; i < plan->n_buffers; i++)
+    if ((uint64_t)plan->buffers[i].width > widest && !plan->buffers[i].by_logits)
+      widest = (uint64_t)plan->buffers[i].width;
+  (void)b;
+  if (!cpu_workspace_bytes(plan, max_rows, max_logits, &bytes)) return UINT64_MAX;
+  // Products round their input to int16, in slices; rotations have tables.
+  uint64_t rows = (uint64_t)max_rows, sliced = rows < 256 ? rows : 256;
+  return bytes + sliced * widest * 3 + rows * CPU_ROPE_TABLES * 2 * CPU_ROPE_MAX_ROT * sizeof(float);
+}
+
+static pn_workspace *workspace_open(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits,
+                                    pn_error *e) {
+  if (!reserve((cpu_backend *)b, max_rows, e)) return NULL;
+  return cpu_workspace_new(plan, max_rows, max_logits, e);
+}
+
+static void workspace_close(pn_backend *b, pn_workspace *ws) {
   cpu_backend *s = (cpu_backend *)b;
-  int rows = batch->n_rows > s->max_rows ? batch->n_rows : s->max_rows;
-  if (rows > s->max_rows) {
-    if (s->max_cols && !cpu_matmul_reserve(s->matmul, rows, s->max_cols, e)) return false;
-    if (!cpu_scratch_reserve(&s->blocks, (size_t)rows * sizeof(cpu_block)))
-      return pn_fail(e, PN_ERR_NOMEM, "no memory for a batch of %d rows", rows);
-    s->max_rows = rows;
-  }
+  if (s->current == ws) s->current = NULL;
+  cpu_workspace_free(ws);
+}
+
+// The steps from now on are of this workspace's batch.
+static void enter(cpu_backend *s, const pn_workspace *ws) {
+  if (s->current == ws) return;
+  s->current = ws;
+  s->batch = ws->batch;
   s->block_rows = 0;
-  s->batch = *batch;
-  return cpu_rope_begin(s, e);
+  s->n_ropes = 0;
 }
 
-// An op that works on each row alone: what `each` needs of rows [0, n_rows) and columns [begin, end).
-typedef struct row_job {
-  const cpu_backend *s;
-  void (*each)(const struct row_job *j, int row, int begin, int end);
-  const float *a, *b; // inputs
-  int64_t a_stride, b_stride;
-  float *out, *x; // results; x is an input too
-  int64_t out_stride, x_stride;
-  const float *norm; // weights of a norm
-  float eps, scale;
-  const pn_weight *weight;
-  const int32_t *rows;
-  int n_rows, width;
-  bool whole; // a row can't be cut into columns
-} row_job;
-
-static void row_share(void *ctx, int thread, int n_threads) {
-  const row_job *j = ctx;
-  int64_t row = 0, last_row = j->n_rows, begin = 0, end = j->width;
-  if (j->whole || j->n_rows >= 2 * n_threads)
-    cpu_pool_share(j->n_rows, 1, thread, n_threads, &row, &last_row);
-  else
-    cpu_pool_share(j->width, CPU_LANES, thread, n_threads, &begin, &end);
-  for (; row < last_row; row++)
-    if (begin < end) j->each(j, (int)row, (int)begin, (int)end);
-}
-
-static void run_rows(cpu_backend *s, row_job *j) {
-  j->s = s;
-  if ((int64_t)j->n_rows * j->width < ALONE_ELEMENTS || (j->whole && j->n_rows == 1))
-    row_share(j, 0, 1);
-  else
-    cpu_pool_run(s->pool, row_share, j);
-}
-
-static void embed_row(const row_job *j, int row, int begin, int end) {
-  (void)begin, (void)end;
-  cpu_matmul_embed_row(j->weight, j->s->batch.token[row], j->scale, j->out + row * j->out_stride);
-}
-
-static void embed(pn_backend *b, const pn_weight *w, float scale, float *out, int64_t out_stride) {
+static bool begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
   cpu_backend *s = (cpu_backend *)b;
-  run_rows(s, &(row_job){.each = embed_row,
-                         .weight = w,
-                         .scale = scale,
-                         .out = out,
-                         .out_stride = out_stride,
-                         .n_rows = s->batch.n_rows,
-                         .width = (int)w->m.cols,
-                         .whole = true});
+  if (!cpu_workspace_begin(ws, kv, batch, e)) return false;
+  s->current = NULL;
+  enter(s, ws);
+  return true;
 }
 
-static void rmsnorm_row(const row_job *j, int row, int begin, int end) {
-  (void)begin, (void)end;
-  j->s->ops->rmsnorm(j->a + row * j->a_stride, j->norm, j->eps, j->width, j->out + row * j->out_stride);
+cpu_rows cpu_rows_of(const cpu_backend *s, pn_view v) { return cpu_workspace_rows(s->current, v); }
+
+static void matmul(cpu_backend *s, const pn_step *step) {
+  const cpu_rows x = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
+  cpu_matmul_part parts[PN_STEP_WEIGHTS];
+  float *at = out.p;
+  for (int i = 0; i < step->n_weights; at += step->w[i++]->m.rows)
+    parts[i] = (cpu_matmul_part){step->w[i], at, out.stride};
+  cpu_matmul_run(s->matmul, x.p, x.stride, out.n, parts, step->n_weights);
 }
 
-static void rmsnorm(pn_backend *b, const float *x, int64_t x_stride, const float *weight, float eps,
-                    int n_rows, int width, float *out, int64_t out_stride) {
-  run_rows((cpu_backend *)b, &(row_job){.each = rmsnorm_row,
-                                        .a = x,
-                                        .a_stride = x_stride,
-                                        .norm = weight,
-                                        .eps = eps,
-                                        .out = out,
-                                        .out_stride = out_stride,
-                                        .n_rows = n_rows,
-                                        .width = width,
-                                        .whole = true});
+static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
+  static void (*const ops[PN_N_OPS])(cpu_backend *, const pn_step *) = {
+      [PN_OP_EMBED] = cpu_embed,
+      [PN_OP_RMSNORM] = cpu_rmsnorm,
+      [PN_OP_ADD_RMSNORM] = cpu_add_rmsnorm,
+      [PN_OP_MATMUL] = matmul,
+      [PN_OP_ADD_BIAS] = cpu_add_bias,
+      [PN_OP_ROPE] = cpu_rope,
+      [PN_OP_KV_WRITE] = cpu_kv_write,
+      [PN_OP_ATTENTION] = cpu_attention,
+      [PN_OP_SILU_MUL] = cpu_silu_mul,
+      [PN_OP_ADD] = cpu_add,
+      [PN_OP_GATHER] = cpu_gather,
+  };
+  cpu_backend *s = (cpu_backend *)b;
+  enter(s, ws);
+  ops[step->op](s, step);
 }
 
-static void add_rmsnorm_row(const row_job *j, int row, int begin, int end) {
-  (void)begin, (void)end;
-  j->s->ops->add_rmsnorm(j->x + row * j->x_stride, j->b + row * j->b_stride, j->norm, j->eps, j->width,
-                         j->out + row * j->out_stride);
+static void write_rows(pn_backend *b, pn_workspace *ws, pn_view v, int first, int n, const float *host) {
+  (void)b;
+  cpu_workspace_write(ws, v, first, n, host);
 }
 
-static void add_rmsnorm(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride,
-                        const float *weight, float eps, int n_rows, int width, float *out,
-                        int64_t out_stride) {
-  run_rows((cpu_backend *)b, &(row_job){.each = add_rmsnorm_row,
-                                        .x = x,
-                                        .x_stride = x_stride,
-                                        .b = y,
-                                        .b_stride = y_stride,
-                                        .norm = weight,
-                                        .eps = eps,
-                                        .out = out,
-                                        .out_stride = out_stride,
-                                        .n_rows = n_rows,
-                                        .width = width,
-                                        .whole = true});
+static bool read_rows(pn_backend *b, pn_workspace *ws, pn_view v, int first, int n, float *host,
+                      pn_error *e) {
+  (void)b, (void)e;
+  cpu_workspace_read(ws, v, first, n, host);
+  return true;
 }
 
-static void matmul(pn_backend *b, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
-                   int n_parts) {
-  cpu_matmul_run(((cpu_backend *)b)->matmul, x, x_stride, n_rows, parts, n_parts);
-}
-
-static void silu_mul_part(const row_job *j, int row, int begin, int end) {
-  j->s->ops->silu_mul(j->a + row * j->a_stride + begin, j->b + row * j->b_stride + begin, end - begin,
-                      j->out + row * j->out_stride + begin);
-}
-
-static void silu_mul(pn_backend *b, const float *gate, const float *up, int64_t in_stride, int n_rows,
-                     int width, float *out, int64_t out_stride) {
-  run_rows((cpu_backend *)b, &(row_job){.each = silu_mul_part,
-                                        .a = gate,
-                                        .a_stride = in_stride,
-                                        .b = up,
-                                        .b_stride = in_stride,
-                                        .out = out,
-                                        .out_stride = out_stride,
-                                        .n_rows = n_rows,
-                                        .width = width});
-}
-
-static void add_part(const row_job *j, int row, int begin, int end) {
-  j->s->ops->add(j->out + row * j->out_stride + begin, j->b + row * j->b_stride + begin, end - begin);
-}
-
-static void add(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride, int n_rows,
-                int width) {
-  run_rows((cpu_backend *)b, &(row_job){.each = add_part,
-                                        .b = y,
-                                        .b_stride = y_stride,
-                                        .out = x,
-                                        .out_stride = x_stride,
-                                        .n_rows = n_rows,
-                                        .width = width});
-}
-
-static void gather_part(const row_job *j, int row, int begin, int end) {
-  memcpy(j->out + row * j->out_stride + begin, j->a + j->rows[row] * j->a_stride + begin,
-         (size_t)(end - begin) * sizeof(float));
-}
-
-static void gather(pn_backend *b, const float *x, int64_t x_stride, const int32_t *rows, int n_rows,
-                   int width, float *out, int64_t out_stride) {
-  run_rows((cpu_backend *)b, &(row_job){.each = gather_part,
-                                        .a = x,
-                                        .a_stride = x_stride,
-                                        .rows = rows,
-                                        .out = out,
-                                        .out_stride = out_stride,
-                                        .n_rows = n_rows,
-                                        .width = width});
-}
+static bool nothing_to_wait_for(pn_backend *b, pn_error *e) { return (void)b, (void)e, true; }
 
 static const pn_backend_ops table = {
     .version = PN_BACKEND_VERSION,
+    .size = sizeof(pn_backend_ops),
     .name = "cpu",
     .close = close_backend,
     .describe = describe,
-    .alloc = alloc,
-    .release = release,
-    .upload = copy,
-    .download = copy,
-    .sync = nothing_to_wait_for,
     .weight_open = weight_open,
+    .vector_open = vector_open,
     .weight_close = weight_close,
+    .kv_bytes = kv_bytes,
     .kv_open = cpu_kv_open,
     .kv_close = cpu_kv_close,
     .kv_copy = cpu_kv_copy,
-    .begin = begin,
-    .embed = embed,
-    .rmsnorm = rmsnorm,
-    .matmul = matmul,
-    .rope = cpu_rope,
-    .kv_write = cpu_kv_write,
-    .attention = cpu_attention,
-    .silu_mul = silu_mul,
-    .add = add,
-    .gather = gather,
     .kv_discard = cpu_kv_discard,
-    .add_rmsnorm = add_rmsnorm,
+    .workspace_bytes = workspace_bytes,
+    .workspace_open = workspace_open,
+    .workspace_close = workspace_close,
+    .begin = begin,
+    .run = run,
+    .write = write_rows,
+    .read = read_rows,
+    .sync = nothing_to_wait_for,
 };
 
 static const cpu_ops *ops_of(cpu_isa isa) {

@@ -201,11 +201,12 @@ static void attend_share(void *ctx, int thread, int n_threads) {
 
 // A row whose merged first span is fresh can't be: every row sees at least its own position, and a row of a block that
 // begins later than the others merges into a fresh first state, which is a copy.
-void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
-                   float *out, int64_t out_stride) {
-  cpu_backend *s = (cpu_backend *)b;
+void cpu_attention(cpu_backend *s, const pn_step *step) {
+  const pn_attention *a = &step->attention;
+  const pn_kv *kv = s->current->kv;
+  const cpu_rows q = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
   attend_job j = {
-      .s = s, .kv = kv, .a = a, .q = q, .q_stride = q_stride, .out = out, .out_stride = out_stride};
+      .s = s, .kv = kv, .a = a, .q = q.p, .q_stride = q.stride, .out = out.p, .out_stride = out.stride};
   j.group = a->n_heads / a->n_kv_heads;
   j.item_heads = j.group < CPU_ATTEND_QUERIES ? j.group : CPU_ATTEND_QUERIES;
   j.n_chunks = (j.group + j.item_heads - 1) / j.item_heads;

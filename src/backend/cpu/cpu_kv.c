@@ -178,10 +178,10 @@ static void write_share(void *ctx, int thread, int n_threads) {
     for (int r = 0; r < j->s->batch.n_rows; r++) write_token(j, r, (int)h, room);
 }
 
-void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
-                  int64_t v_stride) {
-  cpu_backend *s = (cpu_backend *)b;
-  write_job j = {s, kv, kv->data + (size_t)layer * kv->layer_bytes, k, v, k_stride, v_stride};
+void cpu_kv_write(cpu_backend *s, const pn_step *step) {
+  const cpu_rows k = cpu_rows_of(s, step->in[0]), v = cpu_rows_of(s, step->in[1]);
+  pn_kv *kv = s->current->kv;
+  write_job j = {s, kv, kv->data + (size_t)step->kv.layer * kv->layer_bytes, k.p, v.p, k.stride, v.stride};
   int64_t elements = (int64_t)s->batch.n_rows * kv->shape.n_kv_heads * kv->shape.head_dim;
   if (elements < 1024)
     write_share(&j, 0, 1);

@@ -31,3 +31,17 @@ uint64_t cpu_kv_lay_out(const pn_kv_shape *s, cpu_kv_head *h) {
   h->v_scales_offset = (size_t)(k + scales + v);
   return all;
 }
+
+// a * b, UINT64_MAX when that overflows or either is (so that sums of claims stay refusable).
+static uint64_t times(uint64_t a, uint64_t b) {
+  uint64_t r;
+  return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
+}
+
+uint64_t cpu_kv_bytes(const pn_kv_shape *s) {
+  cpu_kv_head h;
+  if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1)
+    return 0;
+  uint64_t heads = times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads);
+  return times(times(heads, cpu_kv_lay_out(s, &h)), (uint64_t)s->n_pages);
+}

@@ -8,4 +8,7 @@
 // them. All counts of the shape are 1 or more.
 uint64_t cpu_kv_lay_out(const pn_kv_shape *s, cpu_kv_head *h);
 
+// What pn_backend_ops.kv_bytes says.
+uint64_t cpu_kv_bytes(const pn_kv_shape *s);
+
 #endif

@@ -19,7 +19,7 @@ struct cpu_matmul {
 
   // The call under way.
   matmul_x x;
-  const pn_matmul_part *parts;
+  const cpu_matmul_part *parts;
   int n_parts, first_row;
   const pn_weight *lead; // parts that need x in the form of this weight take part
   int64_t n_units;
@@ -232,7 +232,7 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
     work(s, 0, 1);
 }
 
-void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
+void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const cpu_matmul_part *parts,
                     int n_parts) {
   s->parts = parts;
   s->n_parts = n_parts;

@@ -18,9 +18,10 @@
 #include "backend/backend.h"
 #include "backend/cpu/cpu_pool.h"
 
-// A matrix in use. The bytes belong to the one who opened it. Immutable.
+// A matrix or a vector in use. A matrix's bytes belong to the one who opened it. Immutable.
 struct pn_weight {
   pn_matrix m;
+  float *vector; // of a vector, [m.cols], in the same block of memory as this; NULL: a matrix
   int block;     // columns of an activation block: 32 or 64; 0 for float weights
   int n_blocks;  // cols / block
   int per_group; // blocks that share a scale: 2 for groups of 128, else 1
@@ -33,6 +34,13 @@ void cpu_matmul_weight_close(pn_weight *w);
 
 // out[0 .. cols) = row `row` of w as f32 (q * scale + bias in f32), times `scale`. Any thread.
 void cpu_matmul_embed_row(const pn_weight *w, int64_t row, float scale, float *out);
+
+// One product of a call: out[r][0 .. w->m.rows) = W x[r]. Parts of a call share their input.
+typedef struct cpu_matmul_part {
+  const pn_weight *w;
+  float *out;
+  int64_t out_stride;
+} cpu_matmul_part;
 
 // Scratch and kernels of one backend instance. One caller at a time.
 typedef struct cpu_matmul cpu_matmul;
@@ -49,8 +57,8 @@ bool cpu_matmul_has(const char *isa);
 // rows works, in slices. Scratch is about 350 * max_cols bytes for many rows (600 with two planes), and 45 * max_cols a thread.
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e);
 
-// pn_backend_ops.matmul. Every weight has at most the reserved cols; all parts have the same cols. Allocates nothing.
-void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const pn_matmul_part *parts,
+// Every weight has at most the reserved cols; all parts have the same cols. Allocates nothing.
+void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const cpu_matmul_part *parts,
                     int n_parts);
 
 #endif

@@ -10,6 +10,7 @@
 #include "backend/cpu/cpu_pool.h"
 #include "backend/cpu/cpu_ref_codes.h"
 #include "backend/cpu/cpu_ref_matrix.h"
+#include "backend/cpu/cpu_workspace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 struct pn_weight {
   pn_matrix m;
+  float *vector; // of a vector, in the same block of memory; NULL: a matrix
 };
 
 // [layer][page][kv head][offset][K, V][head_dim]
@@ -31,11 +33,12 @@ typedef struct ref {
   pn_backend head;
   cpu_pool *pool;
   char description[64];
-  pn_batch batch;
-  int64_t max_cols;      // of all weights opened
-  cpu_scratch row;       // a weight's row a thread: [n_threads][max_cols] floats
-  cpu_scratch scores;    // [n_threads][max_positions] doubles
-  int64_t max_positions; // over all rows of the batch
+  const pn_workspace *ws; // of the step under way
+  pn_batch batch;         // the workspace's
+  int64_t max_cols;       // of all weights opened
+  cpu_scratch row;        // a weight's row a thread: [n_threads][max_cols] floats
+  cpu_scratch scores;     // [n_threads][max_positions] doubles
+  int64_t max_positions;  // over all rows of the batch
 } ref;
 
 static void ref_close(pn_backend *b) {
@@ -48,23 +51,6 @@ static void ref_close(pn_backend *b) {
 
 static const char *ref_describe(pn_backend *b) { return ((ref *)b)->description; }
 
-static void *ref_alloc(pn_backend *b, size_t bytes) {
-  (void)b;
-  return cpu_memory_new(bytes);
-}
-
-static void ref_release(pn_backend *b, void *p) {
-  (void)b;
-  cpu_memory_free(p);
-}
-
-static void ref_copy(pn_backend *b, void *dst, const void *src, size_t bytes) {
-  (void)b;
-  if (bytes) memcpy(dst, src, bytes);
-}
-
-static void ref_sync(pn_backend *b) { (void)b; }
-
 static pn_weight *ref_weight_open(pn_backend *b, const pn_matrix *m, pn_error *e) {
   ref *s = (ref *)b;
   if (!cpu_ref_matrix_check(m, e)) return NULL;
@@ -76,7 +62,16 @@ static pn_weight *ref_weight_open(pn_backend *b, const pn_matrix *m, pn_error *e
     return NULL;
   }
   if (m->cols > s->max_cols) s->max_cols = m->cols;
-  w->m = *m;
+  *w = (pn_weight){.m = *m};
+  return w;
+}
+
+static pn_weight *ref_vector_open(pn_backend *b, const float *host, int64_t n, pn_error *e) {
+  (void)b;
+  pn_weight *w = n > 0 && (uint64_t)n < SIZE_MAX / 8 ? malloc(sizeof *w + (size_t)n * sizeof *host) : NULL;
+  if (!w) return pn_fail(e, PN_ERR_NOMEM, "no memory for a vector of %lld numbers", (long long)n), NULL;
+  *w = (pn_weight){.vector = (float *)(w + 1)};
+  memcpy(w->vector, host, (size_t)n * sizeof *host);
   return w;
 }
 
@@ -85,19 +80,28 @@ static void ref_weight_close(pn_backend *b, pn_weight *w) {
   free(w);
 }
 
-static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) {
+// int8 and int4 are kept as the values that their codes stand for.
+static pn_dtype kept_as(pn_kv_type t) { return t == PN_KV_F16 ? PN_F16 : t == PN_KV_BF16 ? PN_BF16 : PN_F32; }
+
+static uint64_t ref_kv_bytes(pn_backend *b, const pn_kv_shape *s) {
   (void)b;
-  const pn_kv_shape *s = shape;
-  if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1 ||
-      (unsigned)s->type >= PN_KV_N_TYPES || (s->type == PN_KV_INT4 && s->head_dim > CPU_HADAMARD_MAX)) {
+  const int counts[] = {s->n_layers, s->n_kv_heads, s->head_dim, s->page_tokens, s->n_pages};
+  uint64_t bytes = 2 * pn_dtype_block_bytes(kept_as(s->type));
+  for (int i = 0; i < 5; i++) {
+    if (counts[i] < 1) return 0;
+    if (__builtin_mul_overflow(bytes, (uint64_t)counts[i], &bytes)) return UINT64_MAX;
+  }
+  return bytes;
+}
+
+static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *s, pn_error *e) {
+  uint64_t bytes = ref_kv_bytes(b, s);
+  if (bytes == 0 || (unsigned)s->type >= PN_KV_N_TYPES ||
+      (s->type == PN_KV_INT4 && s->head_dim > CPU_HADAMARD_MAX)) {
     pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
             s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
     return NULL;
   }
-  pn_dtype dtype = s->type == PN_KV_F16 ? PN_F16 : s->type == PN_KV_BF16 ? PN_BF16 : PN_F32;
-  pn_kv_shape held = *shape; // what pages of plain numbers take, which is no less than what they take here
-  if (dtype == PN_F32) held.type = PN_KV_F32;
-  uint64_t bytes = pn_kv_shape_bytes(&held);
   pn_kv *kv = malloc(sizeof *kv);
   char *data = bytes < SIZE_MAX ? cpu_memory_new((size_t)bytes) : NULL;
   if (!kv || !data) {
@@ -106,7 +110,7 @@ static pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) 
     free(kv);
     return NULL;
   }
-  *kv = (pn_kv){*shape, dtype, data};
+  *kv = (pn_kv){*s, kept_as(s->type), data};
   return kv;
 }
 
@@ -140,89 +144,131 @@ static void ref_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
     cpu_memory_discard(kv->data, page_at(kv, layer, first), (size_t)n * page_bytes(kv));
 }
 
-static bool ref_begin(pn_backend *b, const pn_batch *batch, pn_error *e) {
+static uint64_t ref_workspace_bytes(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits) {
+  (void)b;
+  uint64_t bytes;
+  return cpu_workspace_bytes(plan, max_rows, max_logits, &bytes) ? bytes : UINT64_MAX;
+}
+
+static pn_workspace *ref_workspace_open(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits,
+                                        pn_error *e) {
+  (void)b;
+  return cpu_workspace_new(plan, max_rows, max_logits, e);
+}
+
+static void ref_workspace_close(pn_backend *b, pn_workspace *ws) {
+  (void)b;
+  cpu_workspace_free(ws);
+}
+
+static bool ref_begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
   ref *s = (ref *)b;
   int64_t positions = s->max_positions;
   for (int r = 0; r < batch->n_rows; r++)
-    if (batch->pos[r] >= positions) positions = (int64_t)batch->pos[r] + 1;
+    if (batch->pos && batch->pos[r] >= positions) positions = (int64_t)batch->pos[r] + 1;
   if (!cpu_scratch_reserve(&s->scores,
                            (size_t)cpu_pool_threads(s->pool) * (size_t)positions * sizeof(double)))
     return pn_fail(e, PN_ERR_NOMEM, "no memory for the scores of %lld positions", (long long)positions);
   s->max_positions = positions;
-  s->batch = *batch;
+  return cpu_workspace_begin(ws, kv, batch, e);
+}
+
+static void ref_write(pn_backend *b, pn_workspace *ws, pn_view v, int first, int n, const float *host) {
+  (void)b;
+  cpu_workspace_write(ws, v, first, n, host);
+}
+
+static bool ref_read(pn_backend *b, pn_workspace *ws, pn_view v, int first, int n, float *host, pn_error *e) {
+  (void)b, (void)e;
+  cpu_workspace_read(ws, v, first, n, host);
   return true;
 }
 
-static void ref_embed(pn_backend *b, const pn_weight *w, float scale, float *out, int64_t out_stride) {
-  ref *s = (ref *)b;
-  for (int r = 0; r < s->batch.n_rows; r++) {
-    float *o = out + r * out_stride;
-    cpu_ref_matrix_row(&w->m, s->batch.token[r], o);
-    for (int64_t i = 0; i < w->m.cols; i++) o[i] *= scale;
+static bool ref_sync(pn_backend *b, pn_error *e) { return (void)b, (void)e, true; }
+
+static void ref_embed(ref *s, const pn_step *step) {
+  const cpu_rows out = cpu_workspace_rows(s->ws, step->out);
+  for (int r = 0; r < out.n; r++) {
+    float *o = out.p + r * out.stride;
+    cpu_ref_matrix_row(&step->w[0]->m, s->batch.token[r], o);
+    for (int i = 0; i < step->out.width; i++) o[i] *= step->embed.scale;
   }
 }
 
-static void ref_rmsnorm(pn_backend *b, const float *x, int64_t x_stride, const float *weight, float eps,
-                        int n_rows, int width, float *out, int64_t out_stride) {
-  (void)b;
-  for (int r = 0; r < n_rows; r++) {
-    const float *in = x + r * x_stride;
-    double sum = 0;
-    for (int i = 0; i < width; i++) sum += (double)in[i] * (double)in[i];
-    double factor = 1.0 / sqrt(sum / width + (double)eps);
-    for (int i = 0; i < width; i++)
-      out[r * out_stride + i] = (float)((double)in[i] * factor * (double)weight[i]);
+static void norm_piece(const float *x, const float *weight, float eps, int width, float *out) {
+  double sum = 0;
+  for (int i = 0; i < width; i++) sum += (double)x[i] * (double)x[i];
+  double factor = 1.0 / sqrt(sum / width + (double)eps);
+  for (int i = 0; i < width; i++) out[i] = (float)((double)x[i] * factor * (double)weight[i]);
+}
+
+static void ref_rmsnorm(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  int width = step->out.width / step->norm.heads;
+  for (int r = 0; r < out.n; r++)
+    for (int at = 0; at < step->out.width; at += width)
+      norm_piece(x.p + r * x.stride + at, step->w[0]->vector, step->norm.eps, width,
+                 out.p + r * out.stride + at);
+}
+
+static void ref_add_rmsnorm(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), y = cpu_workspace_rows(s->ws, step->in[1]),
+                 out = cpu_workspace_rows(s->ws, step->out);
+  int width = step->out.width;
+  for (int r = 0; r < out.n; r++) {
+    for (int i = 0; i < width; i++) x.p[r * x.stride + i] += y.p[r * y.stride + i];
+    norm_piece(x.p + r * x.stride, step->w[0]->vector, step->norm.eps, width, out.p + r * out.stride);
   }
 }
 
-// out[r][c] for all rows r of the input and the output columns [begin, end) of one part.
+// out[r][c] for all rows r of the input and the output columns [begin, end) of one weight.
 typedef struct product {
   ref *s;
-  const float *x;
-  int64_t x_stride;
-  int n_rows;
-  const pn_matmul_part *part;
+  const pn_weight *w;
+  cpu_rows x;
+  float *out;
+  int64_t out_stride;
 } product;
 
 static void multiply(void *ctx, int thread, int n_threads) {
   const product *p = ctx;
-  const pn_matrix *m = &p->part->w->m;
+  const pn_matrix *m = &p->w->m;
   float *w = (float *)p->s->row.p + thread * p->s->max_cols;
   int64_t begin, end;
   cpu_pool_share(m->rows, 1, thread, n_threads, &begin, &end);
   for (int64_t c = begin; c < end; c++) {
     cpu_ref_matrix_row(m, c, w);
-    for (int r = 0; r < p->n_rows; r += 4) { // four sums at a time, so that they overlap
-      int n = p->n_rows - r < 4 ? p->n_rows - r : 4;
+    for (int r = 0; r < p->x.n; r += 4) { // four sums at a time, so that they overlap
+      int n = p->x.n - r < 4 ? p->x.n - r : 4;
       const float *x[4];
       double sum[4] = {0};
-      for (int k = 0; k < 4; k++) x[k] = p->x + (r + (k < n ? k : 0)) * p->x_stride;
+      for (int k = 0; k < 4; k++) x[k] = p->x.p + (r + (k < n ? k : 0)) * p->x.stride;
       for (int64_t i = 0; i < m->cols; i++)
         for (int k = 0; k < 4; k++) sum[k] += (double)w[i] * (double)x[k][i];
-      for (int k = 0; k < n; k++) p->part->out[(r + k) * p->part->out_stride + c] = (float)sum[k];
+      for (int k = 0; k < n; k++) p->out[(r + k) * p->out_stride + c] = (float)sum[k];
     }
   }
 }
 
-static void ref_matmul(pn_backend *b, const float *x, int64_t x_stride, int n_rows,
-                       const pn_matmul_part *parts, int n_parts) {
-  ref *s = (ref *)b;
-  for (int i = 0; i < n_parts; i++)
-    cpu_pool_run(s->pool, multiply, &(product){s, x, x_stride, n_rows, &parts[i]});
+static void ref_matmul(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  float *at = out.p;
+  for (int i = 0; i < step->n_weights; at += step->w[i++]->m.rows)
+    cpu_pool_run(s->pool, multiply, &(product){s, step->w[i], x, at, out.stride});
 }
 
-static void ref_rope(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads,
-                     int head_dim) {
-  ref *s = (ref *)b;
+static void ref_rope(ref *s, const pn_step *step) {
+  const pn_rope *rope = &s->ws->plan->ropes[step->rope.table];
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->out);
   int half = rope->n_rot / 2;
-  for (int r = 0; r < s->batch.n_rows; r++)
+  for (int r = 0; r < x.n; r++)
     for (int i = 0; i < half; i++) {
       float angle = (float)s->batch.pos[r] * rope->inv_freq[i];
       float c = cosf(angle) * rope->scale, d = sinf(angle) * rope->scale;
       int first = rope->order == PN_ROPE_HALF ? i : 2 * i;
       int second = rope->order == PN_ROPE_HALF ? i + half : 2 * i + 1;
-      for (int h = 0; h < n_heads; h++) {
-        float *v = x + r * x_stride + (int64_t)h * head_dim;
+      for (int h = 0; h < step->rope.n_heads; h++) {
+        float *v = x.p + r * x.stride + (int64_t)h * step->rope.head_dim;
         float a = v[first], z = v[second];
         v[first] = a * c - z * d;
         v[second] = z * c + a * d;
@@ -253,15 +299,15 @@ static void store(pn_kv_type t, bool value, void *dst, const float *src, int n) 
   }
 }
 
-static void ref_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride,
-                         const float *v, int64_t v_stride) {
-  ref *s = (ref *)b;
-  int d = kv->shape.head_dim;
-  for (int r = 0; r < s->batch.n_rows; r++)
+static void ref_kv_write(ref *s, const pn_step *step) {
+  const cpu_rows k = cpu_workspace_rows(s->ws, step->in[0]), v = cpu_workspace_rows(s->ws, step->in[1]);
+  const pn_kv *kv = s->ws->kv;
+  int d = kv->shape.head_dim, layer = step->kv.layer;
+  for (int r = 0; r < k.n; r++)
     for (int h = 0; h < kv->shape.n_kv_heads; h++) {
       int64_t slot = s->batch.slot[r];
-      store(kv->shape.type, false, kv_at(kv, layer, slot, h, 0), k + r * k_stride + (int64_t)h * d, d);
-      store(kv->shape.type, true, kv_at(kv, layer, slot, h, 1), v + r * v_stride + (int64_t)h * d, d);
+      store(kv->shape.type, false, kv_at(kv, layer, slot, h, 0), k.p + r * k.stride + (int64_t)h * d, d);
+      store(kv->shape.type, true, kv_at(kv, layer, slot, h, 1), v.p + r * v.stride + (int64_t)h * d, d);
     }
 }
 
@@ -321,62 +367,83 @@ static void attend_share(void *ctx, int thread, int n_threads) {
     attend(j, (int)(i / j->a->n_heads), (int)(i % j->a->n_heads), score);
 }
 
-static void ref_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
-                          float *out, int64_t out_stride) {
-  ref *s = (ref *)b;
-  cpu_pool_run(s->pool, attend_share, &(attend_job){s, kv, a, q, q_stride, out, out_stride});
+static void ref_attention(ref *s, const pn_step *step) {
+  const cpu_rows q = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  cpu_pool_run(s->pool, attend_share,
+               &(attend_job){s, s->ws->kv, &step->attention, q.p, q.stride, out.p, out.stride});
 }
 
-static void ref_silu_mul(pn_backend *b, const float *gate, const float *up, int64_t in_stride, int n_rows,
-                         int width, float *out, int64_t out_stride) {
-  (void)b;
-  for (int r = 0; r < n_rows; r++)
-    for (int i = 0; i < width; i++) {
-      double g = (double)gate[r * in_stride + i];
-      out[r * out_stride + i] = (float)(g / (1.0 + exp(-g)) * (double)up[r * in_stride + i]);
+static void ref_silu_mul(ref *s, const pn_step *step) {
+  const cpu_rows gate = cpu_workspace_rows(s->ws, step->in[0]), up = cpu_workspace_rows(s->ws, step->in[1]),
+                 out = cpu_workspace_rows(s->ws, step->out);
+  for (int r = 0; r < out.n; r++)
+    for (int i = 0; i < step->out.width; i++) {
+      double g = (double)gate.p[r * gate.stride + i];
+      out.p[r * out.stride + i] = (float)(g / (1.0 + exp(-g)) * (double)up.p[r * up.stride + i]);
     }
 }
 
-static void ref_add(pn_backend *b, float *x, int64_t x_stride, const float *y, int64_t y_stride, int n_rows,
-                    int width) {
-  (void)b;
-  for (int r = 0; r < n_rows; r++)
-    for (int i = 0; i < width; i++) x[r * x_stride + i] += y[r * y_stride + i];
+static void ref_add(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->out), y = cpu_workspace_rows(s->ws, step->in[0]);
+  for (int r = 0; r < x.n; r++)
+    for (int i = 0; i < step->out.width; i++) x.p[r * x.stride + i] += y.p[r * y.stride + i];
 }
 
-static void ref_gather(pn_backend *b, const float *x, int64_t x_stride, const int32_t *rows, int n_rows,
-                       int width, float *out, int64_t out_stride) {
-  (void)b;
-  for (int k = 0; k < n_rows; k++)
-    for (int i = 0; i < width; i++) out[k * out_stride + i] = x[rows[k] * x_stride + i];
+static void ref_add_bias(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->out);
+  for (int r = 0; r < x.n; r++)
+    for (int i = 0; i < step->out.width; i++) x.p[r * x.stride + i] += step->w[0]->vector[i];
+}
+
+static void ref_gather(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  for (int k = 0; k < out.n; k++)
+    for (int i = 0; i < step->out.width; i++)
+      out.p[k * out.stride + i] = x.p[s->batch.logit_rows[k] * x.stride + i];
+}
+
+static void ref_run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
+  static void (*const ops[PN_N_OPS])(ref *, const pn_step *) = {
+      [PN_OP_EMBED] = ref_embed,
+      [PN_OP_RMSNORM] = ref_rmsnorm,
+      [PN_OP_ADD_RMSNORM] = ref_add_rmsnorm,
+      [PN_OP_MATMUL] = ref_matmul,
+      [PN_OP_ADD_BIAS] = ref_add_bias,
+      [PN_OP_ROPE] = ref_rope,
+      [PN_OP_KV_WRITE] = ref_kv_write,
+      [PN_OP_ATTENTION] = ref_attention,
+      [PN_OP_SILU_MUL] = ref_silu_mul,
+      [PN_OP_ADD] = ref_add,
+      [PN_OP_GATHER] = ref_gather,
+  };
+  ref *s = (ref *)b;
+  s->ws = ws;
+  s->batch = ws->batch;
+  ops[step->op](s, step);
 }
 
 static const pn_backend_ops ref_ops = {
     .version = PN_BACKEND_VERSION,
+    .size = sizeof(pn_backend_ops),
     .name = "ref",
     .close = ref_close,
     .describe = ref_describe,
-    .alloc = ref_alloc,
-    .release = ref_release,
-    .upload = ref_copy,
-    .download = ref_copy,
-    .sync = ref_sync,
     .weight_open = ref_weight_open,
+    .vector_open = ref_vector_open,
     .weight_close = ref_weight_close,
+    .kv_bytes = ref_kv_bytes,
     .kv_open = ref_kv_open,
     .kv_close = ref_kv_close,
     .kv_copy = ref_kv_copy,
     .kv_discard = ref_kv_discard,
+    .workspace_bytes = ref_workspace_bytes,
+    .workspace_open = ref_workspace_open,
+    .workspace_close = ref_workspace_close,
     .begin = ref_begin,
-    .embed = ref_embed,
-    .rmsnorm = ref_rmsnorm,
-    .matmul = ref_matmul,
-    .rope = ref_rope,
-    .kv_write = ref_kv_write,
-    .attention = ref_attention,
-    .silu_mul = ref_silu_mul,
-    .add = ref_add,
-    .gather = ref_gather,
+    .run = ref_run,
+    .write = ref_write,
+    .read = ref_read,
+    .sync = ref_sync,
 };
 
 pn_backend *cpu_ref_open(const pn_backend_options *o, pn_error *e) {

@@ -2,11 +2,10 @@
 
 #include <math.h>
 
-bool cpu_rope_begin(cpu_backend *s, pn_error *e) {
+bool cpu_rope_reserve(cpu_backend *s, int max_rows) {
   size_t row_bytes = 2 * CPU_ROPE_MAX_ROT * sizeof(float);
   s->n_ropes = 0;
-  if (cpu_scratch_reserve(&s->rope_floats, CPU_ROPE_TABLES * (size_t)s->max_rows * row_bytes)) return true;
-  return pn_fail(e, PN_ERR_NOMEM, "no memory for the rotation tables of %d rows", s->max_rows);
+  return cpu_scratch_reserve(&s->rope_floats, CPU_ROPE_TABLES * (size_t)max_rows * row_bytes);
 }
 
 typedef struct rope_job {
@@ -99,11 +98,12 @@ static float *table_of(cpu_backend *s, const pn_rope *r, bool *fill) {
   return (float *)s->rope_floats.p + (size_t)i * (size_t)s->max_rows * 2 * CPU_ROPE_MAX_ROT;
 }
 
-void cpu_rope(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads, int head_dim) {
-  cpu_backend *s = (cpu_backend *)b;
-  rope_job j = {s, rope, NULL, false, x, x_stride, n_heads, head_dim};
+void cpu_rope(cpu_backend *s, const pn_step *step) {
+  const pn_rope *rope = &s->current->plan->ropes[step->rope.table];
+  const cpu_rows x = cpu_rows_of(s, step->out);
+  rope_job j = {s, rope, NULL, false, x.p, x.stride, step->rope.n_heads, step->rope.head_dim};
   j.table = table_of(s, rope, &j.fill);
-  if ((int64_t)s->batch.n_rows * n_heads * head_dim < 4096 || s->batch.n_rows == 1)
+  if ((int64_t)x.n * j.n_heads * j.head_dim < 4096 || x.n == 1)
     rotate_share(&j, 0, 1);
   else
     cpu_pool_run(s->pool, rotate_share, &j);

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_memory.h"
 #include "backend/cpu/cpu_ops.h"
 #include "backend/cpu/cpu_pool.h"
+#include "backend/cpu/cpu_workspace.h"
 
 enum {
   CPU_SPAN_PAGES = 8,       // pages whose softmax runs in one go; spans are merged in ascending order
@@ -41,9 +42,10 @@ typedef struct cpu_backend {
   cpu_pool *pool;
   cpu_matmul *matmul;
   char description[96];
+  const pn_workspace *current; // whose batch the fields below are of; NULL: of none
   pn_batch batch;
   int64_t max_cols; // of all weights opened
-  int max_rows;     // of all batches begun
+  int max_rows;     // of all workspaces
 
   cpu_rope_table rope[CPU_ROPE_TABLES]; // of this batch
   int n_ropes;
@@ -63,20 +65,30 @@ typedef struct cpu_backend {
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
 // Room of one thread for the heads that it works on, CPU_ATTEND_QUERIES * (dim_pad + 16) floats.
 float *cpu_attention_room(const cpu_backend *s, int thread);
-// pn_backend_ops.attention. Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages
-// ascending in it; a query's states are merged in ascending order, whoever computed them.
-void cpu_attention(pn_backend *b, pn_kv *kv, const pn_attention *a, const float *q, int64_t q_stride,
-                   float *out, int64_t out_stride);
+// Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages ascending in it; a query's
+// states are merged in ascending order, whoever computed them.
+void cpu_attention(cpu_backend *s, const pn_step *step);
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
 void cpu_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n);
 void cpu_kv_close(pn_backend *b, pn_kv *kv);
 bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
-void cpu_kv_write(pn_backend *b, pn_kv *kv, int layer, const float *k, int64_t k_stride, const float *v,
-                  int64_t v_stride);
+void cpu_kv_write(cpu_backend *s, const pn_step *step);
 
-// Forget the tables of the last batch and make room for the next one's.
-bool cpu_rope_begin(cpu_backend *s, pn_error *e);
-void cpu_rope(pn_backend *b, const pn_rope *rope, float *x, int64_t x_stride, int n_heads, int head_dim);
+// Room for the tables of batches of so many rows; those that there are get lost.
+bool cpu_rope_reserve(cpu_backend *s, int max_rows);
+void cpu_rope(cpu_backend *s, const pn_step *step);
+
+// The rows of a view in the current workspace.
+cpu_rows cpu_rows_of(const cpu_backend *s, pn_view v);
+
+// cpu_row_ops.c
+void cpu_embed(cpu_backend *s, const pn_step *step);
+void cpu_rmsnorm(cpu_backend *s, const pn_step *step);
+void cpu_add_rmsnorm(cpu_backend *s, const pn_step *step);
+void cpu_silu_mul(cpu_backend *s, const pn_step *step);
+void cpu_add(cpu_backend *s, const pn_step *step);
+void cpu_add_bias(cpu_backend *s, const pn_step *step);
+void cpu_gather(cpu_backend *s, const pn_step *step);
 
 #endif

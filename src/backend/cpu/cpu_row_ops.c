@@ -1,0 +1,160 @@
+// The ops of the cpu backend that work on each row alone: embed, norms, gates, sums, gather.
+#include "backend/cpu/cpu_state.h"
+
+#include <string.h>
+
+enum { ALONE_ELEMENTS = 4096 }; // work below this is done by the caller alone
+
+// What `each` needs of items [0, n_items) and columns [begin, end). An item is a row, or a piece of one.
+typedef struct row_job {
+  const cpu_backend *s;
+  void (*each)(const struct row_job *j, int item, int begin, int end);
+  const float *a, *b; // inputs
+  int64_t a_stride, b_stride;
+  float *out, *x; // results; x is an input too
+  int64_t out_stride, x_stride;
+  const float *norm; // weights of a norm
+  float eps, scale;
+  const pn_weight *weight;
+  int n_items, width;
+  bool whole; // an item can't be cut into columns
+  int pieces; // of a row: an item is one of them
+} row_job;
+
+static void row_share(void *ctx, int thread, int n_threads) {
+  const row_job *j = ctx;
+  int64_t item = 0, last = j->n_items, begin = 0, end = j->width;
+  if (j->whole || j->n_items >= 2 * n_threads)
+    cpu_pool_share(j->n_items, 1, thread, n_threads, &item, &last);
+  else
+    cpu_pool_share(j->width, CPU_LANES, thread, n_threads, &begin, &end);
+  for (; item < last; item++)
+    if (begin < end) j->each(j, (int)item, (int)begin, (int)end);
+}
+
+static void run_rows(cpu_backend *s, row_job *j) {
+  j->s = s;
+  if ((int64_t)j->n_items * j->width < ALONE_ELEMENTS || (j->whole && j->n_items == 1))
+    row_share(j, 0, 1);
+  else
+    cpu_pool_run(s->pool, row_share, j);
+}
+
+static void embed_row(const row_job *j, int row, int begin, int end) {
+  (void)begin, (void)end;
+  cpu_matmul_embed_row(j->weight, j->s->batch.token[row], j->scale, j->out + row * j->out_stride);
+}
+
+void cpu_embed(cpu_backend *s, const pn_step *step) {
+  const cpu_rows out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = embed_row,
+                         .weight = step->w[0],
+                         .scale = step->embed.scale,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n,
+                         .width = step->out.width,
+                         .whole = true});
+}
+
+static void rmsnorm_piece(const row_job *j, int item, int begin, int end) {
+  (void)begin, (void)end;
+  int row = item / j->pieces, at = item % j->pieces * j->width;
+  j->s->ops->rmsnorm(j->a + row * j->a_stride + at, j->norm, j->eps, j->width,
+                     j->out + row * j->out_stride + at);
+}
+
+void cpu_rmsnorm(cpu_backend *s, const pn_step *step) {
+  const cpu_rows in = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = rmsnorm_piece,
+                         .a = in.p,
+                         .a_stride = in.stride,
+                         .norm = step->w[0]->vector,
+                         .eps = step->norm.eps,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n * step->norm.heads,
+                         .width = step->out.width / step->norm.heads,
+                         .whole = true,
+                         .pieces = step->norm.heads});
+}
+
+static void add_rmsnorm_row(const row_job *j, int row, int begin, int end) {
+  (void)begin, (void)end;
+  j->s->ops->add_rmsnorm(j->x + row * j->x_stride, j->b + row * j->b_stride, j->norm, j->eps, j->width,
+                         j->out + row * j->out_stride);
+}
+
+void cpu_add_rmsnorm(cpu_backend *s, const pn_step *step) {
+  const cpu_rows x = cpu_rows_of(s, step->in[0]), y = cpu_rows_of(s, step->in[1]),
+                 out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = add_rmsnorm_row,
+                         .x = x.p,
+                         .x_stride = x.stride,
+                         .b = y.p,
+                         .b_stride = y.stride,
+                         .norm = step->w[0]->vector,
+                         .eps = step->norm.eps,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n,
+                         .width = step->out.width,
+                         .whole = true});
+}
+
+static void silu_mul_part(const row_job *j, int row, int begin, int end) {
+  j->s->ops->silu_mul(j->a + row * j->a_stride + begin, j->b + row * j->b_stride + begin, end - begin,
+                      j->out + row * j->out_stride + begin);
+}
+
+void cpu_silu_mul(cpu_backend *s, const pn_step *step) {
+  const cpu_rows a = cpu_rows_of(s, step->in[0]), b = cpu_rows_of(s, step->in[1]),
+                 out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = silu_mul_part,
+                         .a = a.p,
+                         .a_stride = a.stride,
+                         .b = b.p,
+                         .b_stride = b.stride,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n,
+                         .width = step->out.width});
+}
+
+static void add_part(const row_job *j, int row, int begin, int end) {
+  j->s->ops->add(j->out + row * j->out_stride + begin, j->b + row * j->b_stride + begin, end - begin);
+}
+
+static void add(cpu_backend *s, const pn_step *step, const float *b, int64_t b_stride) {
+  const cpu_rows out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = add_part,
+                         .b = b,
+                         .b_stride = b_stride,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n,
+                         .width = step->out.width});
+}
+
+void cpu_add(cpu_backend *s, const pn_step *step) {
+  const cpu_rows b = cpu_rows_of(s, step->in[0]);
+  add(s, step, b.p, b.stride);
+}
+
+void cpu_add_bias(cpu_backend *s, const pn_step *step) { add(s, step, step->w[0]->vector, 0); }
+
+static void gather_part(const row_job *j, int row, int begin, int end) {
+  memcpy(j->out + row * j->out_stride + begin, j->a + j->s->batch.logit_rows[row] * j->a_stride + begin,
+         (size_t)(end - begin) * sizeof(float));
+}
+
+void cpu_gather(cpu_backend *s, const pn_step *step) {
+  const cpu_rows in = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
+  run_rows(s, &(row_job){.each = gather_part,
+                         .a = in.p,
+                         .a_stride = in.stride,
+                         .out = out.p,
+                         .out_stride = out.stride,
+                         .n_items = out.n,
+                         .width = step->out.width});
+}
