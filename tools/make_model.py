@@ -14,7 +14,7 @@ import pathlib
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten, tree_map_with_path
 
 TINY = dict(num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, vocab_size=700, rms_norm_eps=1e-5)
 SHAPES = {
@@ -25,6 +25,9 @@ SHAPES = {
                            tie_word_embeddings=False,
                            rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                                              original_max_position_embeddings=512)),
+    ("qwen2", "tiny"): dict(TINY, hidden_size=256, intermediate_size=384, rope_theta=1000000.0, sliding_window=64,
+                            use_sliding_window=False, max_window_layers=2, max_position_embeddings=2048,
+                            tie_word_embeddings=True),
     ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
                            max_position_embeddings=131072, original_max_position_embeddings=4096,
                            tie_word_embeddings=False),
@@ -61,12 +64,14 @@ def randomize(model, dtype, seed):
     """Weights of a size that keeps activations near one and spreads the logits; norms around one."""
     mx.random.seed(seed)
 
-    def draw(p):
+    def draw(path, p):
+        if path.endswith(".bias"):
+            return (0.5 * mx.random.normal(p.shape)).astype(dtype)
         if p.ndim == 1:
             return (1 + 0.1 * mx.random.normal(p.shape)).astype(dtype)
         return (mx.random.normal(p.shape) / math.sqrt(p.shape[-1])).astype(dtype)
 
-    model.update(tree_map(draw, model.parameters()))
+    model.update(tree_map_with_path(draw, model.parameters()))
 
 
 def flip_some_scales(weights, seed):
@@ -147,7 +152,7 @@ def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("out")
-    p.add_argument("--family", default="phi3", choices=["llama", "phi3"])
+    p.add_argument("--family", default="phi3", choices=sorted({family for family, _ in SHAPES}))
     p.add_argument("--shape", default="tiny")
     p.add_argument("--bits", type=int, default=4)
     p.add_argument("--group", type=int, default=64)

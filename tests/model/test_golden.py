@@ -25,6 +25,8 @@ FOLDERS = [
     ("phi3", "tiny", 4, 64, "float16"),
     ("phi3", "tiny", 4, 128, "bfloat16"),
     ("phi3", "tiny", 0, 0, "float16"),
+    ("qwen2", "tiny", 4, 64, "bfloat16"),
+    ("qwen2", "tiny", 0, 0, "float16"),
 ]
 
 
