@@ -28,6 +28,8 @@ SHAPES = {
     ("qwen2", "tiny"): dict(TINY, hidden_size=256, intermediate_size=384, rope_theta=1000000.0, sliding_window=64,
                             use_sliding_window=False, max_window_layers=2, max_position_embeddings=2048,
                             tie_word_embeddings=True),
+    ("qwen3", "tiny"): dict(TINY, hidden_size=256, head_dim=96, intermediate_size=384, rope_theta=1000000.0,
+                            max_position_embeddings=2048, tie_word_embeddings=False, attention_bias=False),
     ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
                            max_position_embeddings=131072, original_max_position_embeddings=4096,
                            tie_word_embeddings=False),

@@ -27,6 +27,8 @@ FOLDERS = [
     ("phi3", "tiny", 0, 0, "float16"),
     ("qwen2", "tiny", 4, 64, "bfloat16"),
     ("qwen2", "tiny", 0, 0, "float16"),
+    ("qwen3", "tiny", 4, 64, "bfloat16"),
+    ("qwen3", "tiny", 0, 0, "float16"),
 ]
 
 
