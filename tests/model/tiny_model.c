@@ -10,19 +10,25 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
+  enum { ALWAYS, BIAS, QK_NORM } when;
 } shape;
 
-static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48},
-                               {"model.norm.weight", 48, 0},
-                               {"model.layers.%d.input_layernorm.weight", 48, 0},
-                               {"model.layers.%d.post_attention_layernorm.weight", 48, 0},
-                               {"model.layers.%d.self_attn.q_proj.weight", 48, 48},
-                               {"model.layers.%d.self_attn.k_proj.weight", 16, 48},
-                               {"model.layers.%d.self_attn.v_proj.weight", 16, 48},
-                               {"model.layers.%d.self_attn.o_proj.weight", 48, 48},
-                               {"model.layers.%d.mlp.gate_proj.weight", 80, 48},
-                               {"model.layers.%d.mlp.up_proj.weight", 80, 48},
-                               {"model.layers.%d.mlp.down_proj.weight", 48, 80}};
+static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
+                               {"model.norm.weight", 48, 0, ALWAYS},
+                               {"model.layers.%d.input_layernorm.weight", 48, 0, ALWAYS},
+                               {"model.layers.%d.post_attention_layernorm.weight", 48, 0, ALWAYS},
+                               {"model.layers.%d.self_attn.q_proj.weight", 48, 48, ALWAYS},
+                               {"model.layers.%d.self_attn.k_proj.weight", 16, 48, ALWAYS},
+                               {"model.layers.%d.self_attn.v_proj.weight", 16, 48, ALWAYS},
+                               {"model.layers.%d.self_attn.o_proj.weight", 48, 48, ALWAYS},
+                               {"model.layers.%d.mlp.gate_proj.weight", 80, 48, ALWAYS},
+                               {"model.layers.%d.mlp.up_proj.weight", 80, 48, ALWAYS},
+                               {"model.layers.%d.mlp.down_proj.weight", 48, 80, ALWAYS},
+                               {"model.layers.%d.self_attn.q_proj.bias", 48, 0, BIAS},
+                               {"model.layers.%d.self_attn.k_proj.bias", 16, 0, BIAS},
+                               {"model.layers.%d.self_attn.v_proj.bias", 16, 0, BIAS},
+                               {"model.layers.%d.self_attn.q_norm.weight", 8, 0, QK_NORM},
+                               {"model.layers.%d.self_attn.k_norm.weight", 8, 0, QK_NORM}};
 
 static void add_tensor(pn_buf *header, pn_buf *data, const char *name, int rows, int cols,
                        const tiny_fault *f, pn_rng *rng) {
@@ -62,6 +68,8 @@ bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
   pn_rng_seed(&rng, 5);
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     const char *mark = strstr(shapes[i].name, "%d");
+    if (shapes[i].when == BIAS && !(fault && fault->biases)) continue;
+    if (shapes[i].when == QK_NORM && !(fault && fault->qk_norms)) continue;
     for (int layer = 0; layer < (mark ? 2 : 1); layer++) {
       char name[96];
       if (mark)

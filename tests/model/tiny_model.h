@@ -6,13 +6,16 @@
 #include "base/str.h"
 #include "formats/formats.h"
 
-#define TINY_LLAMA_CONFIG                                                                                    \
-  "{\"model_type\":\"llama\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"           \
+#define TINY_LLAMA_CONFIG TINY_CONFIG_OF("llama")
+#define TINY_CONFIG_OF(family)                                                                               \
+  "{\"model_type\":\"" family "\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"      \
   "\"num_attention_heads\":6,\"num_key_value_heads\":2,\"vocab_size\":50,\"rms_norm_eps\":1e-5,"             \
   "\"rope_theta\":10000,\"max_position_embeddings\":256,\"tie_word_embeddings\":true}"
 
-// What a tensor list may do wrong.
+// What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
+  bool biases;           // of q, k and v
+  bool qk_norms;         // of the heads of q and k
   const char *missing;   // this tensor is left out
   const char *misshapen; // this one has one row too many
   const char *half;      // this one is written as F64
