@@ -111,8 +111,8 @@ int main(int argc, char **argv) {
   };
   static const int depths[] = {128, 2048, 8192};
   pn_error e;
-  pn_backend_options o = {
-      .name = "cpu", .isa = argc > 2 && *argv[2] ? argv[2] : NULL, .n_threads = argc > 1 ? atoi(argv[1]) : 0};
+  pn_backend_options o = {.name = "cpu", .settings = {{"threads", argc > 1 ? argv[1] : "0", false}}};
+  if (argc > 2 && *argv[2]) o.settings[1] = (pn_setting){"isa", argv[2], false};
   pn_backend *b = pn_backend_open(&o, &e);
   if (!b) {
     fprintf(stderr, "%s\n", e.msg);

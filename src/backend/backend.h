@@ -245,18 +245,62 @@ struct pn_backend {
   const pn_backend_ops *ops;
 };
 
+// A setting of a backend: a name that it declares, and text: {"threads", "2"}.
+typedef struct pn_setting {
+  const char *name, *value;
+  bool if_known; // left out where the backend declares no such name; else that is an error
+} pn_setting;
+
+typedef struct pn_setting_kind {
+  const char *name, *about;
+  // The values that are usable here, the best first, NULL-terminated. NULL: any text that `open` takes.
+  const char *const *(*values)(void);
+} pn_setting_kind;
+
+// A kind of backend: built in, or offered by a module.
+typedef struct pn_backend_kind {
+  uint32_t version, size; // PN_BACKEND_VERSION, sizeof(pn_backend_kind)
+  const char *name;
+  const char *(*about)(void);      // what it finds on this machine: "avx2 avx512-vnni"
+  const pn_setting_kind *settings; // ends with one without a name
+  // Settings are of names that it declares. PN_ERR_DEVICE when there is no such device, PN_ERR_USAGE for a bad value.
+  pn_backend *(*open)(const pn_setting *settings, int n, pn_error *e);
+} pn_backend_kind;
+
+#define PN_BACKEND_SETTINGS 8
 typedef struct pn_backend_options {
-  const char *name; // "auto", "ref", "cpu" ("cuda" and "mlx" answer PN_ERR_DEVICE until they exist)
-  const char *isa;  // NULL: the best the machine has; "scalar", "avx2", "avx512", "neon" to force one
-  int n_threads;    // 0: the number of cores that this process may use
-  // What x is rounded to before it meets quantised weights: NULL or "int16", whose results agree with float32 to a few
-  // 1e-5, or "int8", faster and rougher (about 1e-2). `ref` computes in float32 whatever is asked.
-  const char *activations;
+  const char *name;                         // of a kind; NULL or "auto": the best that opens
+  pn_setting settings[PN_BACKEND_SETTINGS]; // up to the first without a name
+  const char *folders;                      // where modules are, separated by ':'; NULL: there are none
 } pn_backend_options;
 
-// NULL with PN_ERR_DEVICE or PN_ERR_USAGE when there is no such backend here.
+// NULL with PN_ERR_DEVICE or PN_ERR_USAGE when there is no such backend here, or it has no such setting. With "auto" a
+// module that does not load or open is logged and passed over.
 pn_backend *pn_backend_open(const pn_backend_options *o, pn_error *e);
 void pn_backend_close(pn_backend *b);
+
+// See every kind that there is: those built in, then a module for each file libpensieve_<name>.so (.dylib) of the
+// folders, with the error why it can't be used (else NULL) and its path (built in: NULL).
+typedef void pn_backend_see(void *ctx, const pn_backend_kind *kind, const char *path, const pn_error *error);
+void pn_backend_each(const char *folders, pn_backend_see *see, void *ctx);
+// Of a kind that is built in, by name; NULL when it is not.
+const pn_backend_kind *pn_backend_builtin(const char *name);
+// The setting that a kind declares by that name, or NULL; and the value that a list of settings gives to it, or NULL.
+const pn_setting_kind *pn_backend_setting(const pn_backend_kind *kind, const char *name);
+const char *pn_setting_value(const pn_setting *settings, int n, const char *name);
+// A count such as "threads": *out keeps its value when it is not set. PN_ERR_USAGE unless lowest <= it <= highest.
+bool pn_setting_count(const pn_setting *settings, int n, const char *name, int lowest, int highest, int *out,
+                      pn_error *e);
+
+// A module is a shared library that exports pn_backend_module. It is given the version that the host speaks and what the
+// host does for it, and returns its kind, which must be of that version and size; NULL: it does not speak that version.
+typedef struct pn_backend_host {
+  uint32_t version, size;
+  void (*fail)(pn_error *e, pn_code code, const char *text);
+  void (*log)(const char *text); // a warning
+} pn_backend_host;
+typedef const pn_backend_kind *pn_backend_module_fn(uint32_t version, const pn_backend_host *host);
+#define PN_BACKEND_MODULE "pn_backend_module"
 
 // Where the buffers of a plan lie in one block of memory, so that those whose values are never needed at the same time
 // share bytes: offsets[n_buffers] at multiples of 64 bytes, in bytes; rows are dense. Returns the bytes of the block, or
@@ -265,10 +309,5 @@ uint64_t pn_plan_layout(const pn_plan *plan, int max_rows, int max_logits, uint6
 
 // The bytes of a page and of a token over all layers, rounded up, of a KV of this shape.
 uint64_t pn_kv_token_bytes(pn_backend *b, const pn_kv_shape *s);
-
-// CPU features that this machine has and that kernels were built for, such as "avx2 avx512-vnni"; for `version`.
-const char *pn_backend_cpu_features(void);
-// ISA names usable here for pn_backend_options.isa, best first, NULL-terminated.
-const char *const *pn_backend_isas(void);
 
 #endif

@@ -56,7 +56,8 @@ static void check_weights(report *r) {
   pn_error e = {0};
   open_model *m = &r->m;
   r->has_config = pn_model_read_config(m->files, &r->config, &e) &&
-                  (m->backend = pn_backend_open(&(pn_backend_options){.name = "cpu", .n_threads = 1}, &e));
+                  (m->backend = pn_backend_open(
+                       &(pn_backend_options){.name = "cpu", .settings = {{"threads", "1", false}}}, &e));
   m->model = r->has_config ? pn_model_open(m->files, m->backend, &e) : NULL;
   if (!m->model) add_problem(r, &e);
 }

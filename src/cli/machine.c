@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #ifdef __APPLE__
+#include <mach-o/dyld.h>
 #include <mach/mach.h>
 #include <sys/sysctl.h>
 
@@ -98,4 +99,18 @@ static int cores_of_machine(void) {
 int machine_cores(void) {
   int cores = cores_of_machine(), quota = cgroup_cores("");
   return quota < cores ? quota : cores;
+}
+
+bool machine_own_path(char *out, size_t cap) {
+#ifdef __APPLE__
+  uint32_t n = (uint32_t)cap;
+  return _NSGetExecutablePath(out, &n) == 0;
+#else
+  ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+  if (n <= 0) return false;
+  out[n] = '\0';
+  if (access(out, X_OK) != 0)
+    snprintf(out, cap, "/proc/self/exe"); // the file was replaced: this one still runs
+  return true;
+#endif
 }

@@ -7,6 +7,7 @@
 #include "cli/machine.h"
 #include "kv/kv.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,13 +36,35 @@ int open_model_threads(const options *o) {
   return set ? set : cores < MOST_THREADS ? cores : MOST_THREADS;
 }
 
-static bool open_weights(open_model *m, const options *o, pn_error *e) {
-  const pn_backend_options b = {.name = options_text(o, "backend"),
-                                .isa = options_text(o, "isa"),
-                                .n_threads = open_model_threads(o),
-                                .activations = options_text(o, "activations")};
+void open_model_modules(const options *o, char *out, size_t cap) {
+  const char *own = options_text(o, "backends");
+  char exe[PATH_MAX];
+  out[0] = '\0';
+  if (!machine_own_path(exe, sizeof exe)) exe[0] = '\0';
+  char *slash = strrchr(exe, '/');
+  int n = slash ? (int)(slash - exe) : 0;
+  int all =
+      snprintf(out, cap, "%s%s%.*s:%.*s/../lib/pensieve", own ? own : "", own ? ":" : "", n, exe, n, exe);
+  if (all < 0 || (size_t)all >= cap || !slash) snprintf(out, cap, "%s", own ? own : "");
+}
+
+static bool open_backend(open_model *m, const options *o, pn_error *e) {
+  char threads[16], folders[3 * PATH_MAX];
+  snprintf(threads, sizeof threads, "%d", open_model_threads(o));
+  open_model_modules(o, folders, sizeof folders);
+  pn_backend_options b = {.name = options_text(o, "backend"), .folders = folders};
+  int n = 0;
+  b.settings[n++] = (pn_setting){"threads", threads, true};
+  static const char *const others[] = {"isa", "activations"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (options_text(o, others[i]))
+      b.settings[n++] = (pn_setting){others[i], options_text(o, others[i]), !options_flagged(o, others[i])};
   m->backend = pn_backend_open(&b, e);
-  if (!m->backend) return false;
+  return m->backend != NULL;
+}
+
+static bool open_weights(open_model *m, const options *o, pn_error *e) {
+  if (!open_backend(m, o, e)) return false;
   const char *kv = options_text(o, "kv");
   if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
   if (!pn_kv_type_of(kv, &m->kv_type)) return pn_fail(e, PN_ERR_USAGE, "--kv: unknown type %s", kv);

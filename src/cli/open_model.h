@@ -29,6 +29,8 @@ bool open_model_read(open_model *m, const options *o, const char *named, unsigne
 void open_model_close(open_model *m);
 
 // Threads to compute with: --threads, or as many as there are cores for this process.
+// The folders where modules of backends are looked for, separated by ':'; of the user's, then those of this program.
+void open_model_modules(const options *o, char *out, size_t cap);
 int open_model_threads(const options *o);
 
 // The constants that the template may write, from the tokenizer and the model's files.

@@ -90,7 +90,10 @@ const option_spec option_table[] = {
 
     {ENGINE, "ctx", "MAX_CONTEXT_LENGTH", OPTION_INT, "N", NULL, 2, INT_MAX, NULL,
      "context in tokens (default: the model's, or what fits into memory)"},
-    {COMPUTE, "backend", NULL, OPTION_CHOICE, NULL, "auto", 0, 0, "auto|cpu|cuda|mlx|ref", "what computes"},
+    {COMPUTE, "backend", NULL, OPTION_TEXT, "NAME", "auto", 0, 0, NULL,
+     "what computes: auto, cpu, ref, or a module such as cuda or mlx"},
+    {COMPUTE | VERB_VERSION, "backends", NULL, OPTION_TEXT, "DIRS", NULL, 0, 0, NULL,
+     "folders of modules libpensieve_NAME.so, separated by ':', before the program's own"},
     {COMPUTE, "isa", NULL, OPTION_TEXT, "NAME", NULL, 0, 0, NULL, "instruction set to use, one that `pensieve version` shows"},
     {COMPUTE, "threads", NULL, OPTION_INT, "N", "0", 0, 1024, NULL, "threads; 0: as many as there are cores"},
     {COMPUTE, "activations", NULL, OPTION_CHOICE, NULL, "int16", 0, 0, "int16|int8",

@@ -281,6 +281,7 @@ double options_number(const options *o, const char *name) {
   const char *text = get(o, name)->text;
   return text ? strtod(text, NULL) : 0;
 }
+bool options_flagged(const options *o, const char *name) { return get(o, name)->source == FROM_FLAG; }
 
 int64_t options_int(const options *o, const char *name) { return (int64_t)options_number(o, name); }
 

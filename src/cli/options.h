@@ -81,6 +81,7 @@ void options_fini(options *o);
 // Values; the name must be one of the verb's.
 const char *options_text(const options *o, const char *name); // NULL when not set
 bool options_set(const options *o, const char *name);         // other than by default
+bool options_flagged(const options *o, const char *name);     // by a flag
 int64_t options_int(const options *o, const char *name);      // 0 when not set
 double options_number(const options *o, const char *name);
 bool options_on(const options *o, const char *name);

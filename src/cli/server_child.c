@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "cli/console.h"
+#include "cli/machine.h"
 #include "cli/relay.h"
 
 #include <errno.h>
@@ -16,9 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 extern char **environ;
 
@@ -28,21 +26,6 @@ extern char **environ;
 
 static void sleep_ms(int ms) {
   nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
-}
-
-// This program's own path.
-static bool own_path(char *out, size_t cap) {
-#ifdef __APPLE__
-  uint32_t n = (uint32_t)cap;
-  return _NSGetExecutablePath(out, &n) == 0;
-#else
-  ssize_t n = readlink("/proc/self/exe", out, cap - 1);
-  if (n <= 0) return false;
-  out[n] = '\0';
-  if (access(out, X_OK) != 0)
-    snprintf(out, cap, "/proc/self/exe"); // the file was replaced: this one still runs
-  return true;
-#endif
 }
 
 // The words that start the server: our flags as they were given. The environment and the configuration file it reads itself.
@@ -115,7 +98,8 @@ static bool start(server_share *s, const options *o, int log_fd, pid_t *pid, pn_
   char path[4096];
   char **argv = words_of(o, &s->arena);
   if (!argv) return pn_fail(e, PN_ERR_NOMEM, "out of memory to start a server");
-  if (!own_path(path, sizeof path)) return pn_fail(e, PN_ERR_IO, "the path of this program is not known");
+  if (!machine_own_path(path, sizeof path))
+    return pn_fail(e, PN_ERR_IO, "the path of this program is not known");
   int lock_fd = share_take_server(s, e);
   if (lock_fd < 0) return false;
   int rc = spawn(pid, path, argv, log_fd, lock_fd);

@@ -1,5 +1,6 @@
 // Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and bit for bit
 // against the scalar kernels on one thread, for any number of rows, threads and any cut into calls.
+#include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_ops.h"
 #include "base/rng.h"
@@ -54,7 +55,7 @@ static bool close_to(const float *a, const float *b, size_t n, double tolerance,
 
 static pn_backend *open_backend(const char *name, const char *isa, int n_threads, const char *activations) {
   pn_error e = {0};
-  pn_backend *b = pn_backend_open(&(pn_backend_options){name, isa, n_threads, activations}, &e);
+  pn_backend *b = open_test_backend(name, n_threads, isa, activations, &e);
   CHECK(b, "%s %s: %s", name, isa ? isa : "", e.msg);
   if (!b) exit(1);
   return b;
@@ -65,7 +66,7 @@ static void open_all(void) {
   for (family *f = families; f < families + N_FAMILIES; f++) {
     n_all = 0;
     f->scalar = open_backend("cpu", "scalar", 1, f->activations);
-    for (const char *const *isa = pn_backend_isas(); *isa; isa++)
+    for (const char *const *isa = test_isas(); *isa; isa++)
       for (int threads = 1; threads <= 3; threads++)
         f->all[n_all++] = open_backend("cpu", *isa, threads, f->activations);
     for (int i = 0; i < n_all; i++) printf("%s\n", f->all[i]->ops->describe(f->all[i]));
@@ -612,7 +613,7 @@ static const cpu_ops *const tables[] = {
 };
 
 static bool usable(const cpu_ops *t) {
-  for (const char *const *isa = pn_backend_isas(); *isa; isa++)
+  for (const char *const *isa = test_isas(); *isa; isa++)
     if (strcmp(*isa, t->name) == 0) return true;
   return false;
 }

@@ -1,4 +1,5 @@
 // The KV's types apart from attention's arithmetic: what they cost, what they round to, copies and discarded pages.
+#include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_hadamard.h"
 #include "base/rng.h"
@@ -21,7 +22,7 @@
 static const char *const backends[] = {"ref", "cpu"};
 
 static pn_backend *open_backend(const char *name) {
-  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = name, .n_threads = 2}, NULL);
+  pn_backend *b = open_test_backend(name, 2, NULL, NULL, NULL);
   assert_non_null(b);
   return b;
 }

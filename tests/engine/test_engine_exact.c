@@ -1,5 +1,6 @@
 // A small real model through the real backends: the same requests give the same bytes alone and in company, however
 // prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and laid aside for a while.
+#include "../backend_options.h"
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "tiny_model.h"
@@ -54,7 +55,7 @@ static bool aside; // some are held for a while, some of the background
 
 static rig open_rig(const char *backend, int threads, int chunk, int running, int pages) {
   pn_error e = {0};
-  rig r = {.b = pn_backend_open(&(pn_backend_options){.name = backend, .n_threads = threads}, &e)};
+  rig r = {.b = open_test_backend(backend, threads, NULL, NULL, &e)};
   r.m = r.b ? pn_model_open(files, r.b, &e) : NULL;
   r.metrics = pn_metrics_new();
   r.g = r.m ? pn_engine_open(r.m, NULL, r.b,

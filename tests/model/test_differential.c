@@ -1,5 +1,6 @@
 // Every step of a model's plan on `ref` and on another backend, each from the same inputs: the first step that differs is
 // named. So a wrong op shows as itself and not as wrong logits at the end.
+#include "../backend_options.h"
 #include "../unit.h"
 #include "base/rng.h"
 #include "model/model.h"
@@ -24,7 +25,7 @@ static const pn_batch batch = {ROWS, 1, token, zeros, pos, slot, pages, 2, logit
 
 static side open_side(pn_files *files, const char *backend, const char *isa) {
   pn_error e = {0};
-  side s = {.b = pn_backend_open(&(pn_backend_options){.name = backend, .isa = isa, .n_threads = 2}, &e)};
+  side s = {.b = open_test_backend(backend, 2, isa, NULL, &e)};
   s.m = s.b ? pn_model_open(files, s.b, &e) : NULL;
   if (!s.m) fail_msg("%s", e.msg);
   const pn_kv_shape shape = pn_model_kv_shape(s.m, PN_KV_F32, PAGE, N_PAGES);
@@ -106,7 +107,7 @@ static void every_step_agrees(void **state) {
     assert_true(tiny_write(folder, families[f].config, &families[f].extra));
     pn_files *files = pn_files_open(folder, &e);
     side ref = open_side(files, "ref", NULL);
-    for (const char *const *isa = pn_backend_isas(); *isa; isa++) {
+    for (const char *const *isa = test_isas(); *isa; isa++) {
       side other = open_side(files, "cpu", *isa);
       int at = first_difference(&ref, &other, 1e-5, -1, NULL);
       if (at >= 0) {

@@ -1,4 +1,5 @@
 // The forward pass: one answer for a row whatever shares the step, however a prompt is cut, wherever its pages lie.
+#include "../backend_options.h"
 #include "base/rng.h"
 #include "model/model.h"
 #include "tiny_model.h"
@@ -29,7 +30,7 @@ static rig open_rig(const char *backend, int threads) {
   pn_error e = {0};
   rig r;
   r.files = pn_files_open(folder, &e);
-  r.b = pn_backend_open(&(pn_backend_options){.name = backend, .n_threads = threads}, &e);
+  r.b = open_test_backend(backend, threads, NULL, NULL, &e);
   r.m = r.files && r.b ? pn_model_open(r.files, r.b, &e) : NULL;
   if (!r.m) fail_msg("%s", e.msg);
   assert_true(pn_model_reserve(r.m, MAX_ROWS, 2, &e));

@@ -27,7 +27,8 @@ static void try_open(const char *config, const tiny_fault *fault, pn_error *e) {
   assert_true(tiny_write(path, config, fault));
   *e = (pn_error){0};
   pn_files *files = pn_files_open(path, e);
-  pn_backend *b = pn_backend_open(&(pn_backend_options){.name = "ref", .n_threads = 1}, e);
+  pn_backend *b =
+      pn_backend_open(&(pn_backend_options){.name = "ref", .settings = {{"threads", "1", false}}}, e);
   assert_non_null(b);
   pn_model *m = files ? pn_model_open(files, b, e) : NULL;
   assert_true((m == NULL) == (e->code != PN_OK));

@@ -188,28 +188,45 @@ static const cpu_ops *ops_of(cpu_isa isa) {
   }
 }
 
-// The ISA that the options ask for, or the best.
-static bool choose_isa(const char *wanted, cpu_isa *isa, pn_error *e) {
-  *isa = cpu_isa_best();
-  if (!wanted) return true;
-  char have[64] = "";
-  size_t n = 0;
-  for (int i = 0; i < CPU_N_ISAS; i++) {
-    if (!cpu_isa_usable((cpu_isa)i)) continue;
-    const char *name = cpu_isa_name((cpu_isa)i);
-    if (strcmp(name, wanted) == 0) {
-      *isa = (cpu_isa)i;
-      return true;
-    }
-    n += (size_t)snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", name);
+static const char *const *usable_isas(void) {
+  static const char *const x512[] = {"avx512", "avx2", "scalar", NULL};
+  static const char *const x256[] = {"avx2", "scalar", NULL};
+  static const char *const arm[] = {"neon", "scalar", NULL};
+  static const char *const plain[] = {"scalar", NULL};
+  switch (cpu_isa_best()) {
+  case CPU_AVX512: return x512;
+  case CPU_AVX2: return x256;
+  case CPU_NEON: return arm;
+  default: return plain;
   }
-  return pn_fail(e, PN_ERR_USAGE, "no instruction set '%s' here: this machine and build have %s", wanted,
-                 have);
 }
 
-pn_backend *cpu_open(const pn_backend_options *o, pn_error *e) {
-  cpu_isa isa;
-  if (!choose_isa(o->isa, &isa, e)) return NULL;
+static const char *const *activations(void) {
+  static const char *const all[] = {"int16", "int8", NULL};
+  return all;
+}
+
+static const char *features(void) {
+  switch (cpu_isa_best()) {
+  case CPU_AVX512: return "avx2 avx512-vnni";
+  case CPU_AVX2: return "avx2";
+  case CPU_NEON: return "neon-dotprod";
+  default: return "scalar";
+  }
+}
+
+// The ISA of that name, which is one of those usable here; NULL: the best.
+static cpu_isa isa_of(const char *name) {
+  for (int i = 0; name && i < CPU_N_ISAS; i++)
+    if (strcmp(cpu_isa_name((cpu_isa)i), name) == 0) return (cpu_isa)i;
+  return cpu_isa_best();
+}
+
+static pn_backend *open_backend(const pn_setting *settings, int n, pn_error *e) {
+  int threads = 0;
+  if (!pn_setting_count(settings, n, "threads", 0, CPU_POOL_MAX_THREADS, &threads, e)) return NULL;
+  const cpu_isa isa = isa_of(pn_setting_value(settings, n, "isa"));
+  const char *precision = pn_setting_value(settings, n, "activations");
   cpu_backend *s = calloc(1, sizeof *s);
   if (!s) {
     pn_fail(e, PN_ERR_NOMEM, "no memory for the backend 'cpu'");
@@ -217,8 +234,8 @@ pn_backend *cpu_open(const pn_backend_options *o, pn_error *e) {
   }
   s->head.ops = &table;
   s->ops = ops_of(isa);
-  const int planes = o->activations && strcmp(o->activations, "int8") == 0 ? 1 : 2;
-  s->pool = cpu_pool_new(o->n_threads ? o->n_threads : cpu_pool_cores(), e);
+  const int planes = precision && strcmp(precision, "int8") == 0 ? 1 : 2;
+  s->pool = cpu_pool_new(threads ? threads : cpu_pool_cores(), e);
   s->matmul = s->pool ? cpu_matmul_new(cpu_isa_name(isa), planes, s->pool, e) : NULL;
   if (!s->matmul) {
     close_backend(&s->head);
@@ -230,3 +247,18 @@ pn_backend *cpu_open(const pn_backend_options *o, pn_error *e) {
            planes == 2 ? "int16" : "int8");
   return &s->head;
 }
+
+static const pn_setting_kind cpu_settings[] = {
+    {"threads", "threads; 0: as many as this process may use cores", NULL},
+    {"isa", "instruction set", usable_isas},
+    // What x is rounded to before it meets quantised weights: int16, whose results agree with float32 to a few 1e-5, or
+    // int8, faster and rougher (about 1e-2).
+    {"activations", "precision of activations in products with quantised weights", activations},
+    {NULL, NULL, NULL}};
+
+const pn_backend_kind cpu_kind = {.version = PN_BACKEND_VERSION,
+                                  .size = sizeof(pn_backend_kind),
+                                  .name = "cpu",
+                                  .about = features,
+                                  .settings = cpu_settings,
+                                  .open = open_backend};

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 
-pn_backend *cpu_open(const pn_backend_options *o, pn_error *e);     // the fast one
-pn_backend *cpu_ref_open(const pn_backend_options *o, pn_error *e); // the oracle; options.isa is ignored
+extern const pn_backend_kind cpu_kind;     // the fast one
+extern const pn_backend_kind cpu_ref_kind; // the oracle
 
 #endif

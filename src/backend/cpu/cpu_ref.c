@@ -446,14 +446,16 @@ static const pn_backend_ops ref_ops = {
     .sync = ref_sync,
 };
 
-pn_backend *cpu_ref_open(const pn_backend_options *o, pn_error *e) {
+static pn_backend *ref_open(const pn_setting *settings, int n, pn_error *e) {
+  int threads = 0;
+  if (!pn_setting_count(settings, n, "threads", 0, CPU_POOL_MAX_THREADS, &threads, e)) return NULL;
   ref *s = calloc(1, sizeof *s);
   if (!s) {
     pn_fail(e, PN_ERR_NOMEM, "no memory for the backend 'ref'");
     return NULL;
   }
   s->head.ops = &ref_ops;
-  s->pool = cpu_pool_new(o->n_threads ? o->n_threads : cpu_pool_cores(), e);
+  s->pool = cpu_pool_new(threads ? threads : cpu_pool_cores(), e);
   if (!s->pool) {
     free(s);
     return NULL;
@@ -461,3 +463,15 @@ pn_backend *cpu_ref_open(const pn_backend_options *o, pn_error *e) {
   snprintf(s->description, sizeof s->description, "ref, %d threads", cpu_pool_threads(s->pool));
   return &s->head;
 }
+
+static const char *ref_about(void) { return "plain loops, the oracle of every other"; }
+
+static const pn_setting_kind ref_settings[] = {
+    {"threads", "threads; 0: as many as this process may use cores", NULL}, {NULL, NULL, NULL}};
+
+const pn_backend_kind cpu_ref_kind = {.version = PN_BACKEND_VERSION,
+                                      .size = sizeof(pn_backend_kind),
+                                      .name = "ref",
+                                      .about = ref_about,
+                                      .settings = ref_settings,
+                                      .open = ref_open};
