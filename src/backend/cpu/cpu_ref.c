@@ -17,6 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+  DIMS = 256,  // of a head, that are looked at in one go
+  TOGETHER = 8 // rows whose sums go on side by side in products
+};
+
 struct pn_weight {
   pn_matrix m;
   float *vector; // of a vector, in the same block of memory; NULL: a matrix
@@ -37,6 +42,7 @@ typedef struct ref {
   pn_batch batch;         // the workspace's
   int64_t max_cols;       // of all weights opened
   cpu_scratch row;        // a weight's row a thread: [n_threads][max_cols] floats
+  cpu_scratch columns;    // rows of a product's input side by side, doubles
   cpu_scratch scores;     // [n_threads][max_positions] doubles
   int64_t max_positions;  // over all rows of the batch
 } ref;
@@ -45,6 +51,7 @@ static void ref_close(pn_backend *b) {
   ref *s = (ref *)b;
   cpu_pool_free(s->pool);
   cpu_scratch_fini(&s->row);
+  cpu_scratch_fini(&s->columns);
   cpu_scratch_fini(&s->scores);
   free(s);
 }
@@ -170,6 +177,9 @@ static bool ref_begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch
                            (size_t)cpu_pool_threads(s->pool) * (size_t)positions * sizeof(double)))
     return pn_fail(e, PN_ERR_NOMEM, "no memory for the scores of %lld positions", (long long)positions);
   s->max_positions = positions;
+  size_t groups = (size_t)(batch->n_rows > batch->n_logits ? batch->n_rows : batch->n_logits) / TOGETHER + 1;
+  if (!cpu_scratch_reserve(&s->columns, groups * TOGETHER * (size_t)s->max_cols * sizeof(double)))
+    return pn_fail(e, PN_ERR_NOMEM, "no memory for products of %d rows", batch->n_rows);
   return cpu_workspace_begin(ws, kv, batch, e);
 }
 
@@ -225,10 +235,19 @@ static void ref_add_rmsnorm(ref *s, const pn_step *step) {
 typedef struct product {
   ref *s;
   const pn_weight *w;
-  cpu_rows x;
+  int n_rows;
+  const double *x; // [group of TOGETHER rows][column][row]
   float *out;
   int64_t out_stride;
 } product;
+
+// Sums of w[i] * x[i][k], i ascending.
+static void multiply_group(const float *w, const double *x, int64_t cols, double sum[TOGETHER]) {
+  double acc[TOGETHER] = {0};
+  for (int64_t i = 0; i < cols; i++, x += TOGETHER)
+    for (int k = 0; k < TOGETHER; k++) acc[k] += (double)w[i] * x[k];
+  memcpy(sum, acc, sizeof acc);
+}
 
 static void multiply(void *ctx, int thread, int n_threads) {
   const product *p = ctx;
@@ -237,24 +256,32 @@ static void multiply(void *ctx, int thread, int n_threads) {
   int64_t begin, end;
   cpu_pool_share(m->rows, 1, thread, n_threads, &begin, &end);
   for (int64_t c = begin; c < end; c++) {
+    const double *x = p->x;
     cpu_ref_matrix_row(m, c, w);
-    for (int r = 0; r < p->x.n; r += 4) { // four sums at a time, so that they overlap
-      int n = p->x.n - r < 4 ? p->x.n - r : 4;
-      const float *x[4];
-      double sum[4] = {0};
-      for (int k = 0; k < 4; k++) x[k] = p->x.p + (r + (k < n ? k : 0)) * p->x.stride;
-      for (int64_t i = 0; i < m->cols; i++)
-        for (int k = 0; k < 4; k++) sum[k] += (double)w[i] * (double)x[k][i];
-      for (int k = 0; k < n; k++) p->out[(r + k) * p->out_stride + c] = (float)sum[k];
+    for (int r = 0; r < p->n_rows; r += TOGETHER, x += m->cols * TOGETHER) {
+      double sum[TOGETHER];
+      multiply_group(w, x, m->cols, sum);
+      for (int k = 0; k < TOGETHER && r + k < p->n_rows; k++)
+        p->out[(r + k) * p->out_stride + c] = (float)sum[k];
     }
   }
 }
 
+// The input's rows side by side, zeros behind the last.
+static const double *interleave(ref *s, const cpu_rows *x, int64_t cols) {
+  double *to = s->columns.p;
+  for (int r = 0; r < x->n; r += TOGETHER)
+    for (int64_t i = 0; i < cols; i++)
+      for (int k = 0; k < TOGETHER; k++) *to++ = r + k < x->n ? (double)x->p[(r + k) * x->stride + i] : 0;
+  return s->columns.p;
+}
+
 static void ref_matmul(ref *s, const pn_step *step) {
   const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  const double *columns = interleave(s, &x, step->in[0].width);
   float *at = out.p;
   for (int i = 0; i < step->n_weights; at += step->w[i++]->m.rows)
-    cpu_pool_run(s->pool, multiply, &(product){s, step->w[i], x, at, out.stride});
+    cpu_pool_run(s->pool, multiply, &(product){s, step->w[i], x.n, columns, at, out.stride});
 }
 
 static void ref_rope(ref *s, const pn_step *step) {
@@ -311,12 +338,6 @@ static void ref_kv_write(ref *s, const pn_step *step) {
     }
 }
 
-static float element(pn_dtype t, const char *p, int i) {
-  float f;
-  pn_floats_to_f32(t, p + (size_t)i * pn_dtype_block_bytes(t), &f, 1);
-  return f;
-}
-
 typedef struct attend_job {
   ref *s;
   const pn_kv *kv;
@@ -327,34 +348,54 @@ typedef struct attend_job {
   int64_t out_stride;
 } attend_job;
 
+// Numbers [from, from + n) of K (which = 0) or V (1) of position p of a sequence: where they lie, or in `room`.
+static const float *numbers_of(const attend_job *j, const int32_t *pages, int p, int kv_head, int which,
+                               int from, int n, float room[DIMS]) {
+  const pn_kv_shape *shape = &j->kv->shape;
+  int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
+  const char *at = kv_at(j->kv, j->a->layer, slot, kv_head, which);
+  at += (size_t)from * pn_dtype_block_bytes(j->kv->dtype);
+  if (j->kv->dtype == PN_F32) return (const float *)(const void *)at;
+  pn_floats_to_f32(j->kv->dtype, at, room, (size_t)n);
+  return room;
+}
+
+static double score_of(const attend_job *j, const float *q, const int32_t *pages, int p, int kv_head) {
+  float room[DIMS];
+  double dot = 0;
+  for (int from = 0, d = j->a->head_dim; from < d; from += DIMS) {
+    int n = d - from < DIMS ? d - from : DIMS;
+    const float *k = numbers_of(j, pages, p, kv_head, 0, from, n, room);
+    for (int i = 0; i < n; i++) dot += (double)q[from + i] * (double)k[i];
+  }
+  return dot * (double)j->a->scale;
+}
+
 // One query head of one row. Scores first, then their maximum, then the weights, then the sum of V.
 static void attend(const attend_job *j, int r, int h, double *score) {
   const pn_batch *batch = &j->s->batch;
-  const pn_kv_shape *shape = &j->kv->shape;
   int d = j->a->head_dim, kv_head = h / (j->a->n_heads / j->a->n_kv_heads);
   int last = batch->pos[r], first = j->a->window && last >= j->a->window ? last - j->a->window + 1 : 0;
   const int32_t *pages = batch->pages[batch->seq[r]];
-  const float *q = j->q + r * j->q_stride + (int64_t)h * d;
+  float *out = j->out + r * j->out_stride + (int64_t)h * d;
   double max = -INFINITY, sum = 0;
   for (int p = first; p <= last; p++) {
-    int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
-    const char *k = kv_at(j->kv, j->a->layer, slot, kv_head, 0);
-    double dot = 0;
-    for (int i = 0; i < d; i++) dot += (double)q[i] * (double)element(j->kv->dtype, k, i);
-    score[p] = dot * (double)j->a->scale;
+    score[p] = score_of(j, j->q + r * j->q_stride + (int64_t)h * d, pages, p, kv_head);
     if (score[p] > max) max = score[p];
   }
   for (int p = first; p <= last; p++) {
     score[p] = exp(score[p] - max);
     sum += score[p];
   }
-  for (int i = 0; i < d; i++) {
-    double acc = 0;
+  for (int from = 0; from < d; from += DIMS) {
+    int n = d - from < DIMS ? d - from : DIMS;
+    double acc[DIMS] = {0}; // each grows in ascending order of positions
     for (int p = first; p <= last; p++) {
-      int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
-      acc += score[p] * (double)element(j->kv->dtype, kv_at(j->kv, j->a->layer, slot, kv_head, 1), i);
+      float room[DIMS];
+      const float *v = numbers_of(j, pages, p, kv_head, 1, from, n, room);
+      for (int i = 0; i < n; i++) acc[i] += score[p] * (double)v[i];
     }
-    j->out[r * j->out_stride + (int64_t)h * d + i] = (float)(acc / sum);
+    for (int i = 0; i < n; i++) out[from + i] = (float)(acc[i] / sum);
   }
 }
 
