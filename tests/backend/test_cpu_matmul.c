@@ -543,7 +543,11 @@ static int with_int8(void **state) {
   return 0;
 }
 
-int main(void) {
+// With an argument only what the pool's threads share: for the thread sanitizer, under which arithmetic is very slow.
+int main(int argc, char **argv) {
+  (void)argv;
+  const struct CMUnitTest shared[] = {cmocka_unit_test(gguf_blocks), cmocka_unit_test(parts_share_x)};
+  if (argc > 1) return cmocka_run_group_tests_name("shared out", shared, with_int16, NULL);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(affine_of_every_width), cmocka_unit_test(affine_extremes),
       cmocka_unit_test(gguf_blocks),           cmocka_unit_test(float_weights),
