@@ -19,7 +19,8 @@ static size_t write_path(const shape_path *at, char *out, size_t cap) {
   return n < cap ? n : cap - 1;
 }
 
-void shape_path_write(const shape_path *at, char out[SHAPE_PATH_MAX]) {
+// "messages.3.content" into out; "" for the body itself.
+static void shape_path_write(const shape_path *at, char out[SHAPE_PATH_MAX]) {
   out[0] = '\0';
   write_path(at, out, SHAPE_PATH_MAX);
 }

@@ -59,8 +59,6 @@ typedef struct shape_path {
 } shape_path;
 
 #define SHAPE_PATH_MAX 160
-// "messages.3.content" into out; "" for the body itself.
-void shape_path_write(const shape_path *at, char out[SHAPE_PATH_MAX]);
 // Fail with PN_ERR_USAGE and "path: message".
 bool shape_fail(const shape_path *at, pn_error *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

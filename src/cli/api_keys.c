@@ -21,7 +21,8 @@ static pn_str take_word(pn_str *s) {
   return word;
 }
 
-bool api_keys_add(api_keys *k, pn_str name, pn_str key, pn_error *e) {
+// One key of this name.
+static bool api_keys_add(api_keys *k, pn_str name, pn_str key, pn_error *e) {
   for (size_t i = 0; i < key.n; i++)
     if (key.p[i] <= ' ' || key.p[i] >= 0x7F)
       return pn_fail(e, PN_ERR_USAGE, "the key %.*s holds a character that no header can carry", (int)name.n,

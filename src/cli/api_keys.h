@@ -18,8 +18,6 @@ typedef struct api_keys {
 // those that begin with # don't count. PN_ERR_USAGE with the line for anything else, names or keys that come twice, and when
 // there is no key.
 bool api_keys_parse(api_keys *k, pn_str text, pn_error *e);
-// One key of this name.
-bool api_keys_add(api_keys *k, pn_str name, pn_str key, pn_error *e);
 // Those of --api-key-file, else PENSIEVE_API_KEY; none when neither is set. A file that others may read is spoken of.
 bool api_keys_read(api_keys *k, const options *o, pn_error *e);
 void api_keys_fini(api_keys *k);

@@ -39,4 +39,3 @@ void interrupt_release(void) {
 }
 
 int interrupt_count(void) { return atomic_load(&count); }
-void interrupt_clear(void) { atomic_store(&count, 0); }

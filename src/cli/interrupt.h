@@ -8,7 +8,6 @@
 // pn_http_stop (the first drains, the second ends at once); without, the second signal ends the program.
 void interrupt_catch(pn_http *server);
 void interrupt_release(void); // back to what the system does; before the server is closed
-int interrupt_count(void);    // signals since interrupt_catch or interrupt_clear
-void interrupt_clear(void);
+int interrupt_count(void);    // signals since interrupt_catch
 
 #endif

@@ -121,7 +121,7 @@ sequence *scheduler_admit(scheduler *s) {
   return seq;
 }
 
-int scheduler_n_decoding(const scheduler *s) {
+static int scheduler_n_decoding(const scheduler *s) {
   int n = 0;
   for (int i = 0; i < s->n_running; i++) n += sequence_decoding(s->running[i]);
   return n;

@@ -49,7 +49,6 @@ void scheduler_fini(scheduler *s);
 void scheduler_add(scheduler *s, sequence *seq); // it waits
 // Let one waiting sequence run when there is room; NULL: none can. Call until NULL before a plan.
 sequence *scheduler_admit(scheduler *s);
-int scheduler_n_decoding(const scheduler *s);
 
 int scheduler_n_prompts(const scheduler *s);
 

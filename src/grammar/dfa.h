@@ -54,8 +54,6 @@ static inline void nfa_jump(nfa *n, int32_t from, int32_t to) { nfa_add(n, from,
 int32_t nfa_text(nfa *n, int32_t from, pn_str s);
 // One character of [lo, hi] as UTF-8; surrogates are left out. tail is {to, -1, -1, -1}, and the same for all ranges of a set.
 void nfa_chars(nfa *n, int32_t from, uint32_t lo, uint32_t hi, int32_t tail[4]);
-// A copy of d, whose start is joined to `from` and whose accepting states to `to`.
-void nfa_copy(nfa *n, int32_t from, const dfa *d, int32_t to);
 
 // The deterministic automaton of what leads from `start` to `final`. NULL with PN_ERR_LIMIT over max_states.
 dfa *dfa_of(const nfa *n, int32_t start, int32_t final, int max_states, pn_error *e);

@@ -84,23 +84,6 @@ void nfa_chars(nfa *n, int32_t from, uint32_t lo, uint32_t hi, int32_t tail[4]) 
   }
 }
 
-void nfa_copy(nfa *n, int32_t from, const dfa *d, int32_t to) {
-  int32_t base = n->n_states;
-  n->n_states += d->n_states;
-  nfa_jump(n, from, base);
-  for (int32_t s = 0; s < d->n_states; s++) {
-    if (d->accepts[s]) nfa_jump(n, base + s, to);
-    for (int b = 0; b < 256;) {
-      int first = b;
-      int32_t next = dfa_step(d, s, (uint8_t)b);
-      while (b < 256 && dfa_step(d, s, (uint8_t)b) == next) b++;
-      if (next >= 0) nfa_add(n, base + s, first, b - 1, base + next);
-    }
-    for (int32_t i = d->edge_at[s]; i < d->edge_at[s + 1]; i++)
-      nfa_add(n, base + s, d->edges[i].symbol, d->edges[i].symbol, base + d->edges[i].next);
-  }
-}
-
 // --- making it deterministic ------------------------------------------------------------------------------------------
 
 // The edges by the state they leave, and work space.

@@ -11,7 +11,7 @@ void char_set_add(char_set *s, uint32_t lo, uint32_t hi) {
   s->hi[s->n++] = hi;
 }
 
-void char_set_add_set(char_set *s, const char_set *other) {
+static void char_set_add_set(char_set *s, const char_set *other) {
   for (int i = 0; i < other->n; i++) char_set_add(s, other->lo[i], other->hi[i]);
   s->full |= other->full;
 }

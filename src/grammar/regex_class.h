@@ -14,7 +14,6 @@ typedef struct char_set {
 } char_set;
 
 void char_set_add(char_set *s, uint32_t lo, uint32_t hi);
-void char_set_add_set(char_set *s, const char_set *other);
 void char_set_invert(char_set *s);
 // \d \D \w \W \s \S by its letter; false: no such class.
 bool char_set_named(char_set *s, char letter);

@@ -14,7 +14,7 @@
 
 static size_t pending(const conn *c) { return c->out.n - c->out_at; }
 
-bool answer_pull(conn *c) {
+static bool answer_pull(conn *c) {
   if (c->pulled_all) return true;
   if (c->out_at == c->out.n) {
     pn_buf_clear(&c->out);

@@ -181,7 +181,8 @@ static void log_request(const conn *c, bool completed) {
   pn_log(PN_LOG_INFO, c->id, what, l.f);
 }
 
-void conn_free_reply(conn *c, bool gone) {
+// Free the reply, and keep what the access log says of it.
+static void conn_free_reply(conn *c, bool gone) {
   if (!c->reply) return;
   c->facts = *pn_reply_facts_of(c->reply);
   if (c->facts.model) {

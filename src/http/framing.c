@@ -141,7 +141,8 @@ static bool is_hex(const char *p, size_t n) {
 }
 
 // "00-" trace id (32) "-" parent id (16) "-" flags (2); later versions may have more behind.
-bool framing_traceparent(pn_str v, caller *out) {
+// W3C Trace Context, version 00 or later.
+static bool framing_traceparent(pn_str v, caller *out) {
   if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-') return false;
   bool first = v.p[0] == '0' && v.p[1] == '0';
   if ((first && v.n != 55) || (v.n > 55 && v.p[55] != '-') || (v.p[0] == 'f' && v.p[1] == 'f')) return false;

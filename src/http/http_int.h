@@ -142,8 +142,7 @@ bool framing_is_local_host(pn_str host);                    // a Host value: loo
 bool framing_key_equal(const char *expected, pn_str given); // time depends on the lengths only
 pn_str framing_path(pn_str target);                         // absolute-form: without scheme and authority
 
-bool framing_is_token(pn_str s);                 // RFC 9110, 5.6.2
-bool framing_traceparent(pn_str v, caller *out); // W3C Trace Context, version 00 or later
+bool framing_is_token(pn_str s); // RFC 9110, 5.6.2
 
 // origin.c: web pages of other origins. What the answer allows to the page: a configured origin, "*", or NULL.
 const char *origin_allowed(const pn_http *h, const framing *f);
@@ -152,7 +151,6 @@ bool origin_is_foreign(const pn_http *h, const framing *f);
 bool origin_add_headers(const conn *c, struct MHD_Response *r);
 
 // conn.c
-void conn_free_reply(conn *c, bool gone);               // and keep what the access log says of it
 conn *conn_open(pn_http *h, struct MHD_Connection *mc); // NULL: no place or no memory
 void conn_close(conn *c);                               // the library is about to close the descriptor
 conn *conn_by_key(pn_http *h, uint64_t key);
@@ -174,7 +172,6 @@ void conn_end(
 
 // answer.c
 // Pull what there is. False when the reply failed or too much is pending: the connection is abandoned then.
-bool answer_pull(conn *c);
 void answer_advance(conn *c); // woken, or the reply's deadline passed, while suspended
 enum MHD_Result answer_queue(conn *c);
 enum MHD_Result answer_or_wait(conn *c); // queue when ready, else suspend

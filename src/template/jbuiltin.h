@@ -48,10 +48,6 @@ bool jmethod_is_unsafe(jvalue obj, pn_str name);      // one that would change i
 extern const jfilter jtextfilters_table[], jseqfilters_table[];
 extern const jmethod jmethods_str[], jmethods_dict[], jmethods_list[], jmethods_loop[], jmethods_cycler[];
 
-// Call a filter or test by name, as map, select and reject do.
-bool jfilter_apply(jctx *c, pn_str name, jvalue self, const jcall *rest, size_t skip_args, jvalue *out);
-bool jtest_apply(jctx *c, pn_str name, jvalue self, const jcall *rest, size_t skip_args, bool *out);
-
 // Arithmetic and friends.
 bool jops_binary(jctx *c, int op, jvalue a, jvalue b, jvalue *out);
 bool jops_negate(jctx *c, jvalue a, jvalue *out);
@@ -61,7 +57,6 @@ bool jops_format(jctx *c, const jtext *format, const jvalue *args, size_t n_args
 // Writing values: str(), repr() and JSON.
 bool jdump_str(jctx *c, jvalue v, const jtext **out);
 bool jdump_repr(jctx *c, jvalue v, const jtext **out);
-void jdump_float(double f, char out[40]); // Python's repr
 
 typedef struct jdump_json_opts {
   bool ascii, sort_keys, pretty;

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void jdump_float(double f, char out[40]) {
+// As Python's repr writes it.
+static void jdump_float(double f, char out[40]) {
   if (isnan(f) || isinf(f)) {
     snprintf(out, 40, "%s", isnan(f) ? "nan" : f < 0 ? "-inf" : "inf");
     return;

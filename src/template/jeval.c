@@ -179,8 +179,8 @@ static bool eval_args(jctx *c, const jargs *a, arglist *l) {
   return (a->star || a->star2) ? add_star(c, a, l) : true;
 }
 
-bool jeval_call(jctx *c, jvalue f, const jvalue *args, size_t n_args, const pn_str *names,
-                const jvalue *named, size_t n_named, jvalue *out) {
+static bool jeval_call(jctx *c, jvalue f, const jvalue *args, size_t n_args, const pn_str *names,
+                       const jvalue *named, size_t n_named, jvalue *out) {
   jcall call = {.c = c, .args = args, .n_args = n_args, .names = names, .named = named, .n_named = n_named};
   switch (f.kind) {
   case J_MACRO: return jexec_macro(c, f.u.macro, args, n_args, names, named, n_named, out);

@@ -49,8 +49,6 @@ const char *jquote(jctx *c, pn_str s); // short NUL-terminated copy for messages
 bool jfail_undefined(jctx *c, jvalue v);
 
 bool jeval_expr(jctx *c, const jnode *n, jvalue *out);
-bool jeval_call(jctx *c, jvalue f, const jvalue *args, size_t n_args, const pn_str *names,
-                const jvalue *named, size_t n_named, jvalue *out);
 
 typedef enum jflow { JFLOW_FAIL, JFLOW_NEXT, JFLOW_BREAK, JFLOW_CONTINUE } jflow;
 jflow jexec_block(jctx *c, const jblock *b);

@@ -248,7 +248,8 @@ static bool parse_arg(jparser *p, jargs *out, jlist *args, jlist *named, size_t 
   return jparse_push(p, named, jparse_expr(p, true));
 }
 
-bool jparse_args(jparser *p, jargs *out) {
+// Arguments in parentheses.
+static bool jparse_args(jparser *p, jargs *out) {
   jlist args = {0}, named = {0};
   size_t cap = 0;
   if (!jparse_want_op(p, "(")) return false;

@@ -42,7 +42,6 @@ jnode *jparse_expr(jparser *p, bool ternary);
 jnode *jparse_tuple(jparser *p, bool ternary, const char *stop);
 jnode *jparse_target(jparser *p, const char *stop, bool namespaces);
 jnode *jparse_filters(jparser *p, jnode *n, bool first_without_pipe); // | a | b(...)
-bool jparse_args(jparser *p, jargs *out);                             // ( ... )
 
 // The whole template. The tokens' texts must outlive the nodes.
 bool jparse_run(pn_arena *a, const jtokens *tokens, jnames *names, jblock *out, pn_error *e);

@@ -150,7 +150,7 @@ static bool mark_user(jbuild *b, size_t n) {
   return true;
 }
 
-bool jbuild_add(jbuild *b, const char *p, size_t n, bool user) {
+static bool jbuild_add(jbuild *b, const char *p, size_t n, bool user) {
   if (n == 0) return true;
   if (!jstep(b->c, n / 256) || !reserve(b, n)) return false;
   memcpy(b->p + b->n, p, n);

@@ -21,7 +21,6 @@ const jtext *jtext_capitalize(jctx *c, const jtext *t);
 const jtext *jtext_replace(jctx *c, const jtext *t, const jtext *from, const jtext *to, int64_t count);
 
 jbuild *jbuild_new(jctx *c);
-bool jbuild_add(jbuild *b, const char *p, size_t n, bool user);
 bool jbuild_z(jbuild *b, const char *z, bool user);
 bool jbuild_char(jbuild *b, uint32_t cp, bool user);
 bool jbuild_text(jbuild *b, const jtext *t);

@@ -38,7 +38,8 @@ static bool has_dotprod(void) {
 }
 #endif
 
-bool cpu_isa_usable(cpu_isa isa) {
+// The kernels were built, and the machine and its operating system can run them.
+static bool is_usable(cpu_isa isa) {
   switch (isa) {
   case CPU_SCALAR: return true;
 #if defined(__x86_64__)
@@ -54,6 +55,6 @@ bool cpu_isa_usable(cpu_isa isa) {
 cpu_isa cpu_isa_best(void) {
   static const cpu_isa order[] = {CPU_AVX512, CPU_AVX2, CPU_NEON};
   for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
-    if (cpu_isa_usable(order[i])) return order[i];
+    if (is_usable(order[i])) return order[i];
   return CPU_SCALAR;
 }

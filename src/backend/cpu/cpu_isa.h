@@ -13,8 +13,6 @@ typedef enum cpu_isa {
 } cpu_isa;
 
 const char *cpu_isa_name(cpu_isa isa); // for options.isa
-// The kernels were built and the machine and its operating system can run them.
-bool cpu_isa_usable(cpu_isa isa);
-cpu_isa cpu_isa_best(void);
+cpu_isa cpu_isa_best(void);            // that was built and that the machine and its system can run
 
 #endif

@@ -118,7 +118,7 @@ static void quantise(const matmul_x *x, int r) {
   }
 }
 
-avx512_scratch matmul_avx512_scratch(const pn_weight *w, void *memory) {
+static avx512_scratch matmul_avx512_scratch(const pn_weight *w, void *memory) {
   const size_t cols = (size_t)w->m.cols, line = MATMUL_UNIT * (size_t)w->n_blocks;
   avx512_scratch s = {.tile = memory};
   s.tile_scale = (float *)(s.tile + MATMUL_UNIT * cols);
@@ -151,8 +151,9 @@ static void stage_affine(const pn_weight *w, const void *from, int64_t r0, int n
   }
 }
 
-void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
-                                const avx512_scratch *s) {
+// Scales and biases of the unit's rows from `stored` rows of blocks (Q*) or the affine arrays, into s->scale, s->bias.
+static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
+                                       const avx512_scratch *s) {
   if (w->m.kind == PN_MATRIX_AFFINE) {
     stage_affine(w, w->m.scales, r0, n, s->scale);
     stage_affine(w, w->m.biases, r0, n, s->bias);

@@ -25,8 +25,6 @@ MATMUL_INLINE int matmul_avx512_panel(int left) {
   return left == 7 ? 4 : left;
 }
 
-avx512_scratch matmul_avx512_scratch(const pn_weight *w, void *memory);
-
 // The first n of 16 lanes; all for n above.
 MATMUL_INLINE __mmask16 matmul_avx512_first(size_t n) {
   return (__mmask16)(n >= 16 ? 0xFFFFu : (1u << n) - 1);
@@ -104,10 +102,6 @@ MATMUL_INLINE __m512 matmul_avx512_q8_heads(const uint8_t *p) {
   }
   return _mm512_cvtph_ps(heads);
 }
-
-// Scales and biases of the unit's rows from `stored` rows of blocks (Q*) or the affine arrays, into s->scale, s->bias.
-void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
-                                const avx512_scratch *s);
 
 // Products of one row of x with a unit, a line of blocks at a time; and of many rows with a transposed unit.
 void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,

@@ -80,7 +80,6 @@ bool matmul_has_bias(const pn_weight *w);
 
 matmul_layout matmul_layout_plain(const pn_weight *w);
 matmul_packing matmul_packing_rows(int n_rows);
-void matmul_quantise_scalar(const matmul_x *x, int r);
 
 // A unit for instruction sets that walk unpacked rows. A line of blocks is padded with zero codes to a multiple of 8
 // blocks; `products` writes p of that many blocks: codes against row k of x, in rows. It may read numbers of x up to the

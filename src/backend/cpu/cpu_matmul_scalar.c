@@ -15,7 +15,7 @@ matmul_packing matmul_packing_rows(int n_rows) {
   return MATMUL_ROWS;
 }
 
-void matmul_quantise_scalar(const matmul_x *x, int r) {
+static void matmul_quantise_scalar(const matmul_x *x, int r) {
   for (int b = 0; b < x->n_blocks; b++) {
     const float *f = x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block;
     const size_t at = (size_t)r * x->s_stride + (size_t)b;
