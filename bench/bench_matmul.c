@@ -3,6 +3,7 @@
 // Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in turn] [int8]
 #include "backend/cpu/cpu_matmul.h"
 #include "base/clock.h"
+#include "base/kind.h"
 #include "base/rng.h"
 
 #include <stdio.h>
@@ -10,24 +11,24 @@
 
 typedef struct shape {
   const char *name;
-  pn_matrix_kind kind;
+  pn_dtype kind;
   int bits, group;
   int64_t rows, cols;
 } shape;
 
 static const shape shapes[] = {
-    {"Q4_1 576", PN_MATRIX_Q4_1, 0, 0, 1536, 576},
-    {"Q4_1 1536", PN_MATRIX_Q4_1, 0, 0, 576, 1536},
-    {"Q8_0 head", PN_MATRIX_Q8_0, 0, 0, 49152, 576},
-    {"affine4 g64 3072", PN_MATRIX_AFFINE, 4, 64, 16384, 3072},
-    {"affine4 g64 8192", PN_MATRIX_AFFINE, 4, 64, 3072, 8192},
-    {"affine4 g32 2048", PN_MATRIX_AFFINE, 4, 32, 2048, 2048},
-    {"affine8 g64 2048", PN_MATRIX_AFFINE, 8, 64, 2048, 2048},
-    {"affine6 g64 2048", PN_MATRIX_AFFINE, 6, 64, 2048, 2048},
-    {"affine3 g64 2048", PN_MATRIX_AFFINE, 3, 64, 2048, 2048},
-    {"Q4_0 2048", PN_MATRIX_Q4_0, 0, 0, 2048, 2048},
-    {"F16 2048", PN_MATRIX_F16, 0, 0, 2048, 2048},
-    {"F32 2048", PN_MATRIX_F32, 0, 0, 2048, 2048},
+    {"Q4_1 576", PN_Q4_1, 0, 0, 1536, 576},
+    {"Q4_1 1536", PN_Q4_1, 0, 0, 576, 1536},
+    {"Q8_0 head", PN_Q8_0, 0, 0, 49152, 576},
+    {"affine4 g64 3072", PN_AFFINE, 4, 64, 16384, 3072},
+    {"affine4 g64 8192", PN_AFFINE, 4, 64, 3072, 8192},
+    {"affine4 g32 2048", PN_AFFINE, 4, 32, 2048, 2048},
+    {"affine8 g64 2048", PN_AFFINE, 8, 64, 2048, 2048},
+    {"affine6 g64 2048", PN_AFFINE, 6, 64, 2048, 2048},
+    {"affine3 g64 2048", PN_AFFINE, 3, 64, 2048, 2048},
+    {"Q4_0 2048", PN_Q4_0, 0, 0, 2048, 2048},
+    {"F16 2048", PN_F16, 0, 0, 2048, 2048},
+    {"F32 2048", PN_F32, 0, 0, 2048, 2048},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, MAX_ROWS = 512 };
 static const int batches[] = {1, 2, 3, 4, 8, 16, 64, 512};
@@ -104,15 +105,9 @@ static size_t bytes_of(const shape *s, pn_matrix *m) {
                    .bits = s->bits,
                    .group = s->group,
                    .scale_dtype = PN_F16};
-  switch (s->kind) {
-  case PN_MATRIX_AFFINE: m->row_bytes = (size_t)(s->cols * s->bits / 8); break;
-  case PN_MATRIX_Q4_0: m->row_bytes = (size_t)(s->cols / 32 * 18); break;
-  case PN_MATRIX_Q4_1: m->row_bytes = (size_t)(s->cols / 32 * 20); break;
-  case PN_MATRIX_Q8_0: m->row_bytes = (size_t)(s->cols / 32 * 34); break;
-  case PN_MATRIX_F32: m->row_bytes = (size_t)s->cols * 4; break;
-  default: m->row_bytes = (size_t)s->cols * 2; break;
-  }
-  const size_t scales = s->kind == PN_MATRIX_AFFINE ? (size_t)(s->rows * (s->cols / s->group) * 4) : 0;
+  const pn_kind *k = pn_kind_of(s->kind);
+  m->row_bytes = (size_t)(s->kind == PN_AFFINE ? s->cols * s->bits / 8 : s->cols / k->block * k->bytes);
+  const size_t scales = s->kind == PN_AFFINE ? (size_t)(s->rows * (s->cols / s->group) * 4) : 0;
   return m->row_bytes * (size_t)s->rows + scales;
 }
 

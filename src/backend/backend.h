@@ -28,24 +28,15 @@ typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend
 typedef struct pn_kv pn_kv;               // the memory of the KV pages of all layers
 typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for one step at a time
 
-// How a stored matrix encodes its values.
-typedef enum pn_matrix_kind {
-  PN_MATRIX_F32,
-  PN_MATRIX_F16,
-  PN_MATRIX_BF16,
-  PN_MATRIX_AFFINE, // MLX: packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of columns
-  PN_MATRIX_Q4_0, // GGUF: block of 32: f16 d; 16 bytes; value = (q - 8) * d; low nibbles 0..15, high 16..31
-  PN_MATRIX_Q4_1, // GGUF: block of 32: f16 d, f16 m; 16 bytes; value = q * d + m
-  PN_MATRIX_Q8_0, // GGUF: block of 32: f16 d; 32 int8; value = q * d
-} pn_matrix_kind;
-
 // A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and biases may
 // lie at any address: safetensors files are not padded. y = W x has `rows` values.
+// Kinds: those with a `decode` in the table of kinds (base/kind.h), whose cols are a multiple of the kind's block, and
+// AFFINE, MLX's: packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of columns.
 // For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits of the first),
 // row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16, BF16 or F32). Scales may
-// be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group. For Q*: cols a multiple of 32.
+// be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
 typedef struct pn_matrix {
-  pn_matrix_kind kind;
+  pn_dtype kind;
   int64_t rows, cols;
   const void *data;
   size_t row_bytes;
@@ -131,7 +122,8 @@ typedef enum pn_op {
   // x += y, then out = rmsnorm(x) as above, in one piece.
   PN_OP_ADD_RMSNORM,
   // out[r] = W_0 x[r] | W_1 x[r] | ..., n_weights of them, all of x's width. On cpu, quantised weights meet x quantised
-  // to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each; order: p_g = fma(bias_g, xsum_g,
+  // to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each, where group is AFFINE's own or the
+  // kind's (base/kind.h: 16 or 32); order: p_g = fma(bias_g, xsum_g,
   // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x.
   PN_OP_MATMUL,
   // out[r][i] += w[i].

@@ -1,26 +1,16 @@
+// Sizes of element types, and conversions between f32 and the 16-bit floats.
 #include "base/dtype.h"
 
-static const struct {
-  const char *name;
-  uint16_t block, bytes;
-} types[] = {
-    [PN_F32] = {"F32", 1, 4},       [PN_F16] = {"F16", 1, 2},       [PN_BF16] = {"BF16", 1, 2},
-    [PN_F64] = {"F64", 1, 8},       [PN_I8] = {"I8", 1, 1},         [PN_U8] = {"U8", 1, 1},
-    [PN_I16] = {"I16", 1, 2},       [PN_U16] = {"U16", 1, 2},       [PN_I32] = {"I32", 1, 4},
-    [PN_U32] = {"U32", 1, 4},       [PN_I64] = {"I64", 1, 8},       [PN_U64] = {"U64", 1, 8},
-    [PN_BOOL] = {"BOOL", 1, 1},     [PN_Q4_0] = {"Q4_0", 32, 18},   [PN_Q4_1] = {"Q4_1", 32, 20},
-    [PN_Q5_0] = {"Q5_0", 32, 22},   [PN_Q5_1] = {"Q5_1", 32, 24},   [PN_Q8_0] = {"Q8_0", 32, 34},
-    [PN_Q2_K] = {"Q2_K", 256, 84},  [PN_Q3_K] = {"Q3_K", 256, 110}, [PN_Q4_K] = {"Q4_K", 256, 144},
-    [PN_Q5_K] = {"Q5_K", 256, 176}, [PN_Q6_K] = {"Q6_K", 256, 210}, [PN_OTHER] = {"other", 0, 0},
-};
+#include "base/kind.h"
 
-const char *pn_dtype_name(pn_dtype t) { return types[t].name; }
-size_t pn_dtype_block(pn_dtype t) { return types[t].block; }
-size_t pn_dtype_block_bytes(pn_dtype t) { return types[t].bytes; }
+const char *pn_dtype_name(pn_dtype t) { return pn_kind_of(t)->name; }
+size_t pn_dtype_block(pn_dtype t) { return pn_kind_of(t)->block; }
+size_t pn_dtype_block_bytes(pn_dtype t) { return pn_kind_of(t)->bytes; }
 
 bool pn_dtype_bytes(pn_dtype t, uint64_t n, uint64_t *bytes) {
-  if (types[t].block == 0 || n % types[t].block) return false;
-  return !__builtin_mul_overflow(n / types[t].block, (uint64_t)types[t].bytes, bytes);
+  const pn_kind *k = pn_kind_of(t);
+  if (k->block == 0 || n % k->block) return false;
+  return !__builtin_mul_overflow(n / k->block, (uint64_t)k->bytes, bytes);
 }
 
 static uint32_t bits_of(float f) {

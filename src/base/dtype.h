@@ -31,11 +31,13 @@ typedef enum pn_dtype {
   PN_Q4_K,
   PN_Q5_K,
   PN_Q6_K,
-  PN_OTHER, // recognised by its file format, not by us; the file's own name is kept beside it
+  PN_AFFINE, // a matrix of MLX: packed codes with scales and biases of their own; no file's type
+  PN_OTHER,  // recognised by its file format, not by us; the file's own name is kept beside it
 } pn_dtype;
 
+// Facts of the table of kinds (base/kind.h).
 const char *pn_dtype_name(pn_dtype t);
-size_t pn_dtype_block(pn_dtype t);       // elements a block; 1 for plain types, 0 for PN_OTHER
+size_t pn_dtype_block(pn_dtype t);       // elements a block; 1 for plain types, 0 for PN_AFFINE and PN_OTHER
 size_t pn_dtype_block_bytes(pn_dtype t); // bytes a block
 // Bytes of n elements; false when n is not a whole number of blocks or the product overflows.
 bool pn_dtype_bytes(pn_dtype t, uint64_t n, uint64_t *bytes);

@@ -1,5 +1,6 @@
 // pensieve inspect: what a model is, every problem found, and the memory it needs. Nothing is loaded.
 #include "api/api.h"
+#include "base/kind.h"
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/open_model.h"
@@ -25,8 +26,7 @@ static void add_problem(report *r, const pn_error *e) {
 }
 
 static bool is_supported(pn_dtype t) {
-  return t == PN_F32 || t == PN_F16 || t == PN_BF16 || t == PN_U32 || t == PN_Q4_0 || t == PN_Q4_1 ||
-         t == PN_Q8_0;
+  return t == PN_U32 || pn_kind_of(t)->decode; // U32: the packed codes of an MLX folder
 }
 
 // One problem for each type of tensor that can't be computed with.

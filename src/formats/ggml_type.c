@@ -1,51 +1,27 @@
+// Numbers of tensor types in GGUF files: those of the table of kinds, and the names and sizes of the others, so that a
+// message can say what a file holds.
 #include "formats/ggml_type.h"
 
-// Numbers and block sizes as the format's reference library defines them.
-static const ggml_type types[] = {
-    [0] = {"F32", PN_F32, 1, 4},
-    [1] = {"F16", PN_F16, 1, 2},
-    [2] = {"Q4_0", PN_Q4_0, 32, 18},
-    [3] = {"Q4_1", PN_Q4_1, 32, 20},
-    [4] = {"Q4_2", PN_OTHER, 0, 0},
-    [5] = {"Q4_3", PN_OTHER, 0, 0},
-    [6] = {"Q5_0", PN_Q5_0, 32, 22},
-    [7] = {"Q5_1", PN_Q5_1, 32, 24},
-    [8] = {"Q8_0", PN_Q8_0, 32, 34},
-    [9] = {"Q8_1", PN_OTHER, 32, 40},
-    [10] = {"Q2_K", PN_Q2_K, 256, 84},
-    [11] = {"Q3_K", PN_Q3_K, 256, 110},
-    [12] = {"Q4_K", PN_Q4_K, 256, 144},
-    [13] = {"Q5_K", PN_Q5_K, 256, 176},
-    [14] = {"Q6_K", PN_Q6_K, 256, 210},
-    [15] = {"Q8_K", PN_OTHER, 256, 292},
-    [16] = {"IQ2_XXS", PN_OTHER, 256, 66},
-    [17] = {"IQ2_XS", PN_OTHER, 256, 74},
-    [18] = {"IQ3_XXS", PN_OTHER, 256, 98},
-    [19] = {"IQ1_S", PN_OTHER, 256, 50},
-    [20] = {"IQ4_NL", PN_OTHER, 32, 18},
-    [21] = {"IQ3_S", PN_OTHER, 256, 110},
-    [22] = {"IQ2_S", PN_OTHER, 256, 82},
-    [23] = {"IQ4_XS", PN_OTHER, 256, 136},
-    [24] = {"I8", PN_I8, 1, 1},
-    [25] = {"I16", PN_I16, 1, 2},
-    [26] = {"I32", PN_I32, 1, 4},
-    [27] = {"I64", PN_I64, 1, 8},
-    [28] = {"F64", PN_F64, 1, 8},
-    [29] = {"IQ1_M", PN_OTHER, 256, 56},
-    [30] = {"BF16", PN_BF16, 1, 2},
-    [31] = {"Q4_0_4_4", PN_OTHER, 0, 0},
-    [32] = {"Q4_0_4_8", PN_OTHER, 0, 0},
-    [33] = {"Q4_0_8_8", PN_OTHER, 0, 0},
-    [34] = {"TQ1_0", PN_OTHER, 256, 54},
-    [35] = {"TQ2_0", PN_OTHER, 256, 66},
-    [36] = {"IQ4_NL_4_4", PN_OTHER, 0, 0},
-    [37] = {"IQ4_NL_4_8", PN_OTHER, 0, 0},
-    [38] = {"IQ4_NL_8_8", PN_OTHER, 0, 0},
-    [39] = {"MXFP4", PN_OTHER, 32, 17},
-    [40] = {"NVFP4", PN_OTHER, 64, 36},
-    [41] = {"Q1_0", PN_OTHER, 128, 18},
+#include "base/kind.h"
+
+// As the format's reference library defines them.
+static const ggml_type others[] = {
+    [4] = {"Q4_2", PN_OTHER, 0, 0},        [5] = {"Q4_3", PN_OTHER, 0, 0},
+    [9] = {"Q8_1", PN_OTHER, 32, 40},      [15] = {"Q8_K", PN_OTHER, 256, 292},
+    [16] = {"IQ2_XXS", PN_OTHER, 256, 66}, [17] = {"IQ2_XS", PN_OTHER, 256, 74},
+    [18] = {"IQ3_XXS", PN_OTHER, 256, 98}, [19] = {"IQ1_S", PN_OTHER, 256, 50},
+    [20] = {"IQ4_NL", PN_OTHER, 32, 18},   [21] = {"IQ3_S", PN_OTHER, 256, 110},
+    [22] = {"IQ2_S", PN_OTHER, 256, 82},   [23] = {"IQ4_XS", PN_OTHER, 256, 136},
+    [29] = {"IQ1_M", PN_OTHER, 256, 56},   [31] = {"Q4_0_4_4", PN_OTHER, 0, 0},
+    [32] = {"Q4_0_4_8", PN_OTHER, 0, 0},   [33] = {"Q4_0_8_8", PN_OTHER, 0, 0},
+    [34] = {"TQ1_0", PN_OTHER, 256, 54},   [35] = {"TQ2_0", PN_OTHER, 256, 66},
+    [36] = {"IQ4_NL_4_4", PN_OTHER, 0, 0}, [37] = {"IQ4_NL_4_8", PN_OTHER, 0, 0},
+    [38] = {"IQ4_NL_8_8", PN_OTHER, 0, 0}, [39] = {"MXFP4", PN_OTHER, 32, 17},
+    [40] = {"NVFP4", PN_OTHER, 64, 36},    [41] = {"Q1_0", PN_OTHER, 128, 18},
 };
 
-const ggml_type *ggml_type_of(uint32_t number) {
-  return number < sizeof types / sizeof *types ? &types[number] : NULL;
+ggml_type ggml_type_of(uint32_t number) {
+  const pn_dtype t = pn_kind_of_gguf(number);
+  if (t != PN_OTHER) return (ggml_type){pn_dtype_name(t), t, pn_kind_of(t)->block, pn_kind_of(t)->bytes};
+  return number < sizeof others / sizeof *others ? others[number] : (ggml_type){.dtype = PN_OTHER};
 }

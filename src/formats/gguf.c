@@ -190,20 +190,20 @@ static bool take_tensor(reader *r, uint64_t alignment, pn_tensor *t, range *byte
   if (!take_name(r, "a tensor name", &t->name) || !take_shape(r, t, &n_elements)) return false;
   size_t at = r->at;
   if (!take_u32(r, "a tensor's type", &number)) return false;
-  const ggml_type *type = ggml_type_of(number);
-  if (!type)
+  const ggml_type type = ggml_type_of(number);
+  if (!type.name)
     return pn_fail(r->e, PN_ERR_UNSUPPORTED,
                    "%s: tensor \"%.*s\": type %" PRIu32 " at offset %zu is not known", r->where,
                    NAME_SHOWN(t->name), number, at);
-  t->dtype = type->dtype;
-  t->type_name = type->name;
-  *sized = type->block > 0;
+  t->dtype = type.dtype;
+  t->type_name = type.name;
+  *sized = type.block > 0;
   uint64_t row = t->n_dims ? t->shape[t->n_dims - 1] : 1;
-  if (*sized && row % type->block)
+  if (*sized && row % type.block)
     return pn_fail(r->e, PN_ERR_CORRUPT,
                    "%s: tensor \"%.*s\" of type %s: a row of %" PRIu64
                    " is not a whole number of blocks of %u",
-                   r->where, NAME_SHOWN(t->name), type->name, row, type->block);
+                   r->where, NAME_SHOWN(t->name), type.name, row, type.block);
   at = r->at;
   if (!take_u64(r, "a tensor's data offset", &bytes->begin)) return false;
   if (bytes->begin % alignment)
@@ -211,7 +211,7 @@ static bool take_tensor(reader *r, uint64_t alignment, pn_tensor *t, range *byte
                    "%s: tensor \"%.*s\": data offset %" PRIu64
                    " (at offset %zu) is not a multiple of %" PRIu64,
                    r->where, NAME_SHOWN(t->name), bytes->begin, at, alignment);
-  if ((*sized && __builtin_mul_overflow(n_elements / type->block, type->bytes, &n_bytes)) ||
+  if ((*sized && __builtin_mul_overflow(n_elements / type.block, type.bytes, &n_bytes)) ||
       __builtin_add_overflow(bytes->begin, n_bytes, &bytes->end))
     return pn_fail(r->e, PN_ERR_CORRUPT, "%s: tensor \"%.*s\": its size overflows 64 bits", r->where,
                    NAME_SHOWN(t->name));

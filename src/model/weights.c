@@ -1,4 +1,5 @@
 // The tensors of a model: found by the family's names, checked in shape and type, taken into use on the backend.
+#include "base/kind.h"
 #include "model/model_internal.h"
 
 #include <stdio.h>
@@ -125,7 +126,7 @@ static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t,
       biases->shape[1] != scales->shape[1])
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases: expected the type and shape of %s.scales", path,
                    path);
-  *out = (pn_matrix){.kind = PN_MATRIX_AFFINE,
+  *out = (pn_matrix){.kind = PN_AFFINE,
                      .rows = rows,
                      .cols = cols,
                      .data = t->data,
@@ -144,18 +145,11 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
   snprintf(want, sizeof want, "[%lld, %lld]", (long long)rows, (long long)cols);
   if (t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
     return wrong_shape(l, path, t, want);
-  *out = (pn_matrix){.rows = rows, .cols = cols, .data = t->data};
-  switch (t->dtype) {
-  case PN_F32: out->kind = PN_MATRIX_F32; break;
-  case PN_F16: out->kind = PN_MATRIX_F16; break;
-  case PN_BF16: out->kind = PN_MATRIX_BF16; break;
-  case PN_Q4_0: out->kind = PN_MATRIX_Q4_0; break;
-  case PN_Q4_1: out->kind = PN_MATRIX_Q4_1; break;
-  case PN_Q8_0: out->kind = PN_MATRIX_Q8_0; break;
-  default:
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED,
-                   "tensor %s.weight: type %s is not supported (supported: F32, F16, BF16, Q4_0, Q4_1, Q8_0)",
-                   path, t->type_name);
+  *out = (pn_matrix){.kind = t->dtype, .rows = rows, .cols = cols, .data = t->data};
+  if (!pn_kind_of(t->dtype)->decode) {
+    char names[160];
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: type %s is not supported (supported: %s)",
+                   path, t->type_name, pn_kind_names(names));
   }
   uint64_t row_bytes;
   if (!pn_dtype_bytes(t->dtype, (uint64_t)cols, &row_bytes))
@@ -167,7 +161,7 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
 
 static uint64_t matrix_bytes(const pn_matrix *m) {
   uint64_t n = (uint64_t)m->rows * m->row_bytes;
-  if (m->kind == PN_MATRIX_AFFINE)
+  if (m->kind == PN_AFFINE)
     n += (uint64_t)(m->rows * (m->cols / m->group)) * 2 * pn_dtype_block_bytes(m->scale_dtype);
   return n;
 }

@@ -230,8 +230,8 @@ static void ref_reads_affine(void **state) {
         int at = i * bits[k] + bit;
         if ((i * 5 + 3) >> bit & 1) data[at / 8] = (unsigned char)(data[at / 8] | 1 << at % 8);
       }
-    embed_row(&(pn_matrix){PN_MATRIX_AFFINE, 1, COLS, data, (size_t)(COLS * bits[k] / 8), scales, biases,
-                           PN_F32, bits[k], GROUP},
+    embed_row(&(pn_matrix){PN_AFFINE, 1, COLS, data, (size_t)(COLS * bits[k] / 8), scales, biases, PN_F32,
+                           bits[k], GROUP},
               out);
     for (int i = 0; i < COLS; i++) {
       int code = (i * 5 + 3) & ((1 << bits[k]) - 1);
@@ -247,11 +247,11 @@ static void ref_reads_blocks(void **state) {
   float out[32];
   for (int i = 0; i < 16; i++) q41[4 + i] = q40[2 + i] = (unsigned char)(i | (15 - i) << 4);
   for (int i = 0; i < 32; i++) q80[2 + i] = (unsigned char)(i * 8 - 128);
-  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q4_1, .rows = 1, .cols = 32, .data = q41, .row_bytes = 20}, out);
+  embed_row(&(pn_matrix){.kind = PN_Q4_1, .rows = 1, .cols = 32, .data = q41, .row_bytes = 20}, out);
   for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i < 16 ? i : 31 - i) * 0.5f - 2);
-  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q4_0, .rows = 1, .cols = 32, .data = q40, .row_bytes = 18}, out);
+  embed_row(&(pn_matrix){.kind = PN_Q4_0, .rows = 1, .cols = 32, .data = q40, .row_bytes = 18}, out);
   for (int i = 0; i < 32; i++) assert_true(out[i] == (float)((i < 16 ? i : 31 - i) - 8) * 0.5f);
-  embed_row(&(pn_matrix){.kind = PN_MATRIX_Q8_0, .rows = 1, .cols = 32, .data = q80, .row_bytes = 34}, out);
+  embed_row(&(pn_matrix){.kind = PN_Q8_0, .rows = 1, .cols = 32, .data = q80, .row_bytes = 34}, out);
   for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i * 8 - 128) * 0.5f);
 }
 
@@ -259,7 +259,7 @@ static void weights_refused(void **state) {
   (void)state;
   static const float scales[8] = {0};
   static const unsigned char data[1024] = {0};
-  const pn_matrix good = {PN_MATRIX_AFFINE, 1, 128, data, 64, scales, scales, PN_F32, 4, 32};
+  const pn_matrix good = {PN_AFFINE, 1, 128, data, 64, scales, scales, PN_F32, 4, 32};
   static const char *const names[] = {"ref", "cpu"};
   for (int k = 0; k < 2; k++) {
     pn_backend *b =
@@ -276,8 +276,8 @@ static void weights_refused(void **state) {
     bad[3].cols = 100;
     bad[4].row_bytes = 63;
     bad[5].rows = 0;
-    bad[6].kind = (pn_matrix_kind)99;
-    bad[7].kind = PN_MATRIX_Q4_0, bad[7].cols = 33;
+    bad[6].kind = (pn_dtype)99;
+    bad[7].kind = PN_Q4_0, bad[7].cols = 33;
     bad[8].cols = -32;
     for (int i = 0; i < 9; i++) {
       e.code = PN_OK;

@@ -3,6 +3,7 @@
 #include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_ops.h"
+#include "base/kind.h"
 #include "base/rng.h"
 #include "check.h"
 #include "one_op.h"
@@ -472,37 +473,36 @@ static void check_stale_pages(void) {
   }
 }
 
-// A matrix of random bytes of the kind, with scales and biases near 0.01.
-static pn_matrix make_matrix(pn_matrix_kind kind, int64_t rows, int64_t cols, int bits, int group,
+// Random bytes that mean numbers below 1. Scales are bytes like others, so a block is drawn until it is right.
+static void draw_block(const pn_kind *k, unsigned char *p) {
+  float v[256], most = 1;
+  while (!(most < 1)) {
+    for (int i = 0; i < k->bytes; i++) p[i] = (unsigned char)pn_rng_u64(&rng);
+    k->decode(p, 1, v);
+    most = 0;
+    for (int i = 0; i < k->block; i++)
+      if (!(fabsf(v[i]) <= most)) most = fabsf(v[i]);
+  }
+}
+
+// A matrix of random bytes of the kind; affine scales and biases are near 0.01.
+static pn_matrix make_matrix(pn_dtype kind, int64_t rows, int64_t cols, int bits, int group,
                              pn_dtype scales) {
-  static const int block_bytes[] = {0, 0, 0, 0, 18, 20, 34};
+  const pn_kind *k = pn_kind_of(kind);
   pn_matrix m = {
       .kind = kind, .rows = rows, .cols = cols, .bits = bits, .group = group, .scale_dtype = scales};
-  bool block = kind >= PN_MATRIX_Q4_0;
-  if (block)
-    m.row_bytes = (size_t)(cols / 32 * block_bytes[kind]);
-  else if (kind == PN_MATRIX_AFFINE)
-    m.row_bytes = (size_t)(cols * bits / 8);
-  else
-    m.row_bytes = (size_t)cols * (kind == PN_MATRIX_F32 ? 4 : 2);
+  m.row_bytes = (size_t)(kind == PN_AFFINE ? cols * bits / 8 : cols / k->block * k->bytes);
   size_t bytes = m.row_bytes * (size_t)rows;
   unsigned char *data =
       malloc(bytes + 64); // room behind, as a mapped file has in practice, is not relied upon
   for (size_t i = 0; i < bytes; i++) data[i] = (unsigned char)pn_rng_u64(&rng);
-  size_t element = kind == PN_MATRIX_F32 ? 4 : 2;
-  for (size_t i = 0; kind <= PN_MATRIX_BF16 && i < bytes / element; i++) {
+  for (size_t i = 0; kind <= PN_BF16 && i < bytes; i += k->bytes) {
     float f = normal();
-    cpu_ops_scalar.store(kind == PN_MATRIX_F32   ? PN_F32
-                         : kind == PN_MATRIX_F16 ? PN_F16
-                                                 : PN_BF16,
-                         data + i * element, &f, 1);
+    cpu_ops_scalar.store(kind, data + i, &f, 1);
   }
-  for (size_t i = 0; block && i < bytes; i += (size_t)block_bytes[kind]) {
-    float d[2] = {0.01f * normal(), 0.01f * normal()};
-    cpu_ops_scalar.store(PN_F16, data + i, d, kind == PN_MATRIX_Q4_1 ? 2 : 1);
-  }
+  for (size_t i = 0; k->codes && i < bytes; i += k->bytes) draw_block(k, data + i);
   m.data = data;
-  if (kind != PN_MATRIX_AFFINE) return m;
+  if (kind != PN_AFFINE) return m;
   size_t n = (size_t)(rows * cols / group), wide = pn_dtype_block_bytes(scales);
   char *s = malloc(n * wide), *b = malloc(n * wide);
   for (size_t i = 0; i < n; i++) {
@@ -589,17 +589,20 @@ static void check_matrices(const family *f) {
   for (int b = 0; b < 6; b++)
     for (int g = 0; g < 3; g++, k++)
       for (int s = 0; s < (quick ? 1 : 3); s++)
-        check_matrix(f,
-                     make_matrix(PN_MATRIX_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g],
-                                 scales[s]),
-                     rows[(k + s) % 6], f->tolerance);
-  for (int kind = PN_MATRIX_Q4_0; kind <= PN_MATRIX_Q8_0; kind++)
-    for (int r = 0; r < 6; r++)
-      check_matrix(f, make_matrix((pn_matrix_kind)kind, 19 + r * 8, 96 + 32 * r, 0, 0, PN_F16), rows[r],
+        check_matrix(
+            f, make_matrix(PN_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g], scales[s]),
+            rows[(k + s) % 6], f->tolerance);
+  for (int kind = 0; kind < PN_OTHER; kind++) {
+    const pn_kind *t = pn_kind_of((pn_dtype)kind);
+    for (int r = 0; t->codes && r < 6; r++) {
+      const int blocks = t->block > 32 ? 1 + r / 2 : 3 + r;
+      check_matrix(f, make_matrix((pn_dtype)kind, 19 + r * 8, t->block * blocks, 0, 0, PN_F16), rows[r],
                    f->tolerance);
-  for (int kind = PN_MATRIX_F32; kind <= PN_MATRIX_BF16; kind++)
+    }
+  }
+  for (int kind = PN_F32; kind <= PN_BF16; kind++)
     for (int r = 0; r < 6; r++)
-      check_matrix(f, make_matrix((pn_matrix_kind)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r], 1e-6);
+      check_matrix(f, make_matrix((pn_dtype)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r], 1e-6);
 }
 
 static const cpu_ops *const tables[] = {

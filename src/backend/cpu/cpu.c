@@ -42,7 +42,7 @@ static pn_weight *vector_open(pn_backend *b, const float *host, int64_t n, pn_er
   (void)b;
   pn_weight *w = n > 0 && (uint64_t)n < SIZE_MAX / 8 ? malloc(sizeof *w + (size_t)n * sizeof *host) : NULL;
   if (!w) return pn_fail(e, PN_ERR_NOMEM, "no memory for a vector of %lld numbers", (long long)n), NULL;
-  *w = (pn_weight){.m = {.kind = PN_MATRIX_F32, .rows = 1, .cols = n}, .vector = (float *)(w + 1)};
+  *w = (pn_weight){.m = {.kind = PN_F32, .rows = 1, .cols = n}, .vector = (float *)(w + 1)};
   memcpy(w->vector, host, (size_t)n * sizeof *host);
   return w;
 }

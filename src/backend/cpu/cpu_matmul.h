@@ -2,14 +2,15 @@
 // number of rows, threads and any instruction set.
 //
 // Order of a product (every instruction set gives the same bits):
-//  - quantised weights: x is cut in blocks of min(group, 64) columns. amax = max |x_i|;
+//  - quantised weights: x is cut in blocks of min(group, 64) columns, where a group is the
+//      columns that share a scale: 16 or 32 by the table of kinds (base/kind.h), 32, 64 or 128 affine. amax = max |x_i|;
 //      q_i = round to nearest even of x_i * (top / amax), dx = amax / top, xsum = dx * (float)sum(q_i), where top is
 //      127 for int8 and 127 * 256 for int16.
 //      A block with amax < 2^-100 counts as zero; one that holds a NaN or an infinity has dx = NaN, so the row's result
 //      is NaN. Then for blocks g ascending: p = fma(bias, xsum, scale * (dx * (float)dot)), acc = acc + p, in f32, where
 //      dot = sum(w_i * q_i) is exact: int16 codes are kept as two planes of int8, q = 256 * hi + lo with lo in -128 .. 127
-//      and hi in -127 .. 127, and dot = 256 * sum(w_i * hi_i) + sum(w_i * lo_i), below 2^30 for 64 codes of 8 bits. A group of 128 is two blocks that share scale and bias. Q4_0 and Q8_0 have signed
-//      w_i and no bias: p = scale * (dx * (float)dot).
+//      and hi in -127 .. 127, and dot = 256 * sum(w_i * hi_i) + sum(w_i * lo_i), below 2^30 for 64 codes of 8 bits. A group of 128 is two blocks that share scale and bias. In kinds without a bias
+//      w_i is the code less the kind's offset, and p = scale * (dx * (float)dot).
 //  - float weights: lane l of 16 holds the sum of fma(w_i, x_i, lane) over i = l, l + 16, ...; then lane l += lane l + 8,
 //      then + 4, + 2, + 1.
 #ifndef PN_BACKEND_CPU_MATMUL_H
@@ -22,10 +23,12 @@
 struct pn_weight {
   pn_matrix m;
   float *vector; // of a vector, [m.cols], in the same block of memory as this; NULL: a matrix
-  int block;     // columns of an activation block: 32 or 64; 0 for float weights
+  int bits;      // of a stored code; 0 for float weights
+  int block;     // columns of an activation block: 16, 32 or 64; 0 for float weights
   int n_blocks;  // cols / block
   int per_group; // blocks that share a scale: 2 for groups of 128, else 1
-  int offset; // what stored codes are above their values: 8 (Q4_0), 128 (Q8_0, with the top bit flipped), else 0
+  int offset;    // what codes are above the numbers that scales multiply
+  bool biased;
 };
 
 // Errors: PN_ERR_UNSUPPORTED (names kind, bits and group), PN_ERR_CORRUPT (shapes that contradict), PN_ERR_NOMEM.

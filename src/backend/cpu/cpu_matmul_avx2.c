@@ -15,9 +15,9 @@ static bool usable(void) {
 avx2_form matmul_avx2_form(const pn_weight *w) {
   const bool pairs = w->n_blocks % 2 == 0;
   switch (w->m.kind) {
-  case PN_MATRIX_Q8_0: return AVX2_Q8_0;
-  case PN_MATRIX_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_BYTES_32;
-  case PN_MATRIX_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_BYTES_32;
+  case PN_Q8_0: return AVX2_Q8_0;
+  case PN_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_BYTES_32;
+  case PN_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_BYTES_32;
   default: break;
   }
   if (w->m.bits == 4 && w->block == 64) return AVX2_NIBBLES_64;

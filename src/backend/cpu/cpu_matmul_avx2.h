@@ -13,6 +13,7 @@
 #define PN_BACKEND_CPU_MATMUL_AVX2_H
 
 #include "backend/cpu/cpu_matmul_kernels.h"
+#include "base/kind.h"
 
 #include <immintrin.h>
 
@@ -37,7 +38,7 @@ typedef enum avx2_form {
 
 // Bytes from one block to the next, and of the head in front of its codes.
 MATMUL_INLINE size_t matmul_avx2_step(avx2_form f) {
-  static const uint8_t steps[AVX2_N_FORMS] = {32, 16, 18, 20, 34, 64, 32};
+  static const uint8_t steps[AVX2_N_FORMS] = {32, 16, PN_Q4_0_BYTES, PN_Q4_1_BYTES, PN_Q8_0_BYTES, 64, 32};
   return steps[f];
 }
 MATMUL_INLINE size_t matmul_avx2_head(avx2_form f) {
@@ -45,13 +46,13 @@ MATMUL_INLINE size_t matmul_avx2_head(avx2_form f) {
 }
 
 // The kind of w, known from most forms without looking.
-MATMUL_INLINE pn_matrix_kind matmul_avx2_kind(avx2_form f, const pn_weight *w) {
+MATMUL_INLINE pn_dtype matmul_avx2_kind(avx2_form f, const pn_weight *w) {
   switch (f) {
-  case AVX2_Q4_0: return PN_MATRIX_Q4_0;
-  case AVX2_Q4_1: return PN_MATRIX_Q4_1;
-  case AVX2_Q8_0: return PN_MATRIX_Q8_0;
+  case AVX2_Q4_0: return PN_Q4_0;
+  case AVX2_Q4_1: return PN_Q4_1;
+  case AVX2_Q8_0: return PN_Q8_0;
   case AVX2_BYTES_32: return w->m.kind;
-  default: return PN_MATRIX_AFFINE;
+  default: return PN_AFFINE;
   }
 }
 
@@ -168,10 +169,11 @@ MATMUL_INLINE __m256 matmul_avx2_floats_twice(pn_dtype type, const uint8_t *p) {
 
 // The first 32 bits of 8 blocks: scales in the low halves, biases in the high ones.
 MATMUL_INLINE void matmul_avx2_q4_1_heads(const uint8_t *p, __m256 *scale, __m256 *bias) {
-  const __m128i u = _mm_setr_epi32(matmul_avx2_u32(p), matmul_avx2_u32(p + 20), matmul_avx2_u32(p + 40),
-                                   matmul_avx2_u32(p + 60));
-  const __m128i v = _mm_setr_epi32(matmul_avx2_u32(p + 80), matmul_avx2_u32(p + 100),
-                                   matmul_avx2_u32(p + 120), matmul_avx2_u32(p + 140));
+  const size_t s = PN_Q4_1_BYTES;
+  const __m128i u = _mm_setr_epi32(matmul_avx2_u32(p), matmul_avx2_u32(p + s), matmul_avx2_u32(p + 2 * s),
+                                   matmul_avx2_u32(p + 3 * s));
+  const __m128i v = _mm_setr_epi32(matmul_avx2_u32(p + 4 * s), matmul_avx2_u32(p + 5 * s),
+                                   matmul_avx2_u32(p + 6 * s), matmul_avx2_u32(p + 7 * s));
   const __m128i low = _mm_set1_epi32(0xFFFF);
   *scale = _mm256_cvtph_ps(_mm_packus_epi32(_mm_and_si128(u, low), _mm_and_si128(v, low)));
   *bias = _mm256_cvtph_ps(_mm_packus_epi32(_mm_srli_epi32(u, 16), _mm_srli_epi32(v, 16)));
@@ -180,8 +182,8 @@ MATMUL_INLINE void matmul_avx2_q4_1_heads(const uint8_t *p, __m256 *scale, __m25
 // The scales and (where the kind has them) biases of a step.
 MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const avx2_blocks *b, __m256 *scale,
                                       __m256 *bias) {
-  const pn_matrix_kind kind = matmul_avx2_kind(form, w);
-  if (kind == PN_MATRIX_AFFINE) {
+  const pn_dtype kind = matmul_avx2_kind(form, w);
+  if (kind == PN_AFFINE) {
     const bool shared = w->per_group == 2;
     *scale = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->scale)
                     : matmul_avx2_floats(w->m.scale_dtype, b->scale);
@@ -190,11 +192,11 @@ MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const 
     return;
   }
   const uint8_t *p = b->codes;
-  if (kind == PN_MATRIX_Q4_1) {
+  if (kind == PN_Q4_1) {
     matmul_avx2_q4_1_heads(p, scale, bias);
     return;
   }
-  const size_t s = kind == PN_MATRIX_Q8_0 ? 34 : 18;
+  const size_t s = kind == PN_Q8_0 ? PN_Q8_0_BYTES : PN_Q4_0_BYTES;
   *scale = _mm256_cvtph_ps(_mm_setr_epi16(matmul_avx2_u16(p), matmul_avx2_u16(p + s),
                                           matmul_avx2_u16(p + 2 * s), matmul_avx2_u16(p + 3 * s),
                                           matmul_avx2_u16(p + 4 * s), matmul_avx2_u16(p + 5 * s),

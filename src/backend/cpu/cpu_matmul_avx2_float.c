@@ -4,10 +4,10 @@
 
 enum { TOGETHER = 4 };
 
-MATMUL_INLINE __m256 load_8(pn_matrix_kind kind, const uint8_t *p) {
-  if (kind == PN_MATRIX_F32) return _mm256_loadu_ps((const float *)(const void *)p);
+MATMUL_INLINE __m256 load_8(pn_dtype kind, const uint8_t *p) {
+  if (kind == PN_F32) return _mm256_loadu_ps((const float *)(const void *)p);
   const __m128i h = _mm_loadu_si128((const __m128i *)p);
-  if (kind == PN_MATRIX_F16) return _mm256_cvtph_ps(h);
+  if (kind == PN_F16) return _mm256_cvtph_ps(h);
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
@@ -19,9 +19,9 @@ MATMUL_INLINE float add_lanes(__m256 a, __m256 b) {
 }
 
 // One stored row at p with t rows of x from f on.
-MATMUL_INLINE void row_of(pn_matrix_kind kind, const uint8_t *p, const float *f, int64_t stride, int cols,
-                          int t, float *out) {
-  const size_t size = kind == PN_MATRIX_F32 ? 4 : 2;
+MATMUL_INLINE void row_of(pn_dtype kind, const uint8_t *p, const float *f, int64_t stride, int cols, int t,
+                          float *out) {
+  const size_t size = kind == PN_F32 ? 4 : 2;
   __m256 a[TOGETHER], b[TOGETHER];
   for (int j = 0; j < t; j++) a[j] = b[j] = _mm256_setzero_ps();
   int i = 0;
@@ -44,7 +44,7 @@ MATMUL_INLINE void row_of(pn_matrix_kind kind, const uint8_t *p, const float *f,
   }
 }
 
-MATMUL_INLINE void rows_of(pn_matrix_kind kind, const uint8_t *p, const matmul_x *x, float *out,
+MATMUL_INLINE void rows_of(pn_dtype kind, const uint8_t *p, const matmul_x *x, float *out,
                            int64_t out_stride) {
   for (int k = 0, t; k < x->n_rows; k += t) {
     const float *f = x->f + k * x->f_stride;
@@ -63,9 +63,9 @@ void matmul_avx2_float(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
   for (int64_t r = r0; r < r0 + n; r++) {
     const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r * w->m.row_bytes;
     switch (w->m.kind) {
-    case PN_MATRIX_F32: rows_of(PN_MATRIX_F32, p, x, out + r, out_stride); break;
-    case PN_MATRIX_F16: rows_of(PN_MATRIX_F16, p, x, out + r, out_stride); break;
-    default: rows_of(PN_MATRIX_BF16, p, x, out + r, out_stride); break;
+    case PN_F32: rows_of(PN_F32, p, x, out + r, out_stride); break;
+    case PN_F16: rows_of(PN_F16, p, x, out + r, out_stride); break;
+    default: rows_of(PN_BF16, p, x, out + r, out_stride); break;
     }
   }
 }

@@ -130,7 +130,7 @@ MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
       _mm_prefetch((const char *)next.codes + i + AHEAD_BYTES, _MM_HINT_T0);
     step_of(form, w, &blocks, &x, at, t, p, p_stride);
     next.codes += bytes;
-    if (matmul_avx2_kind(form, w) == PN_MATRIX_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
+    if (matmul_avx2_kind(form, w) == PN_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
     for (at += AVX2_STEP; at >= n_blocks;) at -= n_blocks;
   }
 }

@@ -85,7 +85,7 @@ static void fill_any_bytes(const tile_source *s, uint8_t *tile, uint8_t codes[8]
       rows[i] = codes[i];
   }
   if (s->form == AVX2_Q8_0)
-    fill_bytes(true, rows, 34, s->n, tile);
+    fill_bytes(true, rows, PN_Q8_0_BYTES, s->n, tile);
   else
     fill_bytes(false, rows, 32, cols / 32, tile);
 }
@@ -217,7 +217,7 @@ void matmul_avx2_tile(const pn_weight *w, int64_t r0, int n, const matmul_x *x, 
     fill(w, r0, n, g, m, s);
     if (w->block == 64)
       panels_64(x, s, g, m);
-    else if (matmul_has_bias(w))
+    else if (w->biased)
       panels_32(x, s, g, m);
     else
       panels_32_plain(x, s, g, m);

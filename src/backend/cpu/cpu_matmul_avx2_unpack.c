@@ -4,7 +4,7 @@
 
 avx2_blocks matmul_avx2_blocks_at(const pn_weight *w, int64_t first) {
   avx2_blocks b = {.codes = (const uint8_t *)w->m.data + (size_t)first * matmul_avx2_block_bytes(w)};
-  if (w->m.kind == PN_MATRIX_AFFINE) {
+  if (w->m.kind == PN_AFFINE) {
     const size_t at = (size_t)(first / w->per_group) * pn_dtype_block_bytes(w->m.scale_dtype);
     b.scale = (const uint8_t *)w->m.scales + at;
     b.bias = (const uint8_t *)w->m.biases + at;
@@ -16,7 +16,7 @@ avx2_blocks matmul_avx2_copy_blocks(const pn_weight *w, avx2_blocks b, int64_t n
   const size_t size = pn_dtype_block_bytes(w->m.scale_dtype);
   memset(rest, 0, sizeof *rest);
   memcpy(rest->codes, b.codes, (size_t)n * matmul_avx2_block_bytes(w));
-  if (w->m.kind == PN_MATRIX_AFFINE) {
+  if (w->m.kind == PN_AFFINE) {
     const size_t groups = ((size_t)n + (size_t)w->per_group - 1) / (size_t)w->per_group;
     memcpy(rest->scale, b.scale, groups * size);
     memcpy(rest->bias, b.bias, groups * size);
@@ -62,9 +62,9 @@ static void unpack_halves(const uint8_t *p, size_t head, int n, uint8_t *codes) 
 }
 
 bool matmul_avx2_unpack(const pn_weight *w, const uint8_t *blocks, int n, uint8_t *codes) {
-  if (w->m.kind != PN_MATRIX_AFFINE) {
+  if (w->m.kind != PN_AFFINE) {
     if (matmul_avx2_form(w) != AVX2_BYTES_32) return false;
-    unpack_halves(blocks, w->m.kind == PN_MATRIX_Q4_1 ? 4 : 2, n, codes);
+    unpack_halves(blocks, w->m.kind == PN_Q4_1 ? 4 : 2, n, codes);
     return true;
   }
   switch (w->m.bits) { // a constant width for each inlined copy

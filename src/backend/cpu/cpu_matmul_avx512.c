@@ -12,8 +12,8 @@ static bool usable(void) {
 }
 
 static matmul_layout layout(const pn_weight *w) {
-  if (w->m.kind == PN_MATRIX_AFFINE && w->m.bits == 4) return MATMUL_EVEN_ODD;
-  if (w->m.kind == PN_MATRIX_Q4_0 || w->m.kind == PN_MATRIX_Q4_1) return MATMUL_HALVES;
+  if (w->m.kind == PN_AFFINE && w->m.bits == 4) return MATMUL_EVEN_ODD;
+  if (w->m.kind == PN_Q4_0 || w->m.kind == PN_Q4_1) return MATMUL_HALVES;
   return MATMUL_PLAIN;
 }
 
@@ -154,18 +154,18 @@ static void stage_affine(const pn_weight *w, const void *from, int64_t r0, int n
 // Scales and biases of the unit's rows from `stored` rows of blocks (Q*) or the affine arrays, into s->scale, s->bias.
 static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
                                        const avx512_scratch *s) {
-  if (w->m.kind == PN_MATRIX_AFFINE) {
+  if (w->m.kind == PN_AFFINE) {
     stage_affine(w, w->m.scales, r0, n, s->scale);
     stage_affine(w, w->m.biases, r0, n, s->bias);
     return;
   }
   for (int i = 0; i < w->n_blocks; i++) { // a unit has 16 * n_blocks blocks
-    if (w->m.kind == PN_MATRIX_Q8_0) {
-      _mm512_storeu_ps(s->scale + 16 * i, matmul_avx512_q8_heads(stored + 544 * (size_t)i));
+    if (w->m.kind == PN_Q8_0) {
+      _mm512_storeu_ps(s->scale + 16 * i, matmul_avx512_q8_heads(stored + 16 * PN_Q8_0_BYTES * (size_t)i));
       continue;
     }
-    const bool q4_1 = w->m.kind == PN_MATRIX_Q4_1;
-    const size_t four = q4_1 ? 80 : 72;
+    const bool q4_1 = w->m.kind == PN_Q4_1;
+    const size_t four = matmul_avx512_four(q4_1);
     __m512i first[4];
     __m512 scale, bias = _mm512_setzero_ps();
     for (int j = 0; j < 4; j++) first[j] = _mm512_loadu_si512(stored + (4 * (size_t)i + (size_t)j) * four);
@@ -182,7 +182,7 @@ static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, co
 // rows at the end of a matrix, or unpacked to bytes for widths other than 4 and 8.
 static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
   const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
-  if (w->m.kind == PN_MATRIX_AFFINE && w->m.bits != 4 && w->m.bits != 8) {
+  if (w->m.kind == PN_AFFINE && w->m.bits != 4 && w->m.bits != 8) {
     for (int i = 0; i < n; i++) matmul_unpack_codes(w, r0 + i, s->rows + (size_t)i * (size_t)w->m.cols);
     return s->rows;
   }
@@ -201,7 +201,7 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   const avx512_scratch s = matmul_avx512_scratch(w, scratch);
   const uint8_t *stored = stored_rows(w, r0, n, &s);
   if (x->packing == MATMUL_LINE) {
-    if (w->m.kind == PN_MATRIX_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);
+    if (w->m.kind == PN_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);
     for (int k = 0; k < x->n_rows; k++) matmul_avx512_row(w, r0, n, x, k, out + k * out_stride, &s, stored);
     return;
   }

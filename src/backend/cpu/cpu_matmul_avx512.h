@@ -3,6 +3,7 @@
 #define PN_BACKEND_CPU_MATMUL_AVX512_H
 
 #include "backend/cpu/cpu_matmul_kernels.h"
+#include "base/kind.h"
 
 #include <immintrin.h>
 
@@ -61,6 +62,9 @@ MATMUL_INLINE void matmul_avx512_transpose(__m512i v[16]) {
   }
 }
 
+// Bytes of four blocks of nibbles.
+MATMUL_INLINE size_t matmul_avx512_four(bool q4_1) { return 4 * (q4_1 ? PN_Q4_1_BYTES : PN_Q4_0_BYTES); }
+
 // The packed nibbles of four Q4_1 (Q4_0) blocks, 16 bytes a block, from their first 64 bytes and their last 64.
 MATMUL_INLINE __m512i matmul_avx512_q4_codes(bool q4_1, __m512i first, __m512i last) {
   if (q4_1) {
@@ -93,11 +97,12 @@ MATMUL_INLINE void matmul_avx512_q4_heads(bool q4_1, const __m512i first[4], __m
 // The scales of 16 Q8_0 blocks.
 MATMUL_INLINE __m512 matmul_avx512_q8_heads(const uint8_t *p) {
   const __m512i at = _mm512_set1_epi64(0x0031002000110000); // words 0, 17 of each of two
+  const int two = 2 * PN_Q8_0_BYTES;
   __m256i heads = _mm256_setzero_si256();
   MATMUL_UNROLL
   for (int i = 0; i < 4; i++) {
-    const __m512i pair =
-        _mm512_permutex2var_epi16(_mm512_loadu_si512(p + 136 * i), at, _mm512_loadu_si512(p + 136 * i + 68));
+    const __m512i pair = _mm512_permutex2var_epi16(_mm512_loadu_si512(p + two * 2 * i), at,
+                                                   _mm512_loadu_si512(p + two * (2 * i + 1)));
     heads = _mm256_mask_mov_epi16(heads, (__mmask16)(0xF << (4 * i)), _mm512_castsi512_si256(pair));
   }
   return _mm512_cvtph_ps(heads);

@@ -2,10 +2,10 @@
 // share the loads of four stored rows.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
-MATMUL_INLINE __m512 load(pn_matrix_kind kind, const uint8_t *p, __mmask16 m) {
-  if (kind == PN_MATRIX_F32) return _mm512_maskz_loadu_ps(m, p);
+MATMUL_INLINE __m512 load(pn_dtype kind, const uint8_t *p, __mmask16 m) {
+  if (kind == PN_F32) return _mm512_maskz_loadu_ps(m, p);
   const __m256i h = _mm256_maskz_loadu_epi16(m, p);
-  if (kind == PN_MATRIX_F16) return _mm512_cvtph_ps(h);
+  if (kind == PN_F16) return _mm512_cvtph_ps(h);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
@@ -17,9 +17,9 @@ MATMUL_INLINE float sum_lanes(__m512 v) {
   return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
 
-MATMUL_INLINE void products(pn_matrix_kind kind, int rows, int t, const uint8_t *p, size_t row_bytes,
-                            int cols, const float *x, int64_t x_stride, float *out, int64_t out_stride) {
-  const size_t size = kind == PN_MATRIX_F32 ? 4 : 2;
+MATMUL_INLINE void products(pn_dtype kind, int rows, int t, const uint8_t *p, size_t row_bytes, int cols,
+                            const float *x, int64_t x_stride, float *out, int64_t out_stride) {
+  const size_t size = kind == PN_F32 ? 4 : 2;
   __m512 acc[4][4];
   MATMUL_UNROLL
   for (int r = 0; r < rows; r++) {
@@ -45,8 +45,8 @@ MATMUL_INLINE void products(pn_matrix_kind kind, int rows, int t, const uint8_t 
   }
 }
 
-MATMUL_INLINE void all(pn_matrix_kind kind, const pn_weight *w, int64_t r0, int n, const matmul_x *x,
-                       float *out, int64_t out_stride) {
+MATMUL_INLINE void all(pn_dtype kind, const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                       int64_t out_stride) {
   for (int k = 0; k < x->n_rows;) {
     const int t = x->n_rows - k >= 4 ? 4 : 1;
     const float *f = x->f + k * x->f_stride;
@@ -70,10 +70,10 @@ MATMUL_INLINE void all(pn_matrix_kind kind, const pn_weight *w, int64_t r0, int 
 
 void matmul_avx512_float(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                          int64_t out_stride) {
-  if (w->m.kind == PN_MATRIX_F32)
-    all(PN_MATRIX_F32, w, r0, n, x, out, out_stride);
-  else if (w->m.kind == PN_MATRIX_F16)
-    all(PN_MATRIX_F16, w, r0, n, x, out, out_stride);
+  if (w->m.kind == PN_F32)
+    all(PN_F32, w, r0, n, x, out, out_stride);
+  else if (w->m.kind == PN_F16)
+    all(PN_F16, w, r0, n, x, out, out_stride);
   else
-    all(PN_MATRIX_BF16, w, r0, n, x, out, out_stride);
+    all(PN_BF16, w, r0, n, x, out, out_stride);
 }

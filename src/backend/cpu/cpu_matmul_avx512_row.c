@@ -81,9 +81,9 @@ MATMUL_INLINE size_t step_bytes(coding c) {
   case NIBBLES_32: return 256;
   case BYTES_64: return 1024;
   case BYTES_32: return 512;
-  case BLOCKS_Q4_0: return 288;
-  case BLOCKS_Q4_1: return 320;
-  default: return 544;
+  case BLOCKS_Q4_0: return 16 * PN_Q4_0_BYTES;
+  case BLOCKS_Q4_1: return 16 * PN_Q4_1_BYTES;
+  default: return 16 * PN_Q8_0_BYTES;
   }
 }
 
@@ -116,15 +116,15 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const row_x *x, size_t b,
     *scale = matmul_avx512_q8_heads(p);
     MATMUL_UNROLL
     for (int j = 0; j < 8; j++) {
-      const __m256i even = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 2));
-      const __m256i odd = _mm256_loadu_si256((const __m256i *)(p + 68 * j + 36));
+      const __m256i even = _mm256_loadu_si256((const __m256i *)(p + PN_Q8_0_BYTES * 2 * j + 2));
+      const __m256i odd = _mm256_loadu_si256((const __m256i *)(p + PN_Q8_0_BYTES * (2 * j + 1) + 2));
       const __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(even), odd, 1);
       d[j] = bytes(x, _mm512_xor_si512(v, _mm512_set1_epi8(-128)), q + 32 * b + 64 * j);
     }
     return reduce_8(d);
   }
   const bool q4_1 = c == BLOCKS_Q4_1;
-  const size_t four = q4_1 ? 80 : 72;
+  const size_t four = matmul_avx512_four(q4_1);
   __m512i first[4];
   MATMUL_UNROLL
   for (size_t j = 0; j < 4; j++) {
@@ -210,9 +210,9 @@ static __m512 sum_rows(const float *p, int n_blocks, const uint8_t *ahead) {
 
 static coding coding_of(const pn_weight *w) {
   switch (w->m.kind) {
-  case PN_MATRIX_Q4_0: return BLOCKS_Q4_0;
-  case PN_MATRIX_Q4_1: return BLOCKS_Q4_1;
-  case PN_MATRIX_Q8_0: return BLOCKS_Q8_0;
+  case PN_Q4_0: return BLOCKS_Q4_0;
+  case PN_Q4_1: return BLOCKS_Q4_1;
+  case PN_Q8_0: return BLOCKS_Q8_0;
   default: break;
   }
   if (w->m.bits == 4) return w->block == 64 ? NIBBLES_64 : NIBBLES_32;

@@ -26,8 +26,8 @@ static void tile_of_lines(const uint8_t *p, size_t row_bytes, uint8_t *to) {
 }
 
 static void tile_of_q4(const pn_weight *w, const uint8_t *p, uint8_t *to) {
-  const bool q4_1 = w->m.kind == PN_MATRIX_Q4_1;
-  const size_t four = q4_1 ? 80 : 72, row_bytes = w->m.row_bytes;
+  const bool q4_1 = w->m.kind == PN_Q4_1;
+  const size_t four = matmul_avx512_four(q4_1), row_bytes = w->m.row_bytes;
   for (size_t at = 0; at < row_bytes; at += four, to += 1024) {
     __m512i v[16];
     const size_t left = row_bytes - at < four ? row_bytes - at : four; // bytes of up to four blocks
@@ -46,17 +46,17 @@ static void tile_of_q4(const pn_weight *w, const uint8_t *p, uint8_t *to) {
 }
 
 static void tile_of_q8(const pn_weight *w, const uint8_t *p, uint8_t *to) {
-  const size_t row_bytes = w->m.row_bytes;
+  const size_t row_bytes = w->m.row_bytes, block = PN_Q8_0_BYTES;
   const __m512i flip = _mm512_set1_epi8(-128);
-  for (size_t at = 0; at < row_bytes; at += 68, to += 1024) {
+  for (size_t at = 0; at < row_bytes; at += 2 * block, to += 1024) {
     __m512i v[16];
-    const bool two = row_bytes - at > 34;
+    const bool two = row_bytes - at > block;
     const __mmask8 m = two ? 0xFF : 0;
     MATMUL_UNROLL
     for (size_t r = 0; r < 16; r++) {
       const uint8_t *from = p + r * row_bytes + at;
       const __m256i a = _mm256_loadu_si256((const __m256i *)(from + 2)),
-                    b = _mm256_maskz_loadu_epi32(m, from + 36);
+                    b = _mm256_maskz_loadu_epi32(m, from + block + 2);
       v[r] = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), flip);
     }
     put_tile(v, to, two ? 16 : 8);
@@ -194,17 +194,17 @@ void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out
   s->next_bytes = 16 * w->m.row_bytes / (size_t)w->n_blocks;
   const __mmask16 lanes = matmul_avx512_first((size_t)n);
   transpose_scales(s->scale, w->n_blocks, s->tile_scale);
-  if (matmul_has_bias(w)) transpose_scales(s->bias, w->n_blocks, s->tile_bias);
+  if (w->biased) transpose_scales(s->bias, w->n_blocks, s->tile_bias);
   switch (w->m.kind) {
-  case PN_MATRIX_Q4_0:
+  case PN_Q4_0:
     tile_of_q4(w, stored, s->tile);
     nibbles_32_signed(x, s, lanes, out, out_stride);
     return;
-  case PN_MATRIX_Q4_1:
+  case PN_Q4_1:
     tile_of_q4(w, stored, s->tile);
     nibbles_32(x, s, lanes, out, out_stride);
     return;
-  case PN_MATRIX_Q8_0:
+  case PN_Q8_0:
     tile_of_q8(w, stored, s->tile);
     bytes_32_signed(x, s, lanes, out, out_stride);
     return;

@@ -73,10 +73,9 @@ typedef struct matmul_kernels {
 size_t matmul_scratch_unpacked(int64_t cols);
 
 // Codes of a row as unsigned bytes in ascending order (with the weight's offset), and its blocks' scale and bias in
-// f32. codes NULL or scale NULL: not wanted. bias is untouched when the kind has none.
+// f32. bias is untouched when the kind has none.
 void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes);
 void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *bias);
-bool matmul_has_bias(const pn_weight *w);
 
 matmul_layout matmul_layout_plain(const pn_weight *w);
 matmul_packing matmul_packing_rows(int n_rows);

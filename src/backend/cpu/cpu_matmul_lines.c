@@ -28,12 +28,7 @@ void matmul_unit_lines(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
     return;
   }
   const int padded = (w->n_blocks + 7) / 8 * 8;
-  const matmul_line line = {.w = w,
-                            .x = x,
-                            .n_padded = padded,
-                            .wide = w->m.kind == PN_MATRIX_Q8_0 ||
-                                    (w->m.kind == PN_MATRIX_AFFINE && w->m.bits == 8),
-                            .bias = matmul_has_bias(w)};
+  const matmul_line line = {.w = w, .x = x, .n_padded = padded, .wide = w->bits == 8, .bias = w->biased};
   const size_t bytes = (size_t)padded * (size_t)w->block, cols = (size_t)w->m.cols;
   float *scale = scratch, *bias = scale + MATMUL_UNIT * padded, *p = bias + MATMUL_UNIT * padded;
   uint8_t *codes = (uint8_t *)(p + MATMUL_UNIT * padded);

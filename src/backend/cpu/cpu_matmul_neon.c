@@ -112,22 +112,21 @@ static void products(const matmul_line *l, const uint8_t *codes, const float *sc
     products_any(l, 1, codes, scale, bias, k, p);
 }
 
-static inline float32x4_t load_4(pn_matrix_kind kind, const uint8_t *p) {
-  if (kind == PN_MATRIX_F32) return vreinterpretq_f32_u8(vld1q_u8(p));
+static inline float32x4_t load_4(pn_dtype kind, const uint8_t *p) {
+  if (kind == PN_F32) return vreinterpretq_f32_u8(vld1q_u8(p));
   const uint16x4_t h = vreinterpret_u16_u8(vld1_u8(p));
-  if (kind == PN_MATRIX_F16) return vcvt_f32_f16(vreinterpret_f16_u16(h));
+  if (kind == PN_F16) return vcvt_f32_f16(vreinterpret_f16_u16(h));
   return vreinterpretq_f32_u32(vshll_n_u16(h, 16));
 }
 
-static inline void add_16(pn_matrix_kind kind, const uint8_t *p, const float *f, float32x4_t acc[4]) {
-  const size_t size = kind == PN_MATRIX_F32 ? 4 : 2;
+static inline void add_16(pn_dtype kind, const uint8_t *p, const float *f, float32x4_t acc[4]) {
+  const size_t size = kind == PN_F32 ? 4 : 2;
   for (size_t i = 0; i < 4; i++)
     acc[i] = vfmaq_f32(acc[i], load_4(kind, p + 4 * i * size), vld1q_f32(f + 4 * i));
 }
 
-static inline void floats_of(pn_matrix_kind kind, const uint8_t *p, const matmul_x *x, int k, int t,
-                             float *out) {
-  const size_t size = kind == PN_MATRIX_F32 ? 4 : 2;
+static inline void floats_of(pn_dtype kind, const uint8_t *p, const matmul_x *x, int k, int t, float *out) {
+  const size_t size = kind == PN_F32 ? 4 : 2;
   const float *f = x->f + k * x->f_stride;
   float32x4_t acc[4][4];
   for (int j = 0; j < t; j++) {
@@ -153,12 +152,12 @@ static inline void floats_of(pn_matrix_kind kind, const uint8_t *p, const matmul
 static void floats(const pn_weight *w, int64_t row, const matmul_x *x, int k, int t, float *out) {
   const uint8_t *p = (const uint8_t *)w->m.data + (size_t)row * w->m.row_bytes;
   const int many = t == 4 ? 4 : 1;
-  if (w->m.kind == PN_MATRIX_F32)
-    floats_of(PN_MATRIX_F32, p, x, k, many, out);
-  else if (w->m.kind == PN_MATRIX_F16)
-    floats_of(PN_MATRIX_F16, p, x, k, many, out);
+  if (w->m.kind == PN_F32)
+    floats_of(PN_F32, p, x, k, many, out);
+  else if (w->m.kind == PN_F16)
+    floats_of(PN_F16, p, x, k, many, out);
   else
-    floats_of(PN_MATRIX_BF16, p, x, k, many, out);
+    floats_of(PN_BF16, p, x, k, many, out);
 }
 
 static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,

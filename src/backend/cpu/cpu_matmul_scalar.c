@@ -61,10 +61,9 @@ static float float_row(const float *w, const float *x, int64_t cols) {
 
 static void unit_float(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                        int64_t out_stride, float *row) {
-  const pn_dtype type = w->m.kind == PN_MATRIX_F32 ? PN_F32 : w->m.kind == PN_MATRIX_F16 ? PN_F16 : PN_BF16;
   for (int i = 0; i < n; i++) {
     const unsigned char *p = (const unsigned char *)w->m.data + (size_t)(r0 + i) * w->m.row_bytes;
-    pn_floats_to_f32(type, p, row, (size_t)w->m.cols);
+    pn_floats_to_f32(w->m.kind, p, row, (size_t)w->m.cols);
     for (int k = 0; k < x->n_rows; k++)
       out[k * out_stride + r0 + i] = float_row(row, x->f + k * x->f_stride, w->m.cols);
   }
@@ -102,7 +101,7 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
     matmul_unpack_codes(w, r0 + i, codes);
     matmul_unpack_scales(w, r0 + i, scale, bias);
     for (int k = 0; k < x->n_rows; k++)
-      out[k * out_stride + r0 + i] = code_row(w, codes, scale, matmul_has_bias(w) ? bias : NULL, x, k);
+      out[k * out_stride + r0 + i] = code_row(w, codes, scale, w->biased ? bias : NULL, x, k);
   }
 }
 

@@ -1,19 +1,6 @@
 // Portable reading of every stored kind: codes as bytes, scales as f32.
 #include "backend/cpu/cpu_matmul_kernels.h"
-
-static float half_at(const unsigned char *p) {
-  uint16_t h;
-  memcpy(&h, p, 2);
-  return pn_f16_to_f32(h);
-}
-
-static size_t block_bytes(const pn_weight *w) {
-  return w->m.kind == PN_MATRIX_Q8_0 ? 34 : w->m.kind == PN_MATRIX_Q4_1 ? 20 : 18;
-}
-
-bool matmul_has_bias(const pn_weight *w) {
-  return w->m.kind == PN_MATRIX_AFFINE || w->m.kind == PN_MATRIX_Q4_1;
-}
+#include "base/kind.h"
 
 // Spread 8 codes of `bits` bits to 8 bytes by halving: 4 codes to each half, 2 to each quarter, 1 to each byte.
 static inline uint64_t spread(uint64_t v, unsigned bits) {
@@ -52,22 +39,12 @@ static void unpack_affine(const unsigned char *p, int bits, int64_t cols, uint8_
 
 void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes) {
   const unsigned char *p = (const unsigned char *)w->m.data + (size_t)row * w->m.row_bytes;
-  if (w->m.kind == PN_MATRIX_AFFINE) {
+  if (w->m.kind == PN_AFFINE) {
     unpack_affine(p, w->m.bits, w->m.cols, codes);
     return;
   }
-  const size_t step = block_bytes(w), head = w->m.kind == PN_MATRIX_Q4_1 ? 4 : 2;
-  for (int b = 0; b < w->n_blocks; b++, codes += 32) {
-    const unsigned char *q = p + (size_t)b * step + head;
-    if (w->m.kind == PN_MATRIX_Q8_0) {
-      for (int i = 0; i < 32; i++) codes[i] = q[i] ^ 0x80u;
-    } else {
-      for (int i = 0; i < 16; i++) {
-        codes[i] = q[i] & 15u;
-        codes[i + 16] = (uint8_t)(q[i] >> 4);
-      }
-    }
-  }
+  const pn_kind *k = pn_kind_of(w->m.kind);
+  k->codes(p, w->m.cols / k->block, codes);
 }
 
 static void affine_floats(const pn_weight *w, const void *src, int64_t row, float *out) {
@@ -81,15 +58,12 @@ static void affine_floats(const pn_weight *w, const void *src, int64_t row, floa
 }
 
 void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *bias) {
-  if (w->m.kind == PN_MATRIX_AFFINE) {
+  if (w->m.kind == PN_AFFINE) {
     affine_floats(w, w->m.scales, row, scale);
     affine_floats(w, w->m.biases, row, bias);
     return;
   }
   const unsigned char *p = (const unsigned char *)w->m.data + (size_t)row * w->m.row_bytes;
-  const size_t step = block_bytes(w);
-  for (int b = 0; b < w->n_blocks; b++, p += step) {
-    scale[b] = half_at(p);
-    if (w->m.kind == PN_MATRIX_Q4_1) bias[b] = half_at(p + 2);
-  }
+  const pn_kind *k = pn_kind_of(w->m.kind);
+  k->scales(p, w->m.cols / k->block, scale, bias);
 }

@@ -1,0 +1,134 @@
+// The rows of the table of kinds and their functions. A new kind is added here and nowhere else.
+//
+// Included by the file that owns the table and once more by each instruction set that wants the functions compiled with
+// its own flags, so that gcc vectorises them: inner loops have a fixed length, run over bytes and have no branches.
+// `decode` is the plain definition; `codes` and `scales` are what the kernels use. Layouts of blocks are those of GGUF
+// files, little-endian, without padding (checked against gguf-py's dequantize, bit for bit).
+#ifndef PN_BASE_KIND_ROWS_H
+#define PN_BASE_KIND_ROWS_H
+
+#include "base/kind.h"
+
+// An f16 as f32. Instruction sets that convert it in one instruction say so before they include this file.
+#ifndef KIND_HALF
+#define KIND_HALF(h) pn_f16_to_f32(h)
+#endif
+
+static inline float half_at(const unsigned char *p) {
+  uint16_t h;
+  memcpy(&h, p, 2);
+  return KIND_HALF(h);
+}
+
+static void decode_f32(const unsigned char *p, int64_t n, float *out) {
+  pn_floats_to_f32(PN_F32, p, out, (size_t)n);
+}
+static void decode_f16(const unsigned char *p, int64_t n, float *out) {
+  pn_floats_to_f32(PN_F16, p, out, (size_t)n);
+}
+static void decode_bf16(const unsigned char *p, int64_t n, float *out) {
+  pn_floats_to_f32(PN_BF16, p, out, (size_t)n);
+}
+
+// Element i of 32 nibbles in halves: the low ones of 16 bytes are elements 0 .. 15, the high ones 16 .. 31.
+static inline int nibble_at(const unsigned char *q, int i) { return i < 16 ? q[i] & 15 : q[i - 16] >> 4; }
+
+static inline void nibbles(const unsigned char *q, uint8_t *codes) {
+  for (int i = 0; i < 16; i++) codes[i] = q[i] & 15u;
+  for (int i = 0; i < 16; i++) codes[i + 16] = (uint8_t)(q[i] >> 4);
+}
+
+// Blocks that begin with an f16 scale, and behind it an f16 bias where the kind has one.
+static inline void head_scales(const unsigned char *p, size_t bytes, int64_t n, float *scale) {
+  for (int64_t b = 0; b < n; b++) scale[b] = half_at(p + (size_t)b * bytes);
+}
+static inline void head_pairs(const unsigned char *p, size_t bytes, int64_t n, float *scale, float *bias) {
+  head_scales(p, bytes, n, scale);
+  head_scales(p + 2, bytes, n, bias);
+}
+
+// Q4_0, 18 bytes for 32: 0: f16 d; 2: 16 bytes of nibbles. Value = (q - 8) * d.
+static void decode_q4_0(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += PN_Q4_0_BYTES, out += 32) {
+    const float d = half_at(p);
+    for (int i = 0; i < 32; i++) out[i] = (float)(nibble_at(p + 2, i) - 8) * d;
+  }
+}
+static void codes_q4_0(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += PN_Q4_0_BYTES, codes += 32) nibbles(p + 2, codes);
+}
+static void scales_q4_0(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  head_scales(p, PN_Q4_0_BYTES, n, scale);
+}
+
+// Q4_1, 20 bytes for 32: 0: f16 d; 2: f16 m; 4: 16 bytes of nibbles. Value = q * d + m.
+static void decode_q4_1(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += PN_Q4_1_BYTES, out += 32) {
+    const float d = half_at(p), m = half_at(p + 2);
+    for (int i = 0; i < 32; i++) out[i] = (float)nibble_at(p + 4, i) * d + m;
+  }
+}
+static void codes_q4_1(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += PN_Q4_1_BYTES, codes += 32) nibbles(p + 4, codes);
+}
+static void scales_q4_1(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  head_pairs(p, PN_Q4_1_BYTES, n, scale, bias);
+}
+
+// Q8_0, 34 bytes for 32: 0: f16 d; 2: 32 int8. Value = q * d; the code is q with its top bit flipped, q + 128.
+static void decode_q8_0(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += PN_Q8_0_BYTES, out += 32) {
+    const float d = half_at(p);
+    for (int i = 0; i < 32; i++) out[i] = (float)(int8_t)p[2 + i] * d;
+  }
+}
+static void codes_q8_0(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += PN_Q8_0_BYTES, codes += 32) {
+    for (int i = 0; i < 32; i++) codes[i] = p[2 + i] ^ 0x80u;
+  }
+}
+static void scales_q8_0(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  head_scales(p, PN_Q8_0_BYTES, n, scale);
+}
+
+// A type of which only the size matters.
+#define KIND_SIZE(name, gguf, block, bytes)                                                                  \
+  { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
+// A plain float type.
+#define KIND_FLOAT(name, gguf, bytes, f)                                                                     \
+  { name, gguf, 1, bytes, 0, 0, 0, false, decode_##f, NULL, NULL }
+// name, number in GGUF files, elements and bytes of a block, bits, offset, group, biased, suffix of its functions.
+#define KIND_CODES(name, gguf, block, bytes, bits, offset, group, biased, f)                                 \
+  { name, gguf, block, bytes, bits, offset, group, biased, decode_##f, codes_##f, scales_##f }
+
+static const pn_kind rows[PN_OTHER + 1] = {
+    [PN_F32] = KIND_FLOAT("F32", 0, 4, f32),
+    [PN_F16] = KIND_FLOAT("F16", 1, 2, f16),
+    [PN_BF16] = KIND_FLOAT("BF16", 30, 2, bf16),
+    [PN_F64] = KIND_SIZE("F64", 28, 1, 8),
+    [PN_I8] = KIND_SIZE("I8", 24, 1, 1),
+    [PN_U8] = KIND_SIZE("U8", -1, 1, 1),
+    [PN_I16] = KIND_SIZE("I16", 25, 1, 2),
+    [PN_U16] = KIND_SIZE("U16", -1, 1, 2),
+    [PN_I32] = KIND_SIZE("I32", 26, 1, 4),
+    [PN_U32] = KIND_SIZE("U32", -1, 1, 4),
+    [PN_I64] = KIND_SIZE("I64", 27, 1, 8),
+    [PN_U64] = KIND_SIZE("U64", -1, 1, 8),
+    [PN_BOOL] = KIND_SIZE("BOOL", -1, 1, 1),
+    [PN_Q4_0] = KIND_CODES("Q4_0", 2, 32, PN_Q4_0_BYTES, 4, 8, 32, false, q4_0),
+    [PN_Q4_1] = KIND_CODES("Q4_1", 3, 32, PN_Q4_1_BYTES, 4, 0, 32, true, q4_1),
+    [PN_Q5_0] = KIND_SIZE("Q5_0", 6, 32, 22),
+    [PN_Q5_1] = KIND_SIZE("Q5_1", 7, 32, 24),
+    [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
+    [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
+    [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
+    [PN_Q4_K] = KIND_SIZE("Q4_K", 12, 256, 144),
+    [PN_Q5_K] = KIND_SIZE("Q5_K", 13, 256, 176),
+    [PN_Q6_K] = KIND_SIZE("Q6_K", 14, 256, 210),
+    [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
+    [PN_OTHER] = KIND_SIZE("other", -1, 0, 0),
+};
+
+#endif
