@@ -1,9 +1,9 @@
 // The rows of the table of kinds and their functions. A new kind is added here and nowhere else.
 //
 // Included by the file that owns the table and once more by each instruction set that wants the functions compiled with
-// its own flags, so that gcc vectorises them: inner loops have a fixed length, run over bytes and have no branches.
-// `decode` is the plain definition; `codes` and `scales` are what the kernels use. Layouts of blocks are those of GGUF
-// files, little-endian, without padding (checked against gguf-py's dequantize, bit for bit).
+// its own flags. `codes` and `scales` are therefore written with the vector types of the compiler, which become the
+// instructions of whatever processor a file is compiled for. `decode` is the plain definition. Layouts of blocks are
+// those of GGUF files, little-endian, without padding (checked against gguf-py's dequantize, bit for bit).
 #ifndef PN_BASE_KIND_ROWS_H
 #define PN_BASE_KIND_ROWS_H
 
@@ -14,10 +14,27 @@
 #define KIND_HALF(h) pn_f16_to_f32(h)
 #endif
 
+// Vectors of bytes, words and floats that may lie at any address. Functions take pointers to them, never values: how a
+// value is passed depends on the flags.
+typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
+typedef uint8_t u8x32 __attribute__((vector_size(32), aligned(1)));
+typedef uint16_t u16x16 __attribute__((vector_size(32), aligned(1)));
+typedef uint32_t u32x8 __attribute__((vector_size(32), aligned(1)));
+typedef int32_t i32x8 __attribute__((vector_size(32), aligned(4)));
+typedef float f32x8 __attribute__((vector_size(32), aligned(4)));
+#define U8X16(p) (*(const u8x16 *)(p))
+#define U8X32(p) (*(const u8x32 *)(p))
+
 static inline float half_at(const unsigned char *p) {
   uint16_t h;
   memcpy(&h, p, 2);
   return KIND_HALF(h);
+}
+
+// Eight floats: the signed bytes of two words, the lowest first, times d.
+static inline void bytes_times(uint32_t low, uint32_t high, float d, float *out) {
+  const u32x8 v = {low, low, low, low, high, high, high, high}, shift = {24, 16, 8, 0, 24, 16, 8, 0};
+  *(f32x8 *)out = d * __builtin_convertvector((i32x8)(v << shift) >> 24, f32x8);
 }
 
 static void decode_f32(const unsigned char *p, int64_t n, float *out) {
@@ -34,8 +51,9 @@ static void decode_bf16(const unsigned char *p, int64_t n, float *out) {
 static inline int nibble_at(const unsigned char *q, int i) { return i < 16 ? q[i] & 15 : q[i - 16] >> 4; }
 
 static inline void nibbles(const unsigned char *q, uint8_t *codes) {
-  for (int i = 0; i < 16; i++) codes[i] = q[i] & 15u;
-  for (int i = 0; i < 16; i++) codes[i + 16] = (uint8_t)(q[i] >> 4);
+  const u8x16 v = U8X16(q);
+  *(u8x16 *)codes = v & 15;
+  *(u8x16 *)(codes + 16) = v >> 4;
 }
 
 // Blocks that begin with an f16 scale, and behind it an f16 bias where the kind has one.
@@ -84,9 +102,7 @@ static void decode_q8_0(const unsigned char *p, int64_t n, float *out) {
   }
 }
 static void codes_q8_0(const unsigned char *p, int64_t n, uint8_t *codes) {
-  for (; n--; p += PN_Q8_0_BYTES, codes += 32) {
-    for (int i = 0; i < 32; i++) codes[i] = p[2 + i] ^ 0x80u;
-  }
+  for (; n--; p += PN_Q8_0_BYTES, codes += 32) *(u8x32 *)codes = U8X32(p + 2) ^ 0x80;
 }
 static void scales_q8_0(const unsigned char *p, int64_t n, float *scale, float *bias) {
   (void)bias;

@@ -16,9 +16,10 @@ avx2_form matmul_avx2_form(const pn_weight *w) {
   const bool pairs = w->n_blocks % 2 == 0;
   switch (w->m.kind) {
   case PN_Q8_0: return AVX2_Q8_0;
-  case PN_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_BYTES_32;
-  case PN_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_BYTES_32;
-  default: break;
+  case PN_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_UNPACKED_32;
+  case PN_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_UNPACKED_32;
+  case PN_AFFINE: break;
+  default: return w->block == 16 ? AVX2_UNPACKED_16 : AVX2_UNPACKED_32;
   }
   if (w->m.bits == 4 && w->block == 64) return AVX2_NIBBLES_64;
   if (w->m.bits == 4 && pairs) return AVX2_NIBBLES_32;
@@ -98,6 +99,10 @@ static __m256i by_parity(__m256i v) {
 // Columns of a block from ascending order into the kernels'.
 static void order_block(matmul_layout layout, int block, __m256i q[4]) {
   __m256i a[4];
+  if (block == 16) {
+    q[0] = by_parity(q[0]);
+    return;
+  }
   for (int i = 0; i < block / 16; i += 2) {
     if (layout == MATMUL_EVEN_ODD) {
       by_mod_4(q[i], q[i + 1], a + i);
@@ -124,6 +129,12 @@ static void put_in_panel(int16_t *block, int width, int row, const int16_t *q, i
 }
 
 static void put_in_line(const matmul_x *x, int16_t *line, int b, const int16_t *q) {
+  if (x->block == 16) {
+    int16_t *pair = line + (size_t)(b / 2) * 32 + b % 2 * 8;
+    memcpy(pair, q, 16);
+    memcpy(pair + 16, q + 8, 16);
+    return;
+  }
   if (x->layout == MATMUL_PLAIN || x->block == 64) {
     memcpy(line + (size_t)b * (size_t)x->block, q, (size_t)x->block * 2);
     return;

@@ -5,10 +5,11 @@
 // block, the one in which the stored codes come apart with the fewest instructions; 16 int16 are a vector:
 //   nibbles in sequence (affine 4 bit): by column mod 4; 16-bit word w holds columns 4w .. 4w + 3
 //   nibbles in halves (Q4_0, Q4_1): word w holds columns 2w, 2w + 16, 2w + 1, 2w + 17
-//   bytes: of every 32 the even columns, then the odd ones
+//   bytes: of every 32 the even columns, then the odd ones; in blocks of 16: of every 16
 // (The lowest bits of a word come first.)
-// Nibbles in blocks of 32 fill half a vector, so two blocks are taken together: vector c has the c-th nibbles
-// of the first block's words, then the second's.
+// Nibbles in blocks of 32 fill half a vector, and so do bytes in blocks of 16, so two blocks are taken
+// together: vector c has the c-th nibbles of the first block's words, then the second's (and the even columns
+// of both blocks, then the odd ones).
 #ifndef PN_BACKEND_CPU_MATMUL_AVX2_H
 #define PN_BACKEND_CPU_MATMUL_AVX2_H
 
@@ -31,33 +32,38 @@ typedef enum avx2_form {
   AVX2_Q4_0,       // two blocks at a time
   AVX2_Q4_1,       // two blocks at a time
   AVX2_Q8_0,
-  AVX2_BYTES_64, // affine, 8 bit; other widths, and what the others can't take, once they are unpacked
+  AVX2_BYTES_64, // affine, 8 bit; other widths once they are unpacked
   AVX2_BYTES_32,
+  AVX2_UNPACKED_32, // kinds without kernels of their own: codes as bytes and f32 scales, by the table of kinds
+  AVX2_UNPACKED_16, // two blocks at a time
   AVX2_N_FORMS
 } avx2_form;
 
 // Bytes from one block to the next, and of the head in front of its codes.
 MATMUL_INLINE size_t matmul_avx2_step(avx2_form f) {
-  static const uint8_t steps[AVX2_N_FORMS] = {32, 16, PN_Q4_0_BYTES, PN_Q4_1_BYTES, PN_Q8_0_BYTES, 64, 32};
+  static const uint8_t steps[AVX2_N_FORMS] = {32, 16, PN_Q4_0_BYTES, PN_Q4_1_BYTES, PN_Q8_0_BYTES, 64, 32,
+                                              32, 16};
   return steps[f];
 }
 MATMUL_INLINE size_t matmul_avx2_head(avx2_form f) {
   return f == AVX2_Q4_1 ? 4 : f == AVX2_Q4_0 || f == AVX2_Q8_0 ? 2 : 0;
 }
 
-// The kind of w, known from most forms without looking.
-MATMUL_INLINE pn_dtype matmul_avx2_kind(avx2_form f, const pn_weight *w) {
+// The kind of a weight of a form that is not unpacked by the table.
+MATMUL_INLINE pn_dtype matmul_avx2_kind(avx2_form f) {
   switch (f) {
   case AVX2_Q4_0: return PN_Q4_0;
   case AVX2_Q4_1: return PN_Q4_1;
   case AVX2_Q8_0: return PN_Q8_0;
-  case AVX2_BYTES_32: return w->m.kind;
   default: return PN_AFFINE;
   }
 }
 
-// Whether two blocks make a vector.
+// Whether the nibbles of two blocks make a vector.
 MATMUL_INLINE bool matmul_avx2_pairs(avx2_form f) { return f >= AVX2_NIBBLES_32 && f <= AVX2_Q4_1; }
+
+// The row of the table of kinds, its functions compiled for AVX2.
+const pn_kind *matmul_avx2_kind_of(pn_dtype t);
 
 avx2_form matmul_avx2_form(const pn_weight *w);
 
@@ -182,7 +188,7 @@ MATMUL_INLINE void matmul_avx2_q4_1_heads(const uint8_t *p, __m256 *scale, __m25
 // The scales and (where the kind has them) biases of a step.
 MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const avx2_blocks *b, __m256 *scale,
                                       __m256 *bias) {
-  const pn_dtype kind = matmul_avx2_kind(form, w);
+  const pn_dtype kind = matmul_avx2_kind(form);
   if (kind == PN_AFFINE) {
     const bool shared = w->per_group == 2;
     *scale = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->scale)
@@ -204,8 +210,8 @@ MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const 
   *bias = _mm256_setzero_ps();
 }
 
-// n codes (a multiple of 32) of a kind that the kernels can't take as stored, as unsigned bytes. Reads
-// exactly what they take. False, and nothing done, for kinds that they can.
+// n affine codes (a multiple of 32) of a width that the kernels can't take as stored, as unsigned bytes. Reads
+// exactly what they take. False, and nothing done, for widths that they can.
 bool matmul_avx2_unpack(const pn_weight *w, const uint8_t *blocks, int n, uint8_t *codes);
 
 // out[k][r0 .. r0 + n) for the rows k of x: up to AVX2_ROW_MAX of them as lines, or any number as panels.

@@ -5,10 +5,14 @@
 // A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd), adds the lanes of eight blocks up
 // together (7 additions and 14 shuffles) and leaves p of each block in scratch; the blocks of a row are then
 // added up in ascending order, eight rows at once through a transposition. Memory bounds it with one row of
-// x, and instructions with four.
+// x, and instructions with four. Kinds without kernels of their own are unpacked PIECE columns at a time.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
-enum { ROWS = 8, AHEAD_BYTES = 2048 }; // fetched ahead: the processor's own prefetching stops at every page
+enum {
+  ROWS = 8,
+  PIECE = 1024,
+  AHEAD_BYTES = 2048
+}; // fetched ahead: the processor's own prefetching stops at every page
 
 // The sums of eight vectors, in order.
 MATMUL_INLINE __m256i sums_of_8(const __m256i d[8]) {
@@ -57,12 +61,14 @@ MATMUL_INLINE x_rows x_rows_of(const matmul_x *x, int first, int t) {
 MATMUL_INLINE void dots_of_step(avx2_form form, const uint8_t *codes, const x_rows *x, int at, int t,
                                 __m256i dot[]) {
   const bool pairs = matmul_avx2_pairs(form), wide = form == AVX2_NIBBLES_64 || form == AVX2_BYTES_64;
+  const bool halves = pairs || form == AVX2_UNPACKED_16;                         // two blocks at a time
   const size_t step = matmul_avx2_step(form), columns = wide || pairs ? 64 : 32; // of a vector's codes
-  const int vectors = pairs ? 4 : 8;
+  const size_t block = wide ? 64 : form == AVX2_UNPACKED_16 ? 16 : 32;
+  const int vectors = halves ? 4 : 8;
   __m256i d[AVX2_ROW_MAX][8];
   MATMUL_UNROLL
   for (int i = 0; i < vectors; i++) {
-    const uint8_t *p = codes + (size_t)(pairs ? 2 * i : i) * step + matmul_avx2_head(form);
+    const uint8_t *p = codes + (size_t)(halves ? 2 * i : i) * step + matmul_avx2_head(form);
     __m256i c[4];
     if (pairs || form == AVX2_NIBBLES_64) {
       matmul_avx2_nibbles(pairs ? matmul_avx2_two(p, p + step) : matmul_avx2_load(p), c);
@@ -72,16 +78,28 @@ MATMUL_INLINE void dots_of_step(avx2_form form, const uint8_t *codes, const x_ro
     }
     MATMUL_UNROLL
     for (int k = 0; k < t; k++) {
-      const int16_t *q = x->q[k] + (size_t)at * (wide ? 64 : 32) + (size_t)i * columns;
+      const int16_t *q = x->q[k] + (size_t)at * block + (size_t)i * columns;
       d[k][i] = columns == 64 ? dot_64(c, q) : dot_32(c, q);
     }
   }
   MATMUL_UNROLL
-  for (int k = 0; k < t; k++) dot[k] = pairs ? sums_of_halves(d[k]) : sums_of_8(d[k]);
+  for (int k = 0; k < t; k++) dot[k] = halves ? sums_of_halves(d[k]) : sums_of_8(d[k]);
 }
 
-// Eight blocks of the weight; `at` is the first one's place in x. p gets a row's products p_stride floats
-// behind the row's before it.
+// p of eight blocks from their dots with t rows of x from block `at` on, a row's p_stride floats behind the
+// row's before it.
+MATMUL_INLINE void put_products(const __m256i dot[], __m256 scale, __m256 bias, const x_rows *x, int at,
+                                int t, float *p, size_t p_stride) {
+  MATMUL_UNROLL
+  for (int k = 0; k < t; k++) {
+    const size_t i = (size_t)k * x->stride + (size_t)at;
+    const __m256 d = _mm256_cvtepi32_ps(_mm256_add_epi32(dot[k], matmul_avx2_load(x->shift + i)));
+    const __m256 v = _mm256_mul_ps(scale, _mm256_mul_ps(_mm256_loadu_ps(x->dx + i), d));
+    _mm256_storeu_ps(p + (size_t)k * p_stride, _mm256_fmadd_ps(bias, _mm256_loadu_ps(x->sum + i), v));
+  }
+}
+
+// Eight blocks of the weight; `at` is the first one's place in x.
 MATMUL_INLINE void step_of(avx2_form form, const pn_weight *w, const avx2_blocks *b, const x_rows *x, int at,
                            int t, float *p, size_t p_stride) {
   uint8_t unpacked[AVX2_STEP * 64];
@@ -92,13 +110,7 @@ MATMUL_INLINE void step_of(avx2_form form, const pn_weight *w, const avx2_blocks
   dots_of_step(form, bytes && matmul_avx2_unpack(w, b->codes, n, unpacked) ? unpacked : b->codes, x, at, t,
                dot);
   matmul_avx2_scales(form, w, b, &scale, &bias);
-  MATMUL_UNROLL
-  for (int k = 0; k < t; k++) {
-    const size_t i = (size_t)k * x->stride + (size_t)at;
-    const __m256 d = _mm256_cvtepi32_ps(_mm256_add_epi32(dot[k], matmul_avx2_load(x->shift + i)));
-    const __m256 v = _mm256_mul_ps(scale, _mm256_mul_ps(_mm256_loadu_ps(x->dx + i), d));
-    _mm256_storeu_ps(p + (size_t)k * p_stride, _mm256_fmadd_ps(bias, _mm256_loadu_ps(x->sum + i), v));
-  }
+  put_products(dot, scale, bias, x, at, t, p, p_stride);
 }
 
 // A walk: n rows of w from r0 on, as one line.
@@ -130,17 +142,53 @@ MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
       _mm_prefetch((const char *)next.codes + i + AHEAD_BYTES, _MM_HINT_T0);
     step_of(form, w, &blocks, &x, at, t, p, p_stride);
     next.codes += bytes;
-    if (matmul_avx2_kind(form, w) == PN_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
+    if (matmul_avx2_kind(form) == PN_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
     for (at += AVX2_STEP; at >= n_blocks;) at -= n_blocks;
   }
 }
 
+// The same for kinds of the table: some whole blocks of the kind are unpacked, then read a step at a time. Behind the
+// last block a step multiplies what was left from before, and nobody reads what it gets.
+MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
+  const pn_weight *w = l->w;
+  const pn_kind *kind = matmul_avx2_kind_of(w->m.kind);
+  const x_rows x = x_rows_of(l->x, l->first, t);
+  const int group = form == AVX2_UNPACKED_16 ? 16 : 32, most = PIECE / kind->block;
+  const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)l->r0 * w->m.row_bytes;
+  uint8_t codes[PIECE] __attribute__((aligned(32))) = {0};
+  float scale[PIECE / 16] = {0}, bias[PIECE / 16] = {0}, *p = l->p;
+  int at = 0;
+  for (int64_t left = l->n * (w->m.cols / kind->block), n; left > 0; left -= n) {
+    n = left < most ? left : most;
+    kind->codes(stored, n, codes);
+    kind->scales(stored, n, scale, bias);
+    for (size_t i = 0; i < (size_t)n * kind->bytes; i += 64)
+      _mm_prefetch((const char *)stored + i + AHEAD_BYTES, _MM_HINT_T0);
+    stored += (size_t)n * kind->bytes;
+    for (int g = 0; g < (int)n * kind->block / group; g += AVX2_STEP, p += AVX2_STEP) {
+      __m256i dot[AVX2_ROW_MAX];
+      dots_of_step(form, codes + g * group, &x, at, t, dot);
+      put_products(dot, _mm256_loadu_ps(scale + g), _mm256_loadu_ps(bias + g), &x, at, t, p, l->p_stride);
+      const int blocks = (int)n * kind->block / group - g;
+      at += blocks < AVX2_STEP ? blocks : AVX2_STEP;
+      while (at >= w->n_blocks) at -= w->n_blocks;
+    }
+  }
+}
+
+MATMUL_INLINE void walk_form(avx2_form form, const line_walk *l, int t) {
+  if (form >= AVX2_UNPACKED_32)
+    walk_unpacked(form, l, t);
+  else
+    walk(form, l, t);
+}
+
 MATMUL_INLINE void walk_rows(avx2_form form, const line_walk *l) {
   switch (l->t) {
-  case 1: walk(form, l, 1); break;
-  case 2: walk(form, l, 2); break;
-  case 3: walk(form, l, 3); break;
-  default: walk(form, l, 4); break;
+  case 1: walk_form(form, l, 1); break;
+  case 2: walk_form(form, l, 2); break;
+  case 3: walk_form(form, l, 3); break;
+  default: walk_form(form, l, 4); break;
   }
 }
 
@@ -151,6 +199,8 @@ static void walk_q4_1(const line_walk *l) { walk_rows(AVX2_Q4_1, l); }
 static void walk_q8_0(const line_walk *l) { walk_rows(AVX2_Q8_0, l); }
 static void walk_bytes_64(const line_walk *l) { walk_rows(AVX2_BYTES_64, l); }
 static void walk_bytes_32(const line_walk *l) { walk_rows(AVX2_BYTES_32, l); }
+static void walk_unpacked_32(const line_walk *l) { walk_rows(AVX2_UNPACKED_32, l); }
+static void walk_unpacked_16(const line_walk *l) { walk_rows(AVX2_UNPACKED_16, l); }
 
 // out[i] = p[i][0] + p[i][1] + ... for eight rows of n; reads up to eight floats behind the last.
 static void add_up(const float *p, int n, float out[ROWS]) {
@@ -169,13 +219,14 @@ static void add_up(const float *p, int n, float out[ROWS]) {
 static size_t products_of(size_t n_blocks) { return ROWS * n_blocks + AVX2_STEP; }
 
 size_t matmul_avx2_rows_bytes(int64_t cols) {
-  return AVX2_ROW_MAX * products_of((size_t)cols / 32 + 1) * sizeof(float);
+  return AVX2_ROW_MAX * products_of((size_t)cols / 16 + 1) * sizeof(float);
 }
 
 void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                       int64_t out_stride, void *scratch) {
   static void (*const walks[AVX2_N_FORMS])(const line_walk *) = {
-      walk_nibbles_64, walk_nibbles_32, walk_q4_0, walk_q4_1, walk_q8_0, walk_bytes_64, walk_bytes_32};
+      walk_nibbles_64, walk_nibbles_32, walk_q4_0,        walk_q4_1,       walk_q8_0,
+      walk_bytes_64,   walk_bytes_32,   walk_unpacked_32, walk_unpacked_16};
   const avx2_form form = matmul_avx2_form(w);
   line_walk l = {.w = w, .x = x, .p = scratch, .p_stride = products_of((size_t)w->n_blocks)};
   for (int i = 0; i < n; i += ROWS) {

@@ -7,7 +7,7 @@
 // products. The vector units bound it: 24 instructions where two (Zen) can start a cycle.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
-enum { TILE_ROWS = 16, PAIR_BYTES = 64, CHUNK_BLOCKS = AVX2_CHUNK / 32 };
+enum { TILE_ROWS = 16, PAIR_BYTES = 64, CHUNK_BLOCKS = AVX2_CHUNK / 16 };
 
 // A thread's scratch.
 typedef struct tile_scratch {
@@ -62,16 +62,19 @@ static void fill_nibbles_32(const tile_source *s, uint8_t *tile) {
   }
 }
 
-// 32 columns of bytes at a time, `step` from one 32 of a row to the next.
-static void fill_bytes(bool is_signed, const uint8_t *const rows[8], size_t step, int n, uint8_t *tile) {
+// 32 columns of bytes at a time, `step` from one 32 of a row to the next. Columns 4 d and 4 d + 2 are the even ones of
+// a block, so they come before the odd ones of the same block of 16 or of 32 and more.
+MATMUL_INLINE void fill_bytes(bool is_signed, bool sixteen, const uint8_t *const rows[8], size_t step, int n,
+                              uint8_t *tile) {
   for (int b = 0; b < n; b++, tile += 16 * PAIR_BYTES) {
     __m256i v[8], c[2];
     for (int i = 0; i < 8; i++) v[i] = matmul_avx2_load(rows[i] + (size_t)b * step);
     matmul_avx2_transpose(v);
     for (int d = 0; d < 8; d++) {
       matmul_avx2_bytes(is_signed, v[d], c);
-      store(tile + d * PAIR_BYTES, c[0]);
-      store(tile + (8 + d) * PAIR_BYTES, c[1]);
+      const int even = sixteen ? d / 4 * 8 + d % 4 : d, odd = sixteen ? even + 4 : 8 + d;
+      store(tile + even * PAIR_BYTES, c[0]);
+      store(tile + odd * PAIR_BYTES, c[1]);
     }
   }
 }
@@ -85,9 +88,39 @@ static void fill_any_bytes(const tile_source *s, uint8_t *tile, uint8_t codes[8]
       rows[i] = codes[i];
   }
   if (s->form == AVX2_Q8_0)
-    fill_bytes(true, rows, PN_Q8_0_BYTES, s->n, tile);
+    fill_bytes(true, false, rows, PN_Q8_0_BYTES, s->n, tile);
   else
-    fill_bytes(false, rows, 32, cols / 32, tile);
+    fill_bytes(false, false, rows, 32, cols / 32, tile);
+}
+
+// Kinds of the table: codes and scales of 8 rows.
+static void fill_unpacked(const tile_source *s, uint8_t *tile, float *scale, float *bias,
+                          uint8_t codes[8][AVX2_CHUNK]) {
+  const pn_kind *kind = matmul_avx2_kind_of(s->w->m.kind);
+  const int cols = s->n * s->w->block, first = s->g * s->w->block;
+  const uint8_t *rows[8];
+  float u[8][CHUNK_BLOCKS] = {{0}}, v[8][CHUNK_BLOCKS] = {{0}};
+  for (int i = 0; i < 8; i++) {
+    const uint8_t *p = (const uint8_t *)s->w->m.data + (size_t)s->row[i] * s->w->m.row_bytes +
+                       (size_t)(first / kind->block) * kind->bytes;
+    kind->codes(p, cols / kind->block, codes[i]);
+    kind->scales(p, cols / kind->block, u[i], v[i]);
+    rows[i] = codes[i];
+  }
+  if (s->form == AVX2_UNPACKED_16)
+    fill_bytes(false, true, rows, 32, cols / 32, tile);
+  else
+    fill_bytes(false, false, rows, 32, cols / 32, tile);
+  for (int b = 0; b < s->n; b += 8) {
+    __m256i x[8], y[8];
+    for (int i = 0; i < 8; i++) x[i] = matmul_avx2_load(u[i] + b), y[i] = matmul_avx2_load(v[i] + b);
+    matmul_avx2_transpose(x);
+    matmul_avx2_transpose(y);
+    for (int i = 0; i < 8; i++) {
+      _mm256_store_si256((__m256i *)(void *)(scale + (b + i) * TILE_ROWS), x[i]);
+      _mm256_store_si256((__m256i *)(void *)(bias + (b + i) * TILE_ROWS), y[i]);
+    }
+  }
 }
 
 static void fill_scales(const tile_source *s, float *scale, float *bias) {
@@ -120,14 +153,17 @@ static void fill(const pn_weight *w, int64_t r0, int n, int g, int n_blocks, til
   for (int half = 0; half < 2; half++) {
     for (int i = 0; i < 8; i++) s.row[i] = r0 + (half * 8 + i < n ? half * 8 + i : n - 1);
     uint8_t *tile = t->tile + half * 32;
+    float *scale = t->scale + half * 8, *bias = t->bias + half * 8;
     switch (s.form) {
+    case AVX2_UNPACKED_32:
+    case AVX2_UNPACKED_16: fill_unpacked(&s, tile, scale, bias, t->codes); continue;
     case AVX2_NIBBLES_64: fill_nibbles_64(&s, tile); break;
     case AVX2_NIBBLES_32:
     case AVX2_Q4_0:
     case AVX2_Q4_1: fill_nibbles_32(&s, tile); break;
     default: fill_any_bytes(&s, tile, t->codes); break;
     }
-    fill_scales(&s, t->scale + half * 8, t->bias + half * 8);
+    fill_scales(&s, scale, bias);
   }
 }
 
@@ -204,6 +240,10 @@ static void panels_32(const matmul_x *x, tile_scratch *s, int g, int n) { panels
 static void panels_32_plain(const matmul_x *x, tile_scratch *s, int g, int n) {
   panels_of(x, 32, false, s, g, n);
 }
+static void panels_16(const matmul_x *x, tile_scratch *s, int g, int n) { panels_of(x, 16, true, s, g, n); }
+static void panels_16_plain(const matmul_x *x, tile_scratch *s, int g, int n) {
+  panels_of(x, 16, false, s, g, n);
+}
 
 size_t matmul_avx2_tile_bytes(void) { return sizeof(tile_scratch); }
 
@@ -217,6 +257,8 @@ void matmul_avx2_tile(const pn_weight *w, int64_t r0, int n, const matmul_x *x, 
     fill(w, r0, n, g, m, s);
     if (w->block == 64)
       panels_64(x, s, g, m);
+    else if (w->block == 16)
+      (w->biased ? panels_16 : panels_16_plain)(x, s, g, m);
     else if (w->biased)
       panels_32(x, s, g, m);
     else

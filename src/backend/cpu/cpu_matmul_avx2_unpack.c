@@ -1,5 +1,5 @@
-// Reading stored blocks with AVX2: where they lie, their scales, and codes of widths that kernels can't take
-// as stored.
+// Reading stored blocks with AVX2: where they lie, their scales, and affine codes of widths that kernels
+// can't take as stored.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
 avx2_blocks matmul_avx2_blocks_at(const pn_weight *w, int64_t first) {
@@ -51,22 +51,7 @@ MATMUL_INLINE void unpack_bits(const uint8_t *p, int bits, int n, uint8_t *codes
   }
 }
 
-// Blocks of 32 with their heads, whose nibbles lie in halves.
-static void unpack_halves(const uint8_t *p, size_t head, int n, uint8_t *codes) {
-  const __m128i low = _mm_set1_epi8(15);
-  for (int i = 0; i < n; i += 32, p += head + 16) {
-    const __m128i v = _mm_loadu_si128((const __m128i *)(p + head));
-    _mm_storeu_si128((__m128i *)(codes + i), _mm_and_si128(v, low));
-    _mm_storeu_si128((__m128i *)(codes + i + 16), _mm_and_si128(_mm_srli_epi16(v, 4), low));
-  }
-}
-
 bool matmul_avx2_unpack(const pn_weight *w, const uint8_t *blocks, int n, uint8_t *codes) {
-  if (w->m.kind != PN_AFFINE) {
-    if (matmul_avx2_form(w) != AVX2_BYTES_32) return false;
-    unpack_halves(blocks, w->m.kind == PN_Q4_1 ? 4 : 2, n, codes);
-    return true;
-  }
   switch (w->m.bits) { // a constant width for each inlined copy
   case 2: unpack_bits(blocks, 2, n, codes); return true;
   case 3: unpack_bits(blocks, 3, n, codes); return true;

@@ -151,12 +151,26 @@ static void stage_affine(const pn_weight *w, const void *from, int64_t r0, int n
   }
 }
 
-// Scales and biases of the unit's rows from `stored` rows of blocks (Q*) or the affine arrays, into s->scale, s->bias.
+static void stage_unpacked(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
+  const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
+  const size_t line = (size_t)w->n_blocks;
+  for (size_t i = 0; i < (size_t)n; i++) {
+    const uint8_t *p = (const uint8_t *)w->m.data + ((size_t)r0 + i) * w->m.row_bytes;
+    kind->scales(p, w->m.cols / kind->block, s->scale + i * line, s->bias + i * line);
+  }
+}
+
+// Scales and biases of the unit's rows from `stored` rows of blocks (Q4_0, Q4_1, Q8_0), the affine arrays or the
+// table's functions, into s->scale and s->bias.
 static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
                                        const avx512_scratch *s) {
   if (w->m.kind == PN_AFFINE) {
     stage_affine(w, w->m.scales, r0, n, s->scale);
     stage_affine(w, w->m.biases, r0, n, s->bias);
+    return;
+  }
+  if (matmul_avx512_unpacked(w->m.kind)) {
+    stage_unpacked(w, r0, n, s);
     return;
   }
   for (int i = 0; i < w->n_blocks; i++) { // a unit has 16 * n_blocks blocks
@@ -179,11 +193,20 @@ static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, co
 }
 
 // The unit's rows as the kernels read them: as they lie in the file where that is possible, else a copy: padded to 16
-// rows at the end of a matrix, or unpacked to bytes for widths other than 4 and 8.
+// rows at the end of a matrix, or unpacked to bytes: affine widths other than 4 and 8, and kinds of the table.
 static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
   const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
   if (w->m.kind == PN_AFFINE && w->m.bits != 4 && w->m.bits != 8) {
     for (int i = 0; i < n; i++) matmul_unpack_codes(w, r0 + i, s->rows + (size_t)i * (size_t)w->m.cols);
+    return s->rows;
+  }
+  if (matmul_avx512_unpacked(w->m.kind)) {
+    const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
+    for (int i = 0; i < n; i++, p += w->m.row_bytes) {
+      for (size_t at = 0; at < w->m.row_bytes; at += 64) // the same row of the next unit
+        _mm_prefetch((const char *)p + MATMUL_UNIT * w->m.row_bytes + at, _MM_HINT_T0);
+      kind->codes(p, w->m.cols / kind->block, s->rows + (size_t)i * (size_t)w->m.cols);
+    }
     return s->rows;
   }
   if (n == MATMUL_UNIT) return p;
@@ -199,6 +222,10 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
     return;
   }
   const avx512_scratch s = matmul_avx512_scratch(w, scratch);
+  if (x->packing == MATMUL_LINE && matmul_avx512_unpacked(w->m.kind)) {
+    matmul_avx512_rows_unpacked(w, r0, n, x, out, out_stride, &s);
+    return;
+  }
   const uint8_t *stored = stored_rows(w, r0, n, &s);
   if (x->packing == MATMUL_LINE) {
     if (w->m.kind == PN_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);

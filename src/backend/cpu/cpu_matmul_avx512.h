@@ -26,6 +26,14 @@ MATMUL_INLINE int matmul_avx512_panel(int left) {
   return left == 7 ? 4 : left;
 }
 
+// The row of the table of kinds, its functions compiled for AVX-512.
+const pn_kind *matmul_avx512_kind_of(pn_dtype t);
+
+// Whether weights of this kind are unpacked by the table of kinds, since they have no kernels of their own.
+MATMUL_INLINE bool matmul_avx512_unpacked(pn_dtype t) {
+  return t != PN_AFFINE && t != PN_Q4_0 && t != PN_Q4_1 && t != PN_Q8_0;
+}
+
 // The first n of 16 lanes; all for n above.
 MATMUL_INLINE __mmask16 matmul_avx512_first(size_t n) {
   return (__mmask16)(n >= 16 ? 0xFFFFu : (1u << n) - 1);
@@ -111,6 +119,9 @@ MATMUL_INLINE __m512 matmul_avx512_q8_heads(const uint8_t *p) {
 // Products of one row of x with a unit, a line of blocks at a time; and of many rows with a transposed unit.
 void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,
                        const avx512_scratch *s, const uint8_t *stored);
+// The same for kinds that are unpacked by the table of kinds, and the rows of x that may lie as lines (at most two).
+void matmul_avx512_rows_unpacked(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                                 int64_t out_stride, const avx512_scratch *s);
 void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
                         const avx512_scratch *s, const uint8_t *stored);
 // f32, f16 or bf16 weights.

@@ -69,6 +69,7 @@ typedef enum coding {
   NIBBLES_32,
   BYTES_64,
   BYTES_32,
+  BYTES_16, // unpacked kinds only
   BLOCKS_Q4_0,
   BLOCKS_Q4_1,
   BLOCKS_Q8_0
@@ -81,6 +82,7 @@ MATMUL_INLINE size_t step_bytes(coding c) {
   case NIBBLES_32: return 256;
   case BYTES_64: return 1024;
   case BYTES_32: return 512;
+  case BYTES_16: return 256;
   case BLOCKS_Q4_0: return 16 * PN_Q4_0_BYTES;
   case BLOCKS_Q4_1: return 16 * PN_Q4_1_BYTES;
   default: return 16 * PN_Q8_0_BYTES;
@@ -111,6 +113,11 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const row_x *x, size_t b,
     MATMUL_UNROLL
     for (int j = 0; j < 8; j++) d[j] = bytes(x, _mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j);
     return reduce_8(d);
+  }
+  if (c == BYTES_16) {
+    MATMUL_UNROLL
+    for (int j = 0; j < 4; j++) d[j] = bytes(x, _mm512_loadu_si512(p + 64 * j), q + 16 * b + 64 * j);
+    return reduce_4(d);
   }
   if (c == BLOCKS_Q8_0) {
     *scale = matmul_avx512_q8_heads(p);
@@ -226,6 +233,7 @@ MATMUL_INLINE void walk_any(coding c, int planes, const pn_weight *w, int n, con
   case NIBBLES_32: walk(NIBBLES_32, planes, w, n, x, k, s, p); break;
   case BYTES_64: walk(BYTES_64, planes, w, n, x, k, s, p); break;
   case BYTES_32: walk(BYTES_32, planes, w, n, x, k, s, p); break;
+  case BYTES_16: break; // walk_piece has it
   case BLOCKS_Q4_0: walk(BLOCKS_Q4_0, planes, w, n, x, k, s, p); break;
   case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, planes, w, n, x, k, s, p); break;
   case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, planes, w, n, x, k, s, p); break;
@@ -241,4 +249,71 @@ void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
     walk_any(c, 1, w, n, x, k, s, stored);
   const uint8_t *ahead = stored + step_bytes(c) * (size_t)w->n_blocks + AHEAD;
   _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks, ahead));
+}
+
+// A piece of an unpacked line: PIECE columns, few enough for a first-level cache, and many enough that the stores of a
+// step's codes are done when its wider loads come.
+enum { PIECE = 2048 };
+typedef struct piece {
+  uint8_t codes[PIECE];
+  float scale[PIECE / 16], bias[PIECE / 16];
+} piece;
+
+// p of n_blocks blocks of a piece with row k of x, from block b of it on; up to 15 more are made of whatever lies there.
+MATMUL_INLINE void walk_piece(coding c, int planes, const piece *at, bool biased, int n_blocks,
+                              const matmul_x *x, int k, size_t b, float *p) {
+  const row_x one = {planes, x->q + (size_t)k * x->q_stride, x->high, x->plane};
+  const size_t row = (size_t)k * x->s_stride, all = (size_t)x->n_blocks, advance = 16 % all;
+  const uint8_t *codes = at->codes;
+  for (int i = 0; i < n_blocks; i += 16, codes += step_bytes(c)) {
+    const __m512i d =
+        _mm512_add_epi32(dots(c, codes, &one, b, NULL, NULL), _mm512_loadu_si512(x->shift + row + b));
+    __m512 v = _mm512_mul_ps(_mm512_load_ps(at->scale + i),
+                             _mm512_mul_ps(_mm512_loadu_ps(x->dx + row + b), _mm512_cvtepi32_ps(d)));
+    if (biased) v = _mm512_fmadd_ps(_mm512_load_ps(at->bias + i), _mm512_loadu_ps(x->sum + row + b), v);
+    _mm512_storeu_ps(p + i, v);
+    b += advance;
+    if (b >= all) b -= all;
+  }
+}
+
+static void walk_piece_any(const piece *at, const pn_weight *w, int n_blocks, const matmul_x *x, int k,
+                           size_t b, float *p) {
+  if (w->block == 16) {
+    if (x->planes == 2)
+      walk_piece(BYTES_16, 2, at, w->biased, n_blocks, x, k, b, p);
+    else
+      walk_piece(BYTES_16, 1, at, w->biased, n_blocks, x, k, b, p);
+  } else {
+    if (x->planes == 2)
+      walk_piece(BYTES_32, 2, at, w->biased, n_blocks, x, k, b, p);
+    else
+      walk_piece(BYTES_32, 1, at, w->biased, n_blocks, x, k, b, p);
+  }
+}
+
+void matmul_avx512_rows_unpacked(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                                 int64_t out_stride, const avx512_scratch *s) {
+  const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
+  const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
+  float *const p[2] = {s->p, (float *)(void *)s->tile}; // tiles belong to calls of more rows
+  const int most = PIECE / kind->block;
+  size_t done = 0; // blocks of x
+  piece at __attribute__((aligned(64)));
+  memset(&at, 0, sizeof at);
+  for (int64_t left = n * (w->m.cols / kind->block), m; left > 0; left -= m) {
+    m = left < most ? left : most;
+    kind->codes(stored, m, at.codes);
+    kind->scales(stored, m, at.scale, at.bias);
+    const int n_blocks = (int)m * kind->block / w->block;
+    for (size_t i = 0; i < (size_t)m * kind->bytes; i += 64)
+      _mm_prefetch((const char *)stored + AHEAD + i, _MM_HINT_T0);
+    for (int k = 0; k < x->n_rows; k++)
+      walk_piece_any(&at, w, n_blocks, x, k, done % (size_t)w->n_blocks, p[k] + done);
+    stored += (size_t)m * kind->bytes;
+    done += (size_t)n_blocks;
+  }
+  for (int k = 0; k < x->n_rows; k++)
+    _mm512_mask_storeu_ps(out + k * out_stride + r0, matmul_avx512_first((size_t)n),
+                          sum_rows(p[k], w->n_blocks, stored + AHEAD));
 }

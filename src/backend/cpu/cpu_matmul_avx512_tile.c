@@ -186,6 +186,8 @@ ALL_ROWS(nibbles_32_signed, true, 32, false)
 ALL_ROWS(bytes_64, false, 64, true)
 ALL_ROWS(bytes_32, false, 32, true)
 ALL_ROWS(bytes_32_signed, false, 32, false)
+ALL_ROWS(bytes_16, false, 16, true)
+ALL_ROWS(bytes_16_signed, false, 16, false)
 
 void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
                         const avx512_scratch *scratch, const uint8_t *stored) {
@@ -208,7 +210,14 @@ void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out
     tile_of_q8(w, stored, s->tile);
     bytes_32_signed(x, s, lanes, out, out_stride);
     return;
-  default: break;
+  case PN_AFFINE: break;
+  default:
+    tile_of_lines(stored, (size_t)w->m.cols, s->tile);
+    if (w->block == 32)
+      (w->biased ? bytes_32 : bytes_32_signed)(x, s, lanes, out, out_stride);
+    else
+      (w->biased ? bytes_16 : bytes_16_signed)(x, s, lanes, out, out_stride);
+    return;
   }
   const bool nibbles = w->m.bits == 4;
   tile_of_lines(stored, nibbles ? w->m.row_bytes : (size_t)w->m.cols, s->tile);

@@ -96,6 +96,8 @@ static inline void products_any(const matmul_line *l, int planes, const uint8_t 
       products_of(l, 64, true, planes, codes, scale, bias, k, p);
     else
       products_of(l, 64, false, planes, codes, scale, bias, k, p);
+  } else if (l->w->block == 16) {
+    products_of(l, 16, l->wide, planes, codes, scale, bias, k, p);
   } else {
     if (l->wide)
       products_of(l, 32, true, planes, codes, scale, bias, k, p);

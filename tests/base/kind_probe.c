@@ -1,0 +1,33 @@
+// The table of kinds for tests in Python. `kind_probe list` prints a line for each kind that a matrix may have: name,
+// number in GGUF files, elements and bytes of a block. `kind_probe NAME` decodes the blocks that it reads from standard
+// input and writes the values as native f32.
+#include "base/kind.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int decode(const pn_kind *k) {
+  pn_buf in = {0};
+  for (int c; (c = getchar()) != EOF;) pn_buf_char(&in, (char)c);
+  const size_t n = in.n / k->bytes, elements = n * k->block;
+  float *out = malloc((elements ? elements : 1) * sizeof *out);
+  if (!out || in.oom || in.n % k->bytes) return 1;
+  k->decode((const unsigned char *)in.p, (int64_t)n, out);
+  const bool ok = fwrite(out, sizeof *out, elements, stdout) == elements;
+  free(out);
+  pn_buf_fini(&in);
+  return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv) {
+  for (int t = 0; argc == 2 && t < PN_OTHER; t++) {
+    const pn_kind *k = pn_kind_of((pn_dtype)t);
+    if (!k->decode) continue;
+    if (strcmp(argv[1], "list") == 0)
+      printf("%s %d %d %d\n", k->name, k->gguf, k->block, k->bytes);
+    else if (strcmp(argv[1], k->name) == 0)
+      return decode(k);
+  }
+  return argc == 2 && strcmp(argv[1], "list") == 0 ? 0 : 2;
+}

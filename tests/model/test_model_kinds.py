@@ -1,0 +1,77 @@
+"""A small llama of random blocks in each kind of stored numbers: `pensieve logits` against numpy over the same file."""
+
+import pathlib
+import subprocess
+
+import gguf
+import numpy as np
+import pytest
+
+import reference
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LAYERS, WIDTH, FFN, HEADS, KV_HEADS, VOCAB = 2, 256, 512, 4, 2, 300
+WEIGHTS = {"attn_q": (WIDTH, WIDTH), "attn_k": (WIDTH // 2, WIDTH), "attn_v": (WIDTH // 2, WIDTH),
+           "attn_output": (WIDTH, WIDTH), "ffn_gate": (FFN, WIDTH), "ffn_up": (FFN, WIDTH), "ffn_down": (WIDTH, FFN)}
+
+
+def kinds():
+    """The kinds that the error for an unknown one lists, by the probe of the table."""
+    for name in ("release", "asan"):
+        path = ROOT / "build" / name / "tests/base/kind_probe"
+        if path.exists():
+            lines = subprocess.run([path, "list"], check=True, capture_output=True, text=True).stdout.splitlines()
+            return [line.split()[0] for line in lines]
+    return []
+
+
+def blocks(rng, kind, rows, cols):
+    """Random bytes of a kind whose values are numbers of a middling size. Scales are bytes like others, so what is not
+    right is drawn again."""
+    number = gguf.GGMLQuantizationType[kind]
+    block, size = gguf.GGML_QUANT_SIZES[number]
+    if block == 1:
+        w = (rng.standard_normal((rows, cols)) * 0.05).astype(np.float32)
+        return gguf.quants.quantize(w, number)
+    out = np.zeros((rows * cols // block, size), np.uint8)
+    bad = np.ones(len(out), bool)
+    while bad.any():
+        out[bad] = rng.integers(0, 256, (bad.sum(), size), dtype=np.uint8)
+        with np.errstate(all="ignore"):
+            largest = np.abs(gguf.quants.dequantize(out, number)).max(axis=1)
+        bad = ~((largest > 0.02) & (largest < 0.2))
+    return out.reshape(rows, -1)
+
+
+def write_model(path, kind):
+    rng = np.random.default_rng(11)
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_block_count(LAYERS), w.add_embedding_length(WIDTH), w.add_feed_forward_length(FFN)
+    w.add_head_count(HEADS), w.add_head_count_kv(KV_HEADS), w.add_layer_norm_rms_eps(1e-5)
+    w.add_rope_freq_base(10000.0), w.add_context_length(512), w.add_vocab_size(VOCAB)
+    number = gguf.GGMLQuantizationType[kind]
+    add = lambda name, rows, cols: w.add_tensor(name, blocks(rng, kind, rows, cols), raw_dtype=number)
+    norm = lambda name: w.add_tensor(name, (1 + 0.1 * rng.standard_normal(WIDTH)).astype(np.float32))
+    add("token_embd.weight", VOCAB, WIDTH)
+    norm("output_norm.weight")
+    for i in range(LAYERS):
+        norm(f"blk.{i}.attn_norm.weight"), norm(f"blk.{i}.ffn_norm.weight")
+        for name, shape in WEIGHTS.items():
+            add(f"blk.{i}.{name}.weight", *shape)
+    w.write_header_to_file(), w.write_kv_data_to_file(), w.write_tensors_to_file()
+    w.close()
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_logits_of_a_kind(pensieve, tmp_path, kind):
+    path = tmp_path / "model.gguf"
+    write_model(path, kind)
+    ids = np.random.default_rng(5).integers(0, VOCAB, 40).tolist()
+    want = reference.logits(reference.gguf_numpy(path), ids)
+    for backend, flags in (("ref", []), ("cpu", ["--kv", "f32"])):
+        out = tmp_path / f"{backend}.npy"
+        subprocess.run([pensieve, "logits", "--model", path, "--ids", ",".join(map(str, ids)), "--out", out,
+                        "--backend", backend, *flags], check=True, capture_output=True, timeout=120)
+        got = np.load(out)
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() <= (1e-3 if backend == "ref" else 5e-3) * want.std(), backend
