@@ -109,6 +109,36 @@ static void scales_q8_0(const unsigned char *p, int64_t n, float *scale, float *
   head_scales(p, PN_Q8_0_BYTES, n, scale);
 }
 
+// 32 codes of nibbles in halves at q, their fifth bits in the little-endian word at `high`. Word j of the eight takes
+// bits 4 j .. 4 j + 3; a product with a bit every 7 places puts each bit of them into a byte of its own.
+static inline void five_bits(const unsigned char *high, const unsigned char *q, uint8_t *codes) {
+  uint32_t h;
+  memcpy(&h, high, 4);
+  const u32x8 all = {h, h, h, h, h, h, h, h}, shift = {0, 4, 8, 12, 16, 20, 24, 28};
+  const u32x8 fifth = ((all >> shift & 15) * 0x00204081 & 0x01010101) << 4;
+  const u8x16 v = U8X16(q);
+  u8x16 half[2];
+  memcpy(half, &fifth, 32);
+  *(u8x16 *)codes = (v & 15) | half[0];
+  *(u8x16 *)(codes + 16) = v >> 4 | half[1];
+}
+
+// Q5_0, 22 bytes for 32: 0: f16 d; 2: u32, bit i is the fifth bit of q_i; 6: 16 bytes of nibbles. Value = (q - 16) * d.
+static void decode_q5_0(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 22, out += 32) {
+    const float d = half_at(p);
+    for (int i = 0; i < 32; i++)
+      out[i] = (float)((nibble_at(p + 6, i) | (p[2 + i / 8] >> i % 8 & 1) << 4) - 16) * d;
+  }
+}
+static void codes_q5_0(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 22, codes += 32) five_bits(p + 2, p + 6, codes);
+}
+static void scales_q5_0(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  head_scales(p, 22, n, scale);
+}
+
 // A type of which only the size matters.
 #define KIND_SIZE(name, gguf, block, bytes)                                                                  \
   { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
@@ -135,7 +165,7 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_BOOL] = KIND_SIZE("BOOL", -1, 1, 1),
     [PN_Q4_0] = KIND_CODES("Q4_0", 2, 32, PN_Q4_0_BYTES, 4, 8, 32, false, q4_0),
     [PN_Q4_1] = KIND_CODES("Q4_1", 3, 32, PN_Q4_1_BYTES, 4, 0, 32, true, q4_1),
-    [PN_Q5_0] = KIND_SIZE("Q5_0", 6, 32, 22),
+    [PN_Q5_0] = KIND_CODES("Q5_0", 6, 32, 22, 5, 16, 32, false, q5_0),
     [PN_Q5_1] = KIND_SIZE("Q5_1", 7, 32, 24),
     [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
     [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
