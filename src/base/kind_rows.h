@@ -139,6 +139,53 @@ static void scales_q5_0(const unsigned char *p, int64_t n, float *scale, float *
   head_scales(p, 22, n, scale);
 }
 
+// Number i of eight scales (min: of eight minimums), 6 bits each, in the 12 bytes at s: the first four of both lie in the
+// low six bits of bytes 0 .. 7, the last four are nibbles of bytes 8 .. 11 with the two bits that are left of those.
+static inline int six_bits_at(const unsigned char *s, int i, bool min) {
+  if (i < 4) return s[min ? i + 4 : i] & 63;
+  return min ? s[i + 4] >> 4 | s[i] >> 6 << 4 : (s[i + 4] & 15) | s[i - 4] >> 6 << 4;
+}
+
+// Scales d * S and biases -(dmin * M) of n blocks of 256 that begin with d, dmin and those 12 bytes.
+static inline void k_scales(const unsigned char *p, size_t bytes, int64_t n, float *scale, float *bias) {
+  for (; n--; p += bytes, scale += 8, bias += 8) {
+    uint32_t a, b, c; // four numbers at a time
+    memcpy(&a, p + 4, 4);
+    memcpy(&b, p + 8, 4);
+    memcpy(&c, p + 12, 4);
+    const uint32_t last_a = (c & 0x0F0F0F0Fu) | (a >> 6 & 0x03030303u) << 4;
+    const uint32_t last_b = (c >> 4 & 0x0F0F0F0Fu) | (b >> 6 & 0x03030303u) << 4;
+    bytes_times(a & 0x3F3F3F3Fu, last_a, half_at(p), scale);
+    bytes_times(b & 0x3F3F3F3Fu, last_b, -half_at(p + 2), bias);
+  }
+}
+
+// Q4_K, 144 bytes for 256: 0: f16 d; 2: f16 dmin; 4: 12 bytes of scales S and minimums M of the eight 32; 16: 128 bytes of
+// nibbles, the low ones of each 32 bytes for the next 32 elements, then the high ones. Value = q * (d * S) - dmin * M.
+static void decode_q4_k(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 144, out += 256) {
+    for (int i = 0; i < 256; i++) {
+      const int g = i / 32, byte = p[16 + 32 * (g / 2) + i % 32];
+      const float d = half_at(p) * (float)six_bits_at(p + 4, g, false),
+                  m = half_at(p + 2) * (float)six_bits_at(p + 4, g, true);
+      out[i] = (float)(g % 2 ? byte >> 4 : byte & 15) * d - m;
+    }
+  }
+}
+static void codes_q4_k(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 144, codes += 256) {
+    for (int k = 0; k < 4; k++) {
+      const unsigned char *q = p + 16 + 32 * k;
+      uint8_t *to = codes + 64 * k;
+      *(u8x32 *)to = U8X32(q) & 15;
+      *(u8x32 *)(to + 32) = U8X32(q) >> 4;
+    }
+  }
+}
+static void scales_q4_k(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  k_scales(p, 144, n, scale, bias);
+}
+
 // A type of which only the size matters.
 #define KIND_SIZE(name, gguf, block, bytes)                                                                  \
   { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
@@ -170,7 +217,7 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
     [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
     [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
-    [PN_Q4_K] = KIND_SIZE("Q4_K", 12, 256, 144),
+    [PN_Q4_K] = KIND_CODES("Q4_K", 12, 256, 144, 4, 0, 32, true, q4_k),
     [PN_Q5_K] = KIND_SIZE("Q5_K", 13, 256, 176),
     [PN_Q6_K] = KIND_SIZE("Q6_K", 14, 256, 210),
     [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
