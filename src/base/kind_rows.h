@@ -186,6 +186,42 @@ static void scales_q4_k(const unsigned char *p, int64_t n, float *scale, float *
   k_scales(p, 144, n, scale, bias);
 }
 
+// Q6_K, 210 bytes for 256: 0: 128 bytes of low nibbles; 128: 64 bytes of two high bits; 192: 16 int8 S, one for each 16;
+// 208: f16 d. Of each 128 elements, r-th of them: the nibble is in byte r % 64 of 64, low for r < 64; the high bits are
+// 2 * (r / 32) and up of byte r % 32 of 32. Value = (q - 32) * (d * S).
+static void decode_q6_k(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 210, out += 256) {
+    for (int i = 0; i < 256; i++) {
+      const int r = i % 128, byte = p[64 * (i / 128) + r % 64], low = r < 64 ? byte & 15 : byte >> 4;
+      const int high = p[128 + 32 * (i / 128) + r % 32] >> 2 * (r / 32) & 3;
+      const float d = half_at(p + 208) * (float)(int8_t)p[192 + i / 16];
+      out[i] = (float)((low | high << 4) - 32) * d;
+    }
+  }
+}
+static void codes_q6_k(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 210, codes += 256) {
+    for (int k = 0; k < 2; k++) {
+      const u8x32 a = U8X32(p + 64 * k), b = U8X32(p + 64 * k + 32), high = U8X32(p + 128 + 32 * k);
+      uint8_t *to = codes + 128 * k;
+      *(u8x32 *)to = (a & 15) | (u8x32)((u16x16)(high & 3) << 4);
+      *(u8x32 *)(to + 32) = (b & 15) | (u8x32)((u16x16)(high & 12) << 2);
+      *(u8x32 *)(to + 64) = a >> 4 | (high & 48);
+      *(u8x32 *)(to + 96) = b >> 4 | (high >> 2 & 48);
+    }
+  }
+}
+static void scales_q6_k(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  for (; n--; p += 210, scale += 16) {
+    const float d = half_at(p + 208);
+    uint32_t four[4];
+    memcpy(four, p + 192, 16);
+    bytes_times(four[0], four[1], d, scale);
+    bytes_times(four[2], four[3], d, scale + 8);
+  }
+}
+
 // A type of which only the size matters.
 #define KIND_SIZE(name, gguf, block, bytes)                                                                  \
   { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
@@ -219,7 +255,7 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
     [PN_Q4_K] = KIND_CODES("Q4_K", 12, 256, 144, 4, 0, 32, true, q4_k),
     [PN_Q5_K] = KIND_SIZE("Q5_K", 13, 256, 176),
-    [PN_Q6_K] = KIND_SIZE("Q6_K", 14, 256, 210),
+    [PN_Q6_K] = KIND_CODES("Q6_K", 14, 256, 210, 6, 32, 16, false, q6_k),
     [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
     [PN_OTHER] = KIND_SIZE("other", -1, 0, 0),
 };
