@@ -222,6 +222,21 @@ static void scales_q6_k(const unsigned char *p, int64_t n, float *scale, float *
   }
 }
 
+// Q5_1, 24 bytes for 32: 0: f16 d; 2: f16 m; 4: u32 of fifth bits; 8: 16 bytes of nibbles. Value = q * d + m.
+static void decode_q5_1(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 24, out += 32) {
+    const float d = half_at(p), m = half_at(p + 2);
+    for (int i = 0; i < 32; i++)
+      out[i] = (float)(nibble_at(p + 8, i) | (p[4 + i / 8] >> i % 8 & 1) << 4) * d + m;
+  }
+}
+static void codes_q5_1(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 24, codes += 32) five_bits(p + 4, p + 8, codes);
+}
+static void scales_q5_1(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  head_pairs(p, 24, n, scale, bias);
+}
+
 // A type of which only the size matters.
 #define KIND_SIZE(name, gguf, block, bytes)                                                                  \
   { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
@@ -249,7 +264,7 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_Q4_0] = KIND_CODES("Q4_0", 2, 32, PN_Q4_0_BYTES, 4, 8, 32, false, q4_0),
     [PN_Q4_1] = KIND_CODES("Q4_1", 3, 32, PN_Q4_1_BYTES, 4, 0, 32, true, q4_1),
     [PN_Q5_0] = KIND_CODES("Q5_0", 6, 32, 22, 5, 16, 32, false, q5_0),
-    [PN_Q5_1] = KIND_SIZE("Q5_1", 7, 32, 24),
+    [PN_Q5_1] = KIND_CODES("Q5_1", 7, 32, 24, 5, 0, 32, true, q5_1),
     [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
     [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
     [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
