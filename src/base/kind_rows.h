@@ -237,6 +237,31 @@ static void scales_q5_1(const unsigned char *p, int64_t n, float *scale, float *
   head_pairs(p, 24, n, scale, bias);
 }
 
+// Q5_K, 176 bytes for 256: as Q4_K, with 16: 32 bytes of fifth bits, bit g of byte i % 32 for element i of the g-th 32;
+// 48: 128 bytes of nibbles.
+static void decode_q5_k(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 176, out += 256) {
+    for (int i = 0; i < 256; i++) {
+      const int g = i / 32, byte = p[48 + 32 * (g / 2) + i % 32], fifth = p[16 + i % 32] >> g & 1;
+      const float d = half_at(p) * (float)six_bits_at(p + 4, g, false),
+                  m = half_at(p + 2) * (float)six_bits_at(p + 4, g, true);
+      out[i] = (float)((g % 2 ? byte >> 4 : byte & 15) | fifth << 4) * d - m;
+    }
+  }
+}
+static void codes_q5_k(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 176, codes += 256) {
+    for (int k = 0; k < 4; k++) {
+      const u8x32 q = U8X32(p + 48 + 32 * k), fifth = U8X32(p + 16) >> 2 * k;
+      *(u8x32 *)(codes + 64 * k) = (q & 15) | (u8x32)((u16x16)(fifth & 1) << 4);
+      *(u8x32 *)(codes + 64 * k + 32) = q >> 4 | (u8x32)((u16x16)(fifth & 2) << 3);
+    }
+  }
+}
+static void scales_q5_k(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  k_scales(p, 176, n, scale, bias);
+}
+
 // A type of which only the size matters.
 #define KIND_SIZE(name, gguf, block, bytes)                                                                  \
   { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
@@ -269,7 +294,7 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
     [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
     [PN_Q4_K] = KIND_CODES("Q4_K", 12, 256, 144, 4, 0, 32, true, q4_k),
-    [PN_Q5_K] = KIND_SIZE("Q5_K", 13, 256, 176),
+    [PN_Q5_K] = KIND_CODES("Q5_K", 13, 256, 176, 5, 0, 32, true, q5_k),
     [PN_Q6_K] = KIND_CODES("Q6_K", 14, 256, 210, 6, 32, 16, false, q6_k),
     [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
     [PN_OTHER] = KIND_SIZE("other", -1, 0, 0),
