@@ -186,6 +186,37 @@ typedef struct pn_plan {
   int n_ropes;
 } pn_plan;
 
+// How the token of a row is chosen, and what is told of it. Host memory.
+typedef struct pn_sample {
+  const int32_t *ids;   // only these may be chosen, ascending, n_ids of them; NULL: those of `bits`
+  const uint64_t *bits; // bit i allows id i, [(n_vocab + 63) / 64]; NULL: any may be chosen
+  int32_t n_ids;
+  int top_k;               // 0: off
+  float temperature;       // 0: the largest logit, the lowest id among equals
+  float top_p;             // (0, 1]; 1: off
+  float min_p;             // [0, 1); 0: off
+  uint64_t seed, position; // which random number: pn_rng_at
+  bool logprobs;           // tell the log probability of the choice, and of the n_top likeliest tokens
+  int n_top;               // 0 to PN_TOP_LOGPROBS
+} pn_sample;
+
+#define PN_TOP_LOGPROBS 20
+// Natural logarithms of probabilities, as the model gives them: before masks, temperature and all other sampling.
+typedef struct pn_logprob {
+  int32_t id;
+  float logprob;
+} pn_logprob;
+typedef struct pn_choice {
+  int32_t id; // -1: no allowed logit is finite, or one is infinite; the rest is 0 then
+  float logprob;
+  int n_top;                       // fewer than were asked for where the vocabulary has no more finite logits
+  pn_logprob top[PN_TOP_LOGPROBS]; // the likeliest first; of equal ones the lowest id
+} pn_choice;
+
+#define PN_SAMPLE_MAX_VOCAB (1 << 19)
+#define PN_SAMPLE_LEAST (-30.0f) // tokens e^30 times less likely than the best are never drawn
+#define PN_SAMPLE_UNIT_BITS 44   // a weight of 1 in units
+
 // Every entry is required unless marked optional. What can fail takes *e.
 typedef struct pn_backend_ops {
   uint32_t version, size; // PN_BACKEND_VERSION, sizeof(pn_backend_ops)
@@ -226,6 +257,26 @@ typedef struct pn_backend_ops {
   bool (*begin)(pn_backend *b, pn_workspace *s, pn_kv *kv, const pn_batch *batch, pn_error *e);
   // Compute one step of the workspace's plan, or any other over its buffers. May return before it is done.
   void (*run)(pn_backend *b, pn_workspace *s, const pn_step *step);
+  // Make room for `sample` of up to max_rows rows over n_vocab <= PN_SAMPLE_MAX_VOCAB entries: it allocates nothing.
+  bool (*sample_reserve)(pn_backend *b, int n_vocab, int max_rows, pn_error *e);
+  // Choose a token from each of the first n rows of logits, a view as wide as the vocabulary, as how[r] says. Waits for the result.
+  // Of the allowed ids whose logits are numbers, `top` is the largest logit. At temperature 0 the choice is the lowest id
+  // with that logit. Otherwise x_i = (l_i - top) * min(1 / temperature, FLT_MAX) in f32, and the weight of i is the whole
+  // number of units q_i = round(exp(x_i) * 2^PN_SAMPLE_UNIT_BITS), exp as backend/cpu/cpu_ops.h states it, and 0 where
+  // x_i < PN_SAMPLE_LEAST. Tokens are ranked by logit, of equal ones the lower id first. Then, in this order, each over
+  // what the one before left:
+  //  - top_k keeps the first top_k of the ranking;
+  //  - top_p keeps the fewest of the first whose weights reach ceil(top_p * sum) units, the product in double;
+  //  - min_p keeps those with x_i >= log(min_p), rounded to f32;
+  //  - the choice is the first id, ascending, at which the running sum of weights exceeds
+  //    floor(pn_rng_at(seed, position) * sum / 2^64).
+  // Weights are integers and their sums are exact, so no order of summation can change a choice: it is the same on every
+  // backend, for any number of rows and threads.
+  // Log probabilities: l_i - (max + log(sum / 2^PN_SAMPLE_UNIT_BITS)) in double, over the whole vocabulary at temperature
+  // 1; NaN where max is infinite.
+  bool (*sample)(pn_backend *b, pn_workspace *s, pn_view logits, const pn_sample *how, int n, pn_choice *out,
+                 pn_error *e);
+
   // Rows [first, first + n) of a view from or to the host, dense. `read` waits for what was run.
   void (*write)(pn_backend *b, pn_workspace *s, pn_view v, int first, int n, const float *host);
   bool (*read)(pn_backend *b, pn_workspace *s, pn_view v, int first, int n, float *host, pn_error *e);

@@ -36,6 +36,28 @@ uint64_t pn_rng_below(pn_rng *r, uint64_t n) {
 
 double pn_rng_unit(pn_rng *r) { return (double)(pn_rng_u64(r) >> 11) * 0x1p-53; }
 
+void pn_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]) {
+  uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k0 = key[0], k1 = key[1];
+  for (int round = 0; round < 10; round++) {
+    uint64_t p = (uint64_t)c[0] * 0xD2511F53u, q = (uint64_t)c[2] * 0xCD9E8D57u;
+    c[0] = (uint32_t)(q >> 32) ^ c[1] ^ k0;
+    c[1] = (uint32_t)q;
+    c[2] = (uint32_t)(p >> 32) ^ c[3] ^ k1;
+    c[3] = (uint32_t)p;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  for (int i = 0; i < 4; i++) out[i] = c[i];
+}
+
+uint64_t pn_rng_at(uint64_t seed, uint64_t position) {
+  const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  const uint32_t counter[4] = {(uint32_t)position, (uint32_t)(position >> 32), 0, 0};
+  uint32_t out[4];
+  pn_philox(key, counter, out);
+  return (uint64_t)out[1] << 32 | out[0];
+}
+
 uint64_t pn_rng_entropy(void) {
   uint64_t x;
   if (getentropy(&x, sizeof x) == 0) return x;

@@ -75,18 +75,7 @@ typedef enum pn_event_kind {
   PN_EVENT_FAILED, // the last event: error
 } pn_event_kind;
 
-#define PN_TOP_LOGPROBS 20
-// Natural logarithms of probabilities, as the model gives them: before temperature and all other sampling.
-typedef struct pn_logprob {
-  int32_t id;
-  float logprob;
-} pn_logprob;
-typedef struct pn_token_event {
-  int32_t id;
-  float logprob;
-  int n_top;
-  pn_logprob top[PN_TOP_LOGPROBS]; // the likeliest first; of equal ones the lowest id
-} pn_token_event;
+typedef pn_choice pn_token_event; // backend.h says what log probabilities it holds
 
 #define PN_EVENT_TEXT_MAX 512
 typedef struct pn_event {

@@ -53,6 +53,34 @@ static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, 
   b->ops->workspace_close(b, ws);
 }
 
+// A workspace that holds n rows of logits.
+static inline pn_workspace *logits_workspace(pn_backend *b, const pn_plan *plan, int n, const float *logits,
+                                             int64_t stride) {
+  pn_error e = {0};
+  const pn_view row = {0, 0, plan->buffers[0].width};
+  pn_workspace *ws = b->ops->workspace_open(b, plan, 0, n, &e);
+  if (!ws || !b->ops->begin(b, ws, NULL, &(pn_batch){.n_logits = n}, &e)) {
+    printf("logits: %s\n", e.msg);
+    exit(1);
+  }
+  for (int r = 0; r < n; r++) b->ops->write(b, ws, row, r, 1, logits + r * stride);
+  return ws;
+}
+
+// pn_backend_ops.sample on logits of the test's.
+static inline void run_sample(pn_backend *b, const float *logits, int64_t stride, int n_vocab,
+                              const pn_sample *how, int n, pn_choice *out) {
+  const pn_buffer buffer = {n_vocab, true};
+  const pn_plan plan = {NULL, 0, &buffer, 1, NULL, 0};
+  pn_workspace *ws = logits_workspace(b, &plan, n, logits, stride);
+  pn_error e = {0};
+  if (!b->ops->sample(b, ws, (pn_view){0, 0, n_vocab}, how, n, out, &e)) {
+    printf("sample: %s\n", e.msg);
+    exit(1);
+  }
+  b->ops->workspace_close(b, ws);
+}
+
 // K and V, rows of heads * dim numbers, into layer `layer`.
 static inline void run_kv_write(pn_backend *b, pn_kv *kv, const pn_batch *batch, int layer, float *k,
                                 float *v, int width) {

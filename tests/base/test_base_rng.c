@@ -69,6 +69,39 @@ static void unit_stays_below_one(void **state) {
   for (int i = 0; i < 1000; i++) assert_true(pn_rng_unit(&r) < 1);
 }
 
+// Known answers of the generator's authors (Random123, kat_vectors).
+static void philox_known_values(void **state) {
+  (void)state;
+  static const uint32_t cases[3][10] = {
+      {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+      {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e,
+       0xa20bc7c6, 0x6d5451fd},
+      {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
+       0x5001e420, 0x24126ea1},
+  };
+  for (int i = 0; i < 3; i++) {
+    uint32_t out[4];
+    pn_philox(cases[i] + 4, cases[i], out);
+    assert_memory_equal(out, cases[i] + 6, sizeof out);
+  }
+  assert_true(pn_rng_at(0, 0) == 0xe169c58d6627e8d5u);
+}
+
+// Each bit is set in half of the numbers, whichever of seed and position goes on.
+static void places_are_independent(void **state) {
+  (void)state;
+  for (int which = 0; which < 2; which++) {
+    int set[64] = {0}, same = 0;
+    for (uint64_t i = 0; i < 10000; i++) {
+      uint64_t x = which ? pn_rng_at(i << 32, 5) : pn_rng_at(7, i << 32 | i);
+      for (int b = 0; b < 64; b++) set[b] += (int)(x >> b & 1);
+      same += x == (which ? pn_rng_at((i + 1) << 32, 5) : pn_rng_at(7, (i + 1) << 32 | i));
+    }
+    for (int b = 0; b < 64; b++) assert_in_range(set[b], 4750, 5250); // five standard deviations
+    assert_int_equal(same, 0);
+  }
+}
+
 static void entropy_changes(void **state) {
   (void)state;
   assert_true(pn_rng_entropy() != pn_rng_entropy());
@@ -76,8 +109,9 @@ static void entropy_changes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(known_values),     cmocka_unit_test(same_seed_same_numbers),
-      cmocka_unit_test(below_is_uniform), cmocka_unit_test(unit_stays_below_one),
+      cmocka_unit_test(known_values),        cmocka_unit_test(same_seed_same_numbers),
+      cmocka_unit_test(below_is_uniform),    cmocka_unit_test(unit_stays_below_one),
+      cmocka_unit_test(philox_known_values), cmocka_unit_test(places_are_independent),
       cmocka_unit_test(entropy_changes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ static void close_backend(pn_backend *b) {
   cpu_scratch_fini(&s->states);
   cpu_scratch_fini(&s->rooms);
   cpu_scratch_fini(&s->spans);
+  cpu_sampler_free(s->sampler);
   free(s);
 }
 
@@ -150,6 +151,14 @@ static bool read_rows(pn_backend *b, pn_workspace *ws, pn_view v, int first, int
   return true;
 }
 
+static bool sample(pn_backend *b, pn_workspace *ws, pn_view logits, const pn_sample *how, int n,
+                   pn_choice *out, pn_error *e) {
+  (void)e;
+  const cpu_rows rows = cpu_workspace_rows(ws, logits);
+  cpu_sample(b, rows.p, rows.stride, logits.width, how, n, out);
+  return true;
+}
+
 static bool nothing_to_wait_for(pn_backend *b, pn_error *e) { return (void)b, (void)e, true; }
 
 static const pn_backend_ops table = {
@@ -171,6 +180,8 @@ static const pn_backend_ops table = {
     .workspace_close = workspace_close,
     .begin = begin,
     .run = run,
+    .sample_reserve = cpu_sample_reserve,
+    .sample = sample,
     .write = write_rows,
     .read = read_rows,
     .sync = nothing_to_wait_for,

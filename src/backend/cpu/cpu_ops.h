@@ -6,7 +6,8 @@
 //    then + 4, + 2, + 1;
 //  - exp: x is clamped to [-87.3, 88]; n = round to even(x * log2 e); r = x - n ln 2 in two fma steps; polynomial of
 //    degree 6 by Horner in fma; times 2^n. Relative error below 1.5e-7 in that range, exp(0) = 1;
-//  - attention: see cpu_attend.
+//  - attention: see cpu_attend;
+//  - sampling: weights in whole units, whose sums are exact in any order (pn_backend_ops.sample).
 #ifndef PN_BACKEND_CPU_OPS_H
 #define PN_BACKEND_CPU_OPS_H
 
@@ -60,6 +61,13 @@ typedef struct cpu_attend {
   float *state[CPU_ATTEND_QUERIES];
 } cpu_attend;
 
+// Logits as weights: x = (logit - top) * inverse; the weight is exp(x) in units of 2^-PN_SAMPLE_UNIT_BITS, rounded to
+// even, and 0 where x >= least does not hold.
+#define UNIT_SHIFT 384.0 // 1.5 * 2^8: the lowest bit of a double near it is a unit
+typedef struct cpu_weighing {
+  float top, inverse, least;
+} cpu_weighing;
+
 typedef struct cpu_ops {
   const char *name;
   // out = x / sqrt(mean x^2 + eps) * w. `out` may be x. factor = 1 / sqrt(sum / width + eps); out = x * factor * w.
@@ -87,6 +95,15 @@ typedef struct cpu_ops {
   void (*attend_merge)(float *into, const float *from, int dim_pad);
   // out[0 .. head_dim) = acc * (1 / sum).
   void (*attend_finish)(const float *state, int dim_pad, int head_dim, float *out);
+  // Sampling. Lane l's maximum of v[l], v[l + 16], ... to lanes[l]; the maximum of all. NaNs don't count.
+  float (*sample_top)(const float *v, int n, float lanes[CPU_LANES]);
+  uint64_t (*sample_sum)(const float *v, int n, const cpu_weighing *w); // of the weights
+  void (*sample_weights)(const float *v, int n, const cpu_weighing *w, uint64_t *out);
+  // out = v where the bit is set, else -infinity.
+  void (*sample_mask)(const float *v, int n, const uint64_t *bits, float *out);
+  // Those of v in [bound, limit), with their indices counted from `first`, ascending; their number. Room for n.
+  int (*sample_collect)(const float *v, int n, float bound, float limit, int32_t first, float *values,
+                        int32_t *indices);
   void (*exp)(const float *x, int n, float *out); // for tests
 } cpu_ops;
 

@@ -121,5 +121,47 @@ static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
   high = d == 3 ? _mm_srli_epi16(high, 2) : _mm_slli_epi16(high, 4 - 2 * d);
   return widen_u8(_mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi8(48))));
 }
+// Which lanes are >= those of b, the first in the lowest bit.
+static inline unsigned v_bits_ge(v16 x, v16 y) {
+  return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GE_OQ)) |
+         (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GE_OQ)) << 8;
+}
+// w where x >= least, else 0.
+static inline v16 v_zero_below(v16 w, v16 x, v16 least) {
+  return BOTH(_mm256_and_ps(w.a, _mm256_cmp_ps(x.a, least.a, _CMP_GE_OQ)),
+              _mm256_and_ps(w.b, _mm256_cmp_ps(x.b, least.b, _CMP_GE_OQ)));
+}
+static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
+  __m256i low = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), high = _mm256_slli_epi32(low, 8);
+  __m256i all = _mm256_set1_epi32((int)bits);
+  __m256i a = _mm256_cmpeq_epi32(_mm256_and_si256(all, low), low),
+          b = _mm256_cmpeq_epi32(_mm256_and_si256(all, high), high);
+  return BOTH(_mm256_blendv_ps(clear.a, set.a, _mm256_castsi256_ps(a)),
+              _mm256_blendv_ps(clear.b, set.b, _mm256_castsi256_ps(b)));
+}
+typedef struct v_units {
+  __m256i q[4];
+} v_units;
+// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+static inline __m256i units4(__m128 w) {
+  __m256d shift = _mm256_set1_pd(UNIT_SHIFT);
+  return _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(_mm256_cvtps_pd(w), shift)),
+                          _mm256_castpd_si256(shift));
+}
+static inline v_units v_to_units(v16 w) {
+  return (v_units){{units4(_mm256_castps256_ps128(w.a)), units4(_mm256_extractf128_ps(w.a, 1)),
+                    units4(_mm256_castps256_ps128(w.b)), units4(_mm256_extractf128_ps(w.b, 1))}};
+}
+static inline v_units v_no_units(void) {
+  __m256i zero = _mm256_setzero_si256();
+  return (v_units){{zero, zero, zero, zero}};
+}
+static inline v_units v_add_units(v_units x, v_units y) {
+  return (v_units){{_mm256_add_epi64(x.q[0], y.q[0]), _mm256_add_epi64(x.q[1], y.q[1]),
+                    _mm256_add_epi64(x.q[2], y.q[2]), _mm256_add_epi64(x.q[3], y.q[3])}};
+}
+static inline void v_store_units(uint64_t *p, v_units x) {
+  for (int k = 0; k < 4; k++) _mm256_storeu_si256((__m256i *)(void *)(p + 4 * k), x.q[k]);
+}
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -83,5 +83,34 @@ static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
   high = d == 3 ? _mm_srli_epi16(high, 2) : _mm_slli_epi16(high, 4 - 2 * d);
   return widen_u8(_mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi8(48))));
 }
+// Which lanes are >= those of b, the first in the lowest bit.
+static inline unsigned v_bits_ge(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+// w where x >= least, else 0.
+static inline v16 v_zero_below(v16 w, v16 x, v16 least) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, least, _CMP_GE_OQ), w);
+}
+static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
+  return _mm512_mask_blend_ps((__mmask16)bits, clear, set);
+}
+typedef struct v_units {
+  __m512i a, b;
+} v_units;
+// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+static inline __m512i units8(__m256 w) {
+  __m512d shift = _mm512_set1_pd(UNIT_SHIFT);
+  return _mm512_sub_epi64(_mm512_castpd_si512(_mm512_add_pd(_mm512_cvtps_pd(w), shift)),
+                          _mm512_castpd_si512(shift));
+}
+static inline v_units v_to_units(v16 w) {
+  return (v_units){units8(_mm512_castps512_ps256(w)), units8(upper(w))};
+}
+static inline v_units v_no_units(void) { return (v_units){_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+static inline v_units v_add_units(v_units x, v_units y) {
+  return (v_units){_mm512_add_epi64(x.a, y.a), _mm512_add_epi64(x.b, y.b)};
+}
+static inline void v_store_units(uint64_t *p, v_units x) {
+  _mm512_storeu_si512(p, x.a);
+  _mm512_storeu_si512(p + 8, x.b);
+}
 
 #include "backend/cpu/cpu_ops_body.h"

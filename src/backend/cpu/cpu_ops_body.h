@@ -488,6 +488,8 @@ static void ops_attend_finish(const float *state, int dim_pad, int head_dim, flo
   if (d < head_dim) v_store_n(out + d, v_mul(v_load(state + d), factor), head_dim - d);
 }
 
+#include "backend/cpu/cpu_sample_body.h"
+
 const cpu_ops OPS_TABLE = {
     .name = OPS_NAME,
     .rmsnorm = ops_rmsnorm,
@@ -502,5 +504,10 @@ const cpu_ops OPS_TABLE = {
     .attend = ops_attend,
     .attend_merge = ops_attend_merge,
     .attend_finish = ops_attend_finish,
+    .sample_top = ops_sample_top,
+    .sample_sum = ops_sample_sum,
+    .sample_weights = ops_sample_weights,
+    .sample_mask = ops_sample_mask,
+    .sample_collect = ops_sample_collect,
     .exp = ops_exp,
 };

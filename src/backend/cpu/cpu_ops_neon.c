@@ -134,5 +134,55 @@ static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
   high = vshlq_u8(high, vdupq_n_s8((int8_t)(4 - 2 * d))); // a negative shift goes right
   return widen_u8(vorrq_u8(low, vandq_u8(high, vdupq_n_u8(48))));
 }
+// Which lanes are >= those of b, the first in the lowest bit.
+static inline unsigned bits4(uint32x4_t wide) {
+  static const uint32_t each[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(wide, vld1q_u32(each)));
+}
+static inline unsigned v_bits_ge(v16 x, v16 y) {
+  return bits4(vcgeq_f32(x.a, y.a)) | bits4(vcgeq_f32(x.b, y.b)) << 4 | bits4(vcgeq_f32(x.c, y.c)) << 8 |
+         bits4(vcgeq_f32(x.d, y.d)) << 12;
+}
+// w where x >= least, else 0.
+static inline float32x4_t zero_below4(float32x4_t w, float32x4_t x, float32x4_t least) {
+  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(w), vcgeq_f32(x, least)));
+}
+static inline v16 v_zero_below(v16 w, v16 x, v16 least) {
+  return (v16){zero_below4(w.a, x.a, least.a), zero_below4(w.b, x.b, least.b), zero_below4(w.c, x.c, least.c),
+               zero_below4(w.d, x.d, least.d)};
+}
+static inline float32x4_t by_bits4(unsigned bits, float32x4_t set, float32x4_t clear) {
+  static const uint32_t each[4] = {1, 2, 4, 8};
+  return vbslq_f32(vtstq_u32(vdupq_n_u32(bits), vld1q_u32(each)), set, clear);
+}
+static inline v16 v_by_bits(unsigned bits, v16 x, v16 y) {
+  return (v16){by_bits4(bits, x.a, y.a), by_bits4(bits >> 4, x.b, y.b), by_bits4(bits >> 8, x.c, y.c),
+               by_bits4(bits >> 12, x.d, y.d)};
+}
+typedef struct v_units {
+  uint64x2_t q[8];
+} v_units;
+// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+static inline uint64x2_t units2(float32x2_t w) {
+  float64x2_t shift = vdupq_n_f64(UNIT_SHIFT);
+  return vsubq_u64(vreinterpretq_u64_f64(vaddq_f64(vcvt_f64_f32(w), shift)), vreinterpretq_u64_f64(shift));
+}
+static inline v_units v_to_units(v16 w) {
+  return (v_units){{units2(vget_low_f32(w.a)), units2(vget_high_f32(w.a)), units2(vget_low_f32(w.b)),
+                    units2(vget_high_f32(w.b)), units2(vget_low_f32(w.c)), units2(vget_high_f32(w.c)),
+                    units2(vget_low_f32(w.d)), units2(vget_high_f32(w.d))}};
+}
+static inline v_units v_no_units(void) {
+  v_units x;
+  for (int k = 0; k < 8; k++) x.q[k] = vdupq_n_u64(0);
+  return x;
+}
+static inline v_units v_add_units(v_units x, v_units y) {
+  for (int k = 0; k < 8; k++) x.q[k] = vaddq_u64(x.q[k], y.q[k]);
+  return x;
+}
+static inline void v_store_units(uint64_t *p, v_units x) {
+  for (int k = 0; k < 8; k++) vst1q_u64(p + 2 * k, x.q[k]);
+}
 
 #include "backend/cpu/cpu_ops_body.h"

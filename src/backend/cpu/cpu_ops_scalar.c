@@ -131,5 +131,42 @@ static inline v16 v_from_u6(v_bytes low, v_bytes high, int d) {
   EACH v.f[l] = (float)((low.c[l] >> d % 2 * 4 & 15) | (high.c[l] >> 2 * d & 3) << 4);
   return v;
 }
+// Which lanes are >= those of b, the first in the lowest bit.
+static inline unsigned v_bits_ge(v16 a, v16 b) {
+  unsigned bits = 0;
+  EACH bits |= (a.f[l] >= b.f[l] ? 1u : 0u) << l;
+  return bits;
+}
+// w where x >= least, else 0.
+static inline v16 v_zero_below(v16 w, v16 x, v16 least) {
+  EACH w.f[l] = x.f[l] >= least.f[l] ? w.f[l] : 0;
+  return w;
+}
+static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
+  EACH set.f[l] = bits >> l & 1 ? set.f[l] : clear.f[l];
+  return set;
+}
+typedef struct v_units {
+  uint64_t q[CPU_LANES];
+} v_units;
+// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+static inline v_units v_to_units(v16 w) {
+  const double shift = UNIT_SHIFT;
+  uint64_t zero;
+  v_units x;
+  memcpy(&zero, &shift, sizeof zero);
+  EACH {
+    double d = (double)w.f[l] + shift;
+    memcpy(&x.q[l], &d, sizeof d);
+    x.q[l] -= zero;
+  }
+  return x;
+}
+static inline v_units v_no_units(void) { return (v_units){{0}}; }
+static inline v_units v_add_units(v_units x, v_units y) {
+  EACH x.q[l] += y.q[l];
+  return x;
+}
+static inline void v_store_units(uint64_t *p, v_units x) { memcpy(p, x.q, sizeof x.q); }
 
 #include "backend/cpu/cpu_ops_body.h"

@@ -10,6 +10,7 @@
 #include "backend/cpu/cpu_pool.h"
 #include "backend/cpu/cpu_ref_codes.h"
 #include "backend/cpu/cpu_ref_matrix.h"
+#include "backend/cpu/cpu_ref_sample.h"
 #include "backend/cpu/cpu_workspace.h"
 
 #include <math.h>
@@ -45,6 +46,7 @@ typedef struct ref {
   cpu_scratch columns;    // rows of a product's input side by side, doubles
   cpu_scratch scores;     // [n_threads][max_positions] doubles
   int64_t max_positions;  // over all rows of the batch
+  cpu_ref_sampler sampler;
 } ref;
 
 static void ref_close(pn_backend *b) {
@@ -53,6 +55,7 @@ static void ref_close(pn_backend *b) {
   cpu_scratch_fini(&s->row);
   cpu_scratch_fini(&s->columns);
   cpu_scratch_fini(&s->scores);
+  cpu_ref_sample_fini(&s->sampler);
   free(s);
 }
 
@@ -463,6 +466,20 @@ static void ref_run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
   ops[step->op](s, step);
 }
 
+static bool ref_sample_reserve(pn_backend *b, int n_vocab, int max_rows, pn_error *e) {
+  (void)max_rows;
+  return cpu_ref_sample_reserve(&((ref *)b)->sampler, n_vocab, e);
+}
+
+static bool ref_sample(pn_backend *b, pn_workspace *ws, pn_view logits, const pn_sample *how, int n,
+                       pn_choice *out, pn_error *e) {
+  (void)e;
+  const cpu_rows rows = cpu_workspace_rows(ws, logits);
+  for (int r = 0; r < n; r++)
+    out[r] = cpu_ref_sample_row(&((ref *)b)->sampler, rows.p + r * rows.stride, logits.width, &how[r]);
+  return true;
+}
+
 static const pn_backend_ops ref_ops = {
     .version = PN_BACKEND_VERSION,
     .size = sizeof(pn_backend_ops),
@@ -482,6 +499,8 @@ static const pn_backend_ops ref_ops = {
     .workspace_close = ref_workspace_close,
     .begin = ref_begin,
     .run = ref_run,
+    .sample_reserve = ref_sample_reserve,
+    .sample = ref_sample,
     .write = ref_write,
     .read = ref_read,
     .sync = ref_sync,

@@ -59,7 +59,15 @@ typedef struct cpu_backend {
   cpu_scratch states; // [n_threads][2][CPU_ATTEND_QUERIES] states
   cpu_scratch rooms;  // [n_threads] of cpu_attention_room
   cpu_scratch spans;  // CPU_SPAN_BYTES
+
+  struct cpu_sampler *sampler; // of cpu_sample.c; NULL: nothing is reserved
 } cpu_backend;
+
+// cpu_sample.c.
+bool cpu_sample_reserve(pn_backend *b, int n_vocab, int max_rows, pn_error *e);
+void cpu_sample(pn_backend *b, const float *logits, int64_t stride, int n_vocab, const pn_sample *how, int n,
+                pn_choice *out);
+void cpu_sampler_free(struct cpu_sampler *s);
 
 // Room for the states of a KV's heads.
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
