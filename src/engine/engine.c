@@ -68,11 +68,10 @@ static void free_rows(step_rows *r) {
 static bool open_steps(pn_engine *g, pn_error *e) {
   const pn_engine_options *o = &g->options;
   int n = o->max_running, chunk = o->chunk_tokens;
-  g->logits = calloc((size_t)n * (size_t)g->n_vocab, sizeof *g->logits);
-  if (!g->logits) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the logits of %d sequences", n);
   prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pn_model_config_of(g->model)->n_layers);
   return open_rows(&g->streams, n * SEQUENCE_AHEAD, n, e) && open_rows(&g->prompts, chunk, n, e) &&
-         sampler_init(&g->sampler, g->n_vocab, e) && pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
+         chooser_init(&g->chooser, g->backend, g->n_vocab, n, e) &&
+         pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
          (g->pass = pn_pass_open(g->model, chunk, n, e)) != NULL;
 }
 
@@ -106,12 +105,11 @@ static void free_memory(pn_engine *g) {
   engine_metrics_free(g->metrics);
   if (g->kv) g->backend->ops->kv_close(g->backend, g->kv);
   pn_kv_pool_free(g->pool);
-  sampler_fini(&g->sampler);
+  chooser_fini(&g->chooser);
   pn_mpsc_free(g->inbox);
   pn_pass_close(g->pass);
   free_rows(&g->streams);
   free_rows(&g->prompts);
-  free(g->logits);
   free(g);
 }
 

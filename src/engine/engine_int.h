@@ -2,10 +2,10 @@
 #ifndef PN_ENGINE_INT_H
 #define PN_ENGINE_INT_H
 
+#include "engine/chooser.h"
 #include "engine/engine_metrics.h"
 #include "engine/generation.h"
 #include "engine/prompt_pace.h"
-#include "engine/sampler.h"
 #include "engine/scheduler.h"
 
 #define ENGINE_LONG_IDLE_US (10u * 1000000u) // without work: then the memory of free pages goes back
@@ -46,14 +46,13 @@ struct pn_engine {
   step_rows streams; // their next step
   step_rows prompts; // of the pass under way; no parts: there is none
   pn_pass *pass;
-  sampler sampler;
+  chooser chooser;
   pn_kv *kv;
   pn_kv_pool *pool;
   uint64_t now_us;           // of this turn
   uint64_t next_deadline_us; // the earliest; UINT64_MAX: none
   uint64_t last_end_us;      // of a request, or when work began after a rest
   bool worked;               // since memory was given back
-  float *logits;             // [max_running][n_vocab], host
 };
 
 // engine_loop.c: the thread.

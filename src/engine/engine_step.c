@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
-#include "engine/logprobs.h"
 
 static bool copy_page(void *ctx, int32_t from, int32_t to) {
   pn_engine *g = ctx;
@@ -65,22 +64,18 @@ static bool take(pn_engine *g, pn_gen *gen, int32_t id, const pn_token_event *to
   return false;
 }
 
-// Everything of the sequence is computed: choose its next token from the logits after the last one; what must follow it
-// needs no choice, and is computed together with it. False: it has ended.
-static bool advance(pn_engine *g, pn_gen *gen, const float *logits, uint64_t now_us) {
+// Everything of the sequence is computed, and its next token is chosen (NULL: memory ran out on the way): take it. What
+// must follow it needs no choice, and is computed together with it. False: it has ended.
+static bool advance(pn_engine *g, pn_gen *gen, const pn_choice *choice, uint64_t now_us) {
   static const pn_error not_finite = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"},
                         no_memory = {PN_ERR_NOMEM, "out of memory for the answer's grammar"};
-  pn_mask mask;
-  if (!generation_mask(gen, &mask)) return fail_one(g, gen, &no_memory);
-  int32_t id = sampler_pick(&g->sampler, logits, &mask, &gen->sampling, &gen->rng);
-  if (id < 0) return fail_one(g, gen, &not_finite);
+  if (!choice) return fail_one(g, gen, &no_memory);
+  if (choice->id < 0) return fail_one(g, gen, &not_finite);
   if (gen->first_us == 0)
     engine_metrics_first_token(g->metrics, now_us - gen->submit_us);
   else
     engine_metrics_next_token(g->metrics, now_us - gen->last_us);
-  pn_token_event told;
-  if (gen->logprobs) logprobs_of(logits, g->n_vocab, id, gen->n_top_logprobs, &told);
-  if (!take(g, gen, id, gen->logprobs ? &told : NULL, now_us)) return false;
+  if (!take(g, gen, choice->id, gen->logprobs ? choice : NULL, now_us)) return false;
   int32_t ids[SEQUENCE_AHEAD - 1];
   int n = generation_forced(gen, ids, SEQUENCE_AHEAD - 1);
   for (int i = 0; i < n; i++)
@@ -128,20 +123,28 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
                     r->slot,   r->pages,   r->n_logits, r->logit_rows};
 }
 
-// All rows are computed. Clients hear of it when every sequence has its token, so that they don't take the core before.
-static void take_results(pn_engine *g, step_rows *r) {
-  const float *logits = g->logits;
-  int n = r->n_parts;
+// All rows are computed: choose a token for every sequence that is computed to its end, from its row of logits. Clients hear of it when every sequence has its token, so that they don't take the core before.
+static void take_results(pn_engine *g, step_rows *r, pn_logits logits) {
+  pn_error e;
+  int n = r->n_parts, row = 0;
   r->n_parts = 0;
   for (int i = 0; i < n; i++) {
     sequence *seq = r->parts[i].seq;
-    pn_gen *gen = generation_of(seq);
     bool prefill = seq->n_computed < seq->n_prompt;
     scheduler_computed(&g->scheduler, &r->parts[i]);
-    if (prefill) generation_prefilled(gen);
+    if (prefill) generation_prefilled(generation_of(seq));
+    if (seq->n_computed == seq->n_tokens) chooser_add(&g->chooser, generation_of(seq));
+  }
+  if (!chooser_run(&g->chooser, logits, &e)) {
+    r->n_parts = n;
+    fail_parts(g, r, &e);
+    return;
+  }
+  for (int i = 0; i < n; i++) {
+    sequence *seq = r->parts[i].seq;
     if (seq->n_computed < seq->n_tokens) continue;
-    if (!advance(g, gen, logits, g->now_us)) r->parts[i].seq = NULL;
-    logits += g->n_vocab;
+    if (!advance(g, generation_of(seq), chooser_choice(&g->chooser, row++), g->now_us))
+      r->parts[i].seq = NULL;
   }
   for (int i = 0; i < n; i++)
     if (r->parts[i].seq) generation_tell(generation_of(r->parts[i].seq));
@@ -158,14 +161,14 @@ static uint64_t step_streams(pn_engine *g) {
   if (r->n_parts == 0) return 0;
   const pn_batch batch = lay_out(g, r);
   engine_show_state(g);
-  if (!pn_model_forward(g->model, g->kv, &batch, g->logits, NULL, &e)) {
+  if (!pn_model_forward(g->model, g->kv, &batch, NULL, NULL, &e)) {
     fail_parts(g, r, &e);
     return 0;
   }
   g->now_us = pn_now_us();
   uint64_t us = g->now_us > start ? g->now_us - start : 1;
   engine_metrics_step(g->metrics, false, us, r->n_rows, r->n_parts);
-  take_results(g, r);
+  take_results(g, r, pn_model_logits(g->model));
   return us;
 }
 
@@ -201,7 +204,7 @@ static void step_prompts(pn_engine *g, bool streams) {
   do {
     pn_error e;
     if (!prompt_pace_fits(&g->pace)) return;
-    if (!pn_pass_layer(g->pass, g->logits, &done, &e)) {
+    if (!pn_pass_layer(g->pass, NULL, &done, &e)) {
       fail_parts(g, r, &e);
       return;
     }
@@ -211,7 +214,7 @@ static void step_prompts(pn_engine *g, bool streams) {
   } while (!done && !someone_knocks(g));
   if (!done) return;
   engine_metrics_step(g->metrics, true, g->pace.pass_us, r->n_rows, r->n_parts);
-  take_results(g, r);
+  take_results(g, r, pn_pass_logits(g->pass));
 }
 
 void engine_step(pn_engine *g) {

@@ -80,7 +80,6 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, ge
   gen->n_top_logprobs = r->n_top_logprobs;
   gen->n_cancels = bell.n_cancels;
   gen->inbox = bell.inbox;
-  pn_rng_seed(&gen->rng, r->sampling.seed);
   gen->detok.t = t;
   gen->stop.stops = gen->stops;
   gen->stop.n_stops = gen->n_stops;

@@ -3,7 +3,6 @@
 #define PN_ENGINE_GENERATION_H
 
 #include "base/queue.h"
-#include "base/rng.h"
 #include "engine/engine.h"
 #include "engine/sequence.h"
 #include "engine/stop.h"
@@ -42,7 +41,6 @@ struct pn_gen {
   // The engine's thread only.
   sequence seq;
   int n_told; // prompt tokens computed, as the client knows
-  pn_rng rng;
   pn_detokenizer detok;
   stop_matcher stop;
   pn_matcher *matcher;                  // NULL: no guide

@@ -75,7 +75,8 @@ void pn_matcher_free(pn_matcher *m);
 typedef struct pn_mask {
   const int32_t *ids;
   int32_t n_ids;
-  const uint64_t *bits; // [(n_vocab + 63) / 64]
+  const uint64_t *bits; // [n_words]
+  int32_t n_words;      // for all tokens of the tokenizer
 } pn_mask;
 // Valid until the next call for any matcher of the guide. False: out of memory.
 bool pn_matcher_mask(pn_matcher *m, pn_mask *out);

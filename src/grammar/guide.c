@@ -149,7 +149,10 @@ bool pn_matcher_mask(pn_matcher *m, pn_mask *out) {
   if (!ready(m)) return false;
   const place_set *s = pushdown_mask(&m->guide->pushdown, m->set);
   if (!s) return false;
-  *out = (pn_mask){.ids = s->bits ? NULL : s->ids, .n_ids = s->n_ids, .bits = s->bits};
+  *out = (pn_mask){.ids = s->bits ? NULL : s->ids,
+                   .n_ids = s->n_ids,
+                   .bits = s->bits,
+                   .n_words = (int32_t)m->guide->vocab->n_words};
   return key_guard(&m->guard, &m->guide->pushdown, m->set, &m->keys, out);
 }
 

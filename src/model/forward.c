@@ -35,13 +35,19 @@ static bool run_steps(model_run *r, int from, int to, pn_error *e) {
   return true;
 }
 
-// What follows the last layer, when logits are wanted; they go to the host.
+static pn_logits logits_in(const pn_model *m, pn_workspace *ws) {
+  return (pn_logits){ws, m->plan->steps[m->plan->p.n_steps - 1].out};
+}
+
+pn_logits pn_model_logits(const pn_model *m) { return logits_in(m, m->ws); }
+
+// What follows the last layer, when logits are wanted; they go to the host unless it is NULL.
 static bool run_head(model_run *r, float *logits, pn_error *e) {
   const plan *p = r->m->plan;
   if (r->n_logits == 0) return true;
   if (!run_steps(r, p->layer_step[r->m->spec.c.n_layers], p->p.n_steps, e)) return false;
-  if (r->stopped) return true;
-  return r->m->b->ops->read(r->m->b, r->ws, p->steps[p->p.n_steps - 1].out, 0, r->n_logits, logits, e);
+  if (r->stopped || !logits) return true;
+  return r->m->b->ops->read(r->m->b, r->ws, logits_in(r->m, r->ws).view, 0, r->n_logits, logits, e);
 }
 
 static bool check_batch(const pn_model *m, const pn_batch *batch, pn_error *e) {
@@ -119,6 +125,8 @@ bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
   p->layer = 0;
   return true;
 }
+
+pn_logits pn_pass_logits(const pn_pass *p) { return logits_in(p->run.m, p->run.ws); }
 
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e) {
   const plan *pl = p->run.m->plan;

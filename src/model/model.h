@@ -61,9 +61,17 @@ uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits);
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 
 // One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host,
-// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]. `trace` may be NULL.
+// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend. `trace` may be
+// NULL.
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
                       const pn_forward_trace *trace, pn_error *e);
+
+// Where the logits of the last step lie, for pn_backend_ops.sample; valid until the next one.
+typedef struct pn_logits {
+  pn_workspace *ws;
+  pn_view view;
+} pn_logits;
+pn_logits pn_model_logits(const pn_model *m);
 
 // A step that is computed layer by layer, while whole steps of other rows go between its layers. Same results.
 typedef struct pn_pass pn_pass; // with a workspace of its own
@@ -73,5 +81,6 @@ void pn_pass_close(pn_pass *p);
 bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e);
 // Compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e);
+pn_logits pn_pass_logits(const pn_pass *p); // of the last pass that was done
 
 #endif

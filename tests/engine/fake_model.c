@@ -1,5 +1,6 @@
 #include "fake_model.h"
 
+#include "../backend_options.h"
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -23,6 +24,7 @@ typedef struct slot {
 } slot;
 
 static slot memory[N_SLOTS];
+static float last_logits[FAKE_STREAMS][FAKE_VOCAB];
 fake_state fake;
 
 static const pn_model_config config = {.n_layers = FAKE_LAYERS,
@@ -114,7 +116,7 @@ uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits) {
 }
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
                       pn_error *e) {
-  (void)m, (void)kv, (void)trace;
+  (void)m, (void)kv, (void)trace, (void)logits;
   if (fake.before_forward) fake.before_forward(b);
   if (atomic_load(&fake.step_us)) usleep((useconds_t)atomic_load(&fake.step_us));
   int n = atomic_fetch_add(&fake.n_forwards, 1) + 1;
@@ -131,11 +133,14 @@ bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, 
     int r = b->logit_rows[k];
     uint64_t prefix = memory[b->slot[r]].prefix;
     for (int i = 0; i < FAKE_VOCAB; i++)
-      logits[k * FAKE_VOCAB + i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
-    logits[k * FAKE_VOCAB + next_token(prefix, b->pos[r])] += 2;
+      last_logits[k][i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
+    last_logits[k][next_token(prefix, b->pos[r])] += 2;
   }
   return true;
 }
+pn_logits pn_model_logits(const pn_model *m) { return (void)m, (pn_logits){0}; }
+
+pn_logits pn_pass_logits(const pn_pass *p) { return (void)p, (pn_logits){0}; }
 
 // A pass has three layers: the last one computes everything, so that it meets what steps between did to the pages.
 struct pn_pass {
@@ -190,12 +195,34 @@ static void discard_kv(pn_backend *b, pn_kv *kv, int32_t first, int n) {
   atomic_fetch_add(&fake.n_discarded, n);
   memset(&memory[first * PAGE], 0xff, (size_t)n * PAGE * sizeof(slot));
 }
+// Tokens are chosen by the oracle, which is a backend of its own.
+enum { MAX_CHOSEN = sizeof last_logits / sizeof *last_logits };
+static const pn_buffer logits_buffer = {FAKE_VOCAB, true};
+static const pn_plan logits_plan = {.buffers = &logits_buffer, .n_buffers = 1};
+static const pn_view logits_view = {0, 0, FAKE_VOCAB};
+static pn_backend *oracle;
+static pn_workspace *oracle_logits;
+static bool reserve_sample(pn_backend *b, int n_vocab, int max_rows, pn_error *e) {
+  (void)b;
+  if (!oracle) oracle = open_test_backend("ref", 1, NULL, NULL, e);
+  if (oracle && !oracle_logits)
+    oracle_logits = oracle->ops->workspace_open(oracle, &logits_plan, 0, MAX_CHOSEN, e);
+  return oracle_logits && oracle->ops->sample_reserve(oracle, n_vocab, max_rows, e);
+}
+static bool sample(pn_backend *b, pn_workspace *ws, pn_view logits, const pn_sample *how, int n,
+                   pn_choice *out, pn_error *e) {
+  (void)b, (void)ws, (void)logits;
+  oracle->ops->write(oracle, oracle_logits, logits_view, 0, n, last_logits[0]);
+  return oracle->ops->sample(oracle, oracle_logits, logits_view, how, n, out, e);
+}
 static const pn_backend_ops ops = {.version = PN_BACKEND_VERSION,
                                    .name = "fake",
                                    .kv_bytes = kv_bytes,
                                    .kv_open = open_kv,
                                    .kv_close = close_kv,
                                    .kv_copy = copy_kv,
+                                   .sample_reserve = reserve_sample,
+                                   .sample = sample,
                                    .kv_discard = discard_kv};
 pn_backend fake_backend = {&ops};
 

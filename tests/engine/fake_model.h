@@ -9,7 +9,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { FAKE_VOCAB = 30, FAKE_END = 29, FAKE_CTX = 400, FAKE_LAYERS = 3, FAKE_PAGES = 512 };
+enum {
+  FAKE_VOCAB = 30,
+  FAKE_END = 29,
+  FAKE_CTX = 400,
+  FAKE_LAYERS = 3,
+  FAKE_PAGES = 512,
+  FAKE_STREAMS = 512
+};
 
 typedef struct fake_state {
   // Settings.

@@ -2,7 +2,6 @@
 // log probabilities are told.
 #include "base/clock.h"
 #include "base/rng.h"
-#include "engine/logprobs.h"
 #include "fake_model.h"
 
 #include <math.h>
@@ -200,34 +199,6 @@ static void nobody_waits_for_the_background(void **state) {
   pn_engine_close(g);
 }
 
-static void log_probabilities_by_the_book(void **state) {
-  (void)state;
-  enum { V = 1000 };
-  float logits[V];
-  pn_rng rng;
-  pn_rng_seed(&rng, 3);
-  for (int round = 0; round < 50; round++) {
-    long double sum = 0;
-    for (int i = 0; i < V; i++) logits[i] = (float)(pn_rng_unit(&rng) * 60 - 30);
-    for (int i = 0; i < V; i += 7) logits[i] = (float)(i % 5); // equals
-    for (int i = 0; i < V; i++) sum += expl((long double)logits[i]);
-    int id = (int)pn_rng_below(&rng, V), n_top = round % (PN_TOP_LOGPROBS + 1);
-    pn_token_event t;
-    logprobs_of(logits, V, id, n_top, &t);
-    assert_int_equal(t.id, id);
-    assert_int_equal(t.n_top, n_top);
-    assert_true(fabsl((long double)t.logprob - ((long double)logits[id] - logl(sum))) < 1e-4L);
-    for (int k = 0; k < n_top; k++) {
-      int32_t best = t.top[k].id;
-      int n_before = 0;
-      for (int i = 0; i < V; i++)
-        n_before += logits[i] > logits[best] || (logits[i] == logits[best] && i < best);
-      assert_int_equal(n_before, k);
-      assert_true(fabsl((long double)t.top[k].logprob - ((long double)logits[best] - logl(sum))) < 1e-4L);
-    }
-  }
-}
-
 static void every_token_is_told_before_its_text(void **state) {
   (void)state;
   fake_reset();
@@ -274,7 +245,6 @@ int main(void) {
       cmocka_unit_test(a_held_one_rests),
       cmocka_unit_test(the_background_keeps_out_of_the_way),
       cmocka_unit_test(nobody_waits_for_the_background),
-      cmocka_unit_test(log_probabilities_by_the_book),
       cmocka_unit_test(every_token_is_told_before_its_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

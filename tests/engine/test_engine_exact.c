@@ -152,7 +152,11 @@ static void make_asks(void) {
     for (int k = 0; k < q->n; k++)
       q->tokens[k] = k < leave ? (stem * 17 + k * k) % VOCAB : (int32_t)pn_rng_below(&rng, VOCAB);
     q->max_tokens = 4 + (int)pn_rng_below(&rng, 28);
-    q->sampling = (pn_sampling){.temperature = i % 3 ? 1.0f : 0.0f, .top_p = 0.9f, .seed = (uint64_t)i};
+    q->sampling = (pn_sampling){.temperature = i % 3 ? 1.0f : 0.0f,
+                                .top_p = i % 2 ? 0.9f : 1,
+                                .top_k = i % 5 == 4 ? 20 : 0,
+                                .min_p = i % 7 == 1 ? 0.05f : 0,
+                                .seed = (uint64_t)i};
   }
 }
 

@@ -1,0 +1,27 @@
+// The next tokens of all sequences of a step, chosen in one call of the backend.
+#ifndef PN_ENGINE_CHOOSER_H
+#define PN_ENGINE_CHOOSER_H
+
+#include "engine/generation.h"
+
+// Zero-initialise; owned by the engine's thread. Rows are numbered as they are added.
+typedef struct chooser {
+  pn_backend *backend;
+  int n_vocab, n_words, n; // words of a mask; rows added since the last run
+  pn_sample *how;          // [max_rows]
+  pn_choice *choice;       // [max_rows]
+  bool *lost;              // [max_rows]: there was no memory for the mask
+  uint64_t *masks;         // [max_rows][n_words]: a guide's own lasts only until the next one is asked for
+} chooser;
+
+// Makes all that a step takes; False with PN_ERR_NOMEM, or what the backend says of such a vocabulary.
+bool chooser_init(chooser *c, pn_backend *b, int n_vocab, int max_rows, pn_error *e);
+void chooser_fini(chooser *c);
+// The next row of logits belongs to this generation: take what it allows and wants.
+void chooser_add(chooser *c, pn_gen *gen);
+// Choose for all rows that were added. Choices hold until the next run. False: the backend failed.
+bool chooser_run(chooser *c, pn_logits logits, pn_error *e);
+// NULL: memory ran out when row k was added. An id of -1: its logits are not finite.
+const pn_choice *chooser_choice(const chooser *c, int k);
+
+#endif
