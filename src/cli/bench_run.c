@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 bool bench_run_init(bench_run *r, const open_model *m, pn_engine *g, int max_prompt, pn_error *e) {
-  *r = (bench_run){.m = m, .engine = g, .first = -1};
+  *r = (bench_run){.m = m, .engine = g, .sampling = {.top_p = 1}, .first = -1};
   pn_rng_seed(&r->rng, 1);
   r->ids = malloc((size_t)max_prompt * sizeof *r->ids);
   return r->ids ? true : pn_fail(e, PN_ERR_NOMEM, "out of memory for a prompt of %d tokens", max_prompt);
@@ -42,7 +42,7 @@ static pn_request request_of(const bench_run *r, int n_prompt, int n_out) {
                       .tokens = r->ids,
                       .n_tokens = (size_t)n_prompt,
                       .max_tokens = n_out,
-                      .sampling = {.top_p = 1},
+                      .sampling = r->sampling,
                       .ignore_end = true};
 }
 

@@ -11,6 +11,7 @@
 typedef struct bench_run {
   const open_model *m;
   pn_engine *engine;
+  pn_sampling sampling; // greedy unless it is set
   pn_rng rng;
   int32_t first;          // the last prompt's first token
   int32_t *ids;           // room for a prompt

@@ -22,7 +22,8 @@ typedef struct bench {
   int n_prompt, n_decode, depth, repeat;
   int streams[MAX_STREAM_COUNTS], n_streams;
   double load_s;
-  bench_stats prefill, decode, by_streams[MAX_STREAM_COUNTS];
+  pn_sampling sampled; // how `decode_sampled` chooses
+  bench_stats prefill, decode, decode_sampled, by_streams[MAX_STREAM_COUNTS];
 } bench;
 
 static bool read_streams(bench *b, const char *text, pn_error *e) {
@@ -50,12 +51,19 @@ static bool measure_prefill(bench *b, pn_error *e) {
   return true;
 }
 
+// Greedy and sampled in turn, so that a machine whose speed changes is no advantage to either.
 static bool measure_decode(bench *b, pn_error *e) {
+  const pn_sampling greedy = b->run.sampling;
+  int n_prompt = b->depth ? b->depth : 1;
   for (int i = 0; i < b->repeat; i++) {
     console_progress("decode %d of %d", i + 1, b->repeat);
-    double tok_s;
-    if (!bench_run_one(&b->run, b->depth ? b->depth : 1, b->n_decode + 1, NULL, &tok_s, e) ||
-        !bench_stats_add(&b->decode, tok_s, e))
+    double tok_s, sampled_tok_s;
+    if (!bench_run_one(&b->run, n_prompt, b->n_decode + 1, NULL, &tok_s, e)) return false;
+    b->run.sampling = b->sampled;
+    bool ok = bench_run_one(&b->run, n_prompt, b->n_decode + 1, NULL, &sampled_tok_s, e);
+    b->run.sampling = greedy;
+    if (!ok || !bench_stats_add(&b->decode, tok_s, e) ||
+        !bench_stats_add(&b->decode_sampled, sampled_tok_s, e))
       return false;
   }
   return true;
@@ -99,8 +107,17 @@ static memory_use measure_memory(const bench *b) {
   return u;
 }
 
+static pn_json *decode_json(const bench *b, const bench_stats *s) {
+  pn_json *v = pn_json_new_object();
+  pn_json_set(v, "n_tokens", pn_json_new_int(b->n_decode));
+  pn_json_set(v, "depth", pn_json_new_int(b->depth));
+  pn_json_set(v, "tok_s", bench_stats_json(s));
+  pn_json_set(v, "gb_s", pn_json_new_num(bench_stats_median(s) * token_bytes(b) / 1e9));
+  return v;
+}
+
 static pn_json *result_json(const bench *b, const options *o) {
-  pn_json *v = pn_json_new_object(), *prefill = pn_json_new_object(), *decode = pn_json_new_object();
+  pn_json *v = pn_json_new_object(), *prefill = pn_json_new_object();
   pn_json *streams = pn_json_new_array(), *memory = pn_json_new_object();
   pn_json_set(v, "model", pn_json_new_str(pn_str_of(b->m.name)));
   pn_json_set(v, "backend", pn_json_new_str(pn_str_of(b->m.backend->ops->name)));
@@ -109,11 +126,8 @@ static pn_json *result_json(const bench *b, const options *o) {
   pn_json_set(prefill, "n_tokens", pn_json_new_int(b->n_prompt));
   pn_json_set(prefill, "tok_s", bench_stats_json(&b->prefill));
   pn_json_set(v, "prefill", prefill);
-  pn_json_set(decode, "n_tokens", pn_json_new_int(b->n_decode));
-  pn_json_set(decode, "depth", pn_json_new_int(b->depth));
-  pn_json_set(decode, "tok_s", bench_stats_json(&b->decode));
-  pn_json_set(decode, "gb_s", pn_json_new_num(bench_stats_median(&b->decode) * token_bytes(b) / 1e9));
-  pn_json_set(v, "decode", decode);
+  pn_json_set(v, "decode", decode_json(b, &b->decode));
+  pn_json_set(v, "decode_sampled", decode_json(b, &b->decode_sampled));
   for (int k = 0; k < b->n_streams; k++) {
     pn_json *row = pn_json_new_object();
     pn_json_set(row, "n", pn_json_new_int(b->streams[k]));
@@ -141,6 +155,9 @@ static void print_result(const bench *b) {
          bench_stats_median(&b->prefill) * token_operations(c) / 1e9);
   printf("decode      %s tok/s, %d tokens after %d, %.1f GB/s\n", bench_stats_line(&b->decode, line),
          b->n_decode, b->depth, bench_stats_median(&b->decode) * token_bytes(b) / 1e9);
+  printf("  sampled   %s tok/s, temperature %g, top_p %g, top_k %d\n",
+         bench_stats_line(&b->decode_sampled, line), (double)b->sampled.temperature, (double)b->sampled.top_p,
+         b->sampled.top_k);
   for (int k = 0; k < b->n_streams; k++)
     printf("%3d streams %s tok/s\n", b->streams[k], bench_stats_line(&b->by_streams[k], line));
   printf("memory      %s weights, %s KV cache, %s other\n", console_bytes(u.weights, weights),
@@ -173,6 +190,10 @@ static bool open_bench(bench *b, const options *o, pn_error *e) {
   b->n_decode = (int)options_int(o, "decode");
   b->depth = (int)options_int(o, "depth");
   b->repeat = (int)options_int(o, "repeat");
+  b->sampled = (pn_sampling){.temperature = (float)options_number(o, "temperature"),
+                             .top_p = (float)options_number(o, "top-p"),
+                             .top_k = (int)options_int(o, "top-k"),
+                             .seed = 1};
   if (!read_streams(b, options_text(o, "streams"), e) ||
       !open_model_read(&b->m, o, NULL, OPEN_WEIGHTS | OPEN_TOKENIZER, e))
     return false;
@@ -195,6 +216,7 @@ bool cli_bench(const options *o, pn_error *e) {
   open_model_close(&b->m);
   bench_stats_fini(&b->prefill);
   bench_stats_fini(&b->decode);
+  bench_stats_fini(&b->decode_sampled);
   for (int k = 0; k < MAX_STREAM_COUNTS; k++) bench_stats_fini(&b->by_streams[k]);
   bench_run_fini(&b->run);
   free(b);

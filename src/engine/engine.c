@@ -16,10 +16,11 @@ uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o) 
   int chunk = o->chunk_tokens > 0 ? o->chunk_tokens : default_chunk(m);
   uint64_t vocab = (uint64_t)pn_model_config_of(m)->n_vocab, n_ctx = (uint64_t)o->n_ctx;
   uint64_t steps = pn_model_step_bytes(m, running, running) + pn_model_step_bytes(m, chunk, running);
-  uint64_t host = ((uint64_t)running + 2) * vocab * sizeof(float); // the logits' copy; the sampler's
+  // Rows of logits that masks leave; what sampling picks out of a row, for as many threads as have one.
+  uint64_t sampling = (uint64_t)running * vocab * sizeof(float) + vocab * 2 * sizeof(uint64_t);
   uint64_t request =
       GENERATION_OUTBOX_BYTES + n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
-  return steps + host + request * ((uint64_t)running + (uint64_t)queue);
+  return steps + sampling + request * ((uint64_t)running + (uint64_t)queue);
 }
 
 static bool check_options(pn_engine *g, pn_error *e) {

@@ -112,13 +112,14 @@ def test_bench_prints_one_object(run, default_model):
             "1,2,5", "--repeat", "3", timeout=300)
     assert r.returncode == 0, r.stderr
     v = json.loads(r.stdout)
-    assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "streams", "memory"}
+    assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "decode_sampled", "streams", "memory"}
     assert v["backend"] == "cpu" and v["threads"] >= 1 and v["load_s"] > 0
     assert v["prefill"]["n_tokens"] == 40
     assert (v["decode"]["n_tokens"], v["decode"]["depth"]) == (4, 20) and v["decode"]["gb_s"] > 0
     assert [s["n"] for s in v["streams"]] == [1, 2, 5] and all(set(s) == {"n", "tok_s"} for s in v["streams"])
     assert set(v["prefill"]) == {"n_tokens", "tok_s"} and set(v["decode"]) == {"n_tokens", "depth", "tok_s", "gb_s"}
-    for t in [v["prefill"]["tok_s"], v["decode"]["tok_s"], *(s["tok_s"] for s in v["streams"])]:
+    assert set(v["decode_sampled"]) == set(v["decode"]) and v["decode_sampled"]["n_tokens"] == 4
+    for t in [v["prefill"]["tok_s"], v["decode"]["tok_s"], v["decode_sampled"]["tok_s"], *(s["tok_s"] for s in v["streams"])]:
         assert 0 < t["min"] <= t["median"] <= t["max"]
     m = v["memory"]
     assert set(m) == {"weights_bytes", "kv_bytes", "other_bytes", "peak_rss_bytes"}
@@ -126,6 +127,14 @@ def test_bench_prints_one_object(run, default_model):
     # A page or more of 32 tokens, and no more than the pool: five streams of a page each, or the longest sequence.
     page = 32 * 30 * 3 * 64 * 2 * 2
     assert m["kv_bytes"] % page == 0 and page <= m["kv_bytes"] <= 5 * page
+
+
+def test_bench_says_how_it_samples(run, default_model):
+    words = ("bench", "--model", default_model, "--prompt", "4", "--decode", "4", "--streams", "1", "--repeat", "1")
+    assert b"temperature 1, top_p 1, top_k 0" in run(*words).stdout
+    r = run(*words, "--temperature", "0.5", "--top-p", "0.9", "--top-k", "40")
+    assert r.returncode == 0 and b"temperature 0.5, top_p 0.9, top_k 40" in r.stdout
+    assert run(*words, "--temperature", "-1").returncode == 2
 
 
 def test_bench_needs_room_for_all_streams(run, default_model):
