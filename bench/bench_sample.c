@@ -1,6 +1,6 @@
-// Speed of sampling: microseconds a row for one row and for eight, over three sizes of vocabulary and the usual settings.
-// Logits are normal with a standard deviation of 3.5, which is about what SmolLM2 gives on prose. Medians.
-// Usage: bench_sample [threads] [isa] [backend]
+// Speed of sampling: microseconds a row for one row and for eight, over three sizes of vocabulary and the
+// usual settings. Logits are normal with a standard deviation of 3.5, which is about what SmolLM2 gives on
+// prose. Medians. Usage: bench_sample [threads] [isa] [backend]
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/rng.h"

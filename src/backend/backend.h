@@ -201,7 +201,8 @@ typedef struct pn_sample {
 } pn_sample;
 
 #define PN_TOP_LOGPROBS 20
-// Natural logarithms of probabilities, as the model gives them: before masks, temperature and all other sampling.
+// Natural logarithms of probabilities, as the model gives them: before masks, temperature and all other
+// sampling.
 typedef struct pn_logprob {
   int32_t id;
   float logprob;
@@ -266,7 +267,8 @@ typedef struct pn_backend_ops {
   // x_i < PN_SAMPLE_LEAST. Tokens are ranked by logit, of equal ones the lower id first. Then, in this order, each over
   // what the one before left:
   //  - top_k keeps the first top_k of the ranking;
-  //  - top_p keeps the fewest of the first whose weights reach ceil(top_p * sum) units, the product in double;
+  //  - top_p keeps the fewest of the first whose weights reach ceil(top_p * sum) units, the product in
+  //    double;
   //  - min_p keeps those with x_i >= log(min_p), rounded to f32;
   //  - the choice is the first id, ascending, at which the running sum of weights exceeds
   //    floor(pn_rng_at(seed, position) * sum / 2^64).

@@ -149,7 +149,8 @@ static void frequencies_follow_the_softmax(void **state) {
   assert_int_equal(count[5] + count[6] + count[1999], 8000);
 }
 
-// Sum of squared differences over the expected counts: 39 degrees of freedom stay below 88 in all but 1 of 100,000.
+// Sum of squared differences over the expected counts: 39 degrees of freedom stay below 88 in all but 1 of
+// 100,000.
 static void frequencies_pass_a_chi_square_test(void **state) {
   (void)state;
   enum { TOKENS = 40, DRAWS = 40000 };

@@ -41,7 +41,8 @@ static void open_all(void) {
     for (int t = 0; t < 4; t++) all[n_all++] = open_backend("cpu", *isa, threads[t]);
 }
 
-// Rows of all kinds: as models give them, few values, one value, numbers that are none, and the ends of the range.
+// Rows of all kinds: as models give them, few values, one value, numbers that are none, and the ends of the
+// range.
 static void fill_row(float *row, int n, int kind) {
   float value = normal();
   for (int i = 0; i < n; i++) {

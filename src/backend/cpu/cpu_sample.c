@@ -1,6 +1,6 @@
-// Sampling of the cpu backend: the passes over the logits, shared out by blocks whatever the number of rows is, so that
-// one row keeps all threads busy as well as many do. pn_backend_ops.sample says what is computed; sums are exact, so no
-// result depends on how the blocks are shared out.
+// Sampling of the cpu backend: the passes over the logits, shared out by blocks whatever the number of rows
+// is, so that one row keeps all threads busy as well as many do. pn_backend_ops.sample says what is computed;
+// sums are exact, so no result depends on how the blocks are shared out.
 #include "backend/cpu/cpu_sample.h"
 
 #include "backend/cpu/cpu_state.h"
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a pass costs an entry, in units of about 0.05 ns on a core of 2023, and what the caller does alone, since joining
-// threads costs more where their cores are taken.
+// What a pass costs an entry, in units of about 0.05 ns on a core of 2023, and what the caller does alone,
+// since joining threads costs more where their cores are taken.
 enum { TOP_COST = 1, MASK_COST = 2, SUM_COST = 10, ALONE_COST = 1 << 21 };
 
 typedef struct cpu_sampler {
@@ -102,7 +102,7 @@ typedef struct sample_job {
   int64_t cost;
 } sample_job;
 
-// --- the two passes ---------------------------------------------------------------------------------------------------
+// --- the two passes ----------------------------------------------------------------------------------------
 
 static void top_block(const cpu_ops *ops, const sample_view *v, int block) {
   int at = block * SAMPLE_BLOCK, n = v->n - at < SAMPLE_BLOCK ? v->n - at : SAMPLE_BLOCK;
@@ -158,7 +158,7 @@ static void sample_share(void *ctx, int thread, int n_threads) {
   for (int r = thread; r < j->n_rows; r += n_threads) choose_row(j, r, &j->s->lists[thread]);
 }
 
-// --- what the rows are asked for --------------------------------------------------------------------------------------
+// --- what the rows are asked for ---------------------------------------------------------------------------
 
 static void set_view(sample_view *v, const float *logits, int n_vocab, const pn_sample *how) {
   bool draws = how && how->temperature > 0;

@@ -1,6 +1,6 @@
-// The kernels of sampling, part of cpu_ops_body.h: they walk logits in vectors of 16. A vector that reaches past the end
-// is filled up with -infinity, which is never the largest and weighs nothing.
-// No guard: it is a body, included once in each instruction set's file.
+// The kernels of sampling, part of cpu_ops_body.h: they walk logits in vectors of 16. A vector that reaches
+// past the end is filled up with -infinity, which is never the largest and weighs nothing. No guard: it is a
+// body, included once in each instruction set's file.
 
 INLINE v16 sample_load(const float *v, int i, int n) {
   float some[CPU_LANES];

@@ -1,6 +1,6 @@
-// The choice from one row, once the largest logit and the sum of weights of each block are known. Filters that rank
-// tokens never sort the vocabulary: a bound that surely lies below the last one kept picks out few entries, and a
-// histogram of those finds the exact place of the cut.
+// The choice from one row, once the largest logit and the sum of weights of each block are known. Filters
+// that rank tokens never sort the vocabulary: a bound that surely lies below the last one kept picks out few
+// entries, and a histogram of those finds the exact place of the cut.
 #include "backend/cpu/cpu_sample.h"
 #include "base/rng.h"
 
@@ -52,7 +52,7 @@ static uint64_t weigh(const cpu_ops *ops, const cpu_weighing *w, sample_list *l)
   return sum;
 }
 
-// --- cuts -------------------------------------------------------------------------------------------------------------
+// --- cuts --------------------------------------------------------------------------------------------------
 
 // What a ranking keeps: logits above `logit`, and equal ones up to and with `entry`.
 typedef struct sample_cut {
@@ -71,8 +71,8 @@ static int bucket_of(const cut_search *s, double scale, float x) {
   return (int)(((double)s->high - (double)x) * scale);
 }
 
-// Leave only the entries of the bucket of logits in which the search ends; what ranks before it goes to `above`. Buckets
-// cut [low, high] evenly, 0 the highest, so a higher logit never falls into a later one.
+// Leave only the entries of the bucket of logits in which the search ends; what ranks before it goes to
+// `above`. Buckets cut [low, high] evenly, 0 the highest, so a higher logit never falls into a later one.
 static void narrow(cut_search *s, sample_list *l) {
   uint64_t sum[BUCKETS] = {0};
   double scale = (BUCKETS - 1) / ((double)s->high - (double)s->low);
@@ -94,8 +94,8 @@ static void narrow(cut_search *s, sample_list *l) {
   s->high = most;
 }
 
-// The cut that keeps the fewest of the ranking whose measure reaches what is needed, which the whole list's does; uses the
-// list up. Once all logits that are left are equal, they rank as they stand.
+// The cut that keeps the fewest of the ranking whose measure reaches what is needed, which the whole list's
+// does; uses the list up. Once all logits that are left are equal, they rank as they stand.
 static sample_cut find_cut(cut_search s, sample_list *l) {
   while (s.low < s.high) narrow(&s, l);
   int i = 0;
@@ -118,8 +118,8 @@ static void collect_kept(const cpu_ops *ops, const sample_view *v, sample_cut c,
   l->n = n;
 }
 
-// A logit that at least k entries reach: the k-th largest of the lanes' largest, each of which is an entry of its own.
-// -FLT_MAX when there are not so many lanes.
+// A logit that at least k entries reach: the k-th largest of the lanes' largest, each of which is an entry of
+// its own. -FLT_MAX when there are not so many lanes.
 static float bound_of_best(const sample_view *v, int k, sample_list *l) {
   cut_search s = {.count = true, .need = (uint64_t)k, .low = INFINITY, .high = -INFINITY};
   l->n = 0;
@@ -152,8 +152,8 @@ static uint64_t share_of(float share, uint64_t sum) {
   return need < (double)sum ? (uint64_t)need : sum;
 }
 
-// Fill the list with the fewest of the ranking that hold top_p of the weights of all entries. The cut is sought in bands
-// of logits from the top down, so that only entries near it are looked at closely.
+// Fill the list with the fewest of the ranking that hold top_p of the weights of all entries. The cut is
+// sought in bands of logits from the top down, so that only entries near it are looked at closely.
 static void keep_share(const cpu_ops *ops, const sample_view *v, float top_p, sample_list *l) {
   const cpu_weighing w = sample_weighing(v);
   cut_search s = {.low = INFINITY};
@@ -173,7 +173,7 @@ static void keep_share(const cpu_ops *ops, const sample_view *v, float top_p, sa
   collect_kept(ops, v, find_cut(s, l), l);
 }
 
-// --- draws ------------------------------------------------------------------------------------------------------------
+// --- draws -------------------------------------------------------------------------------------------------
 
 // floor(random * sum / 2^64).
 static uint64_t target_of(const pn_sample *how, uint64_t sum) {
@@ -231,7 +231,7 @@ int32_t sample_row_choose(const cpu_ops *ops, const sample_view *v, const pn_sam
   return draw_from_list(ops, v, how, l);
 }
 
-// --- log probabilities ------------------------------------------------------------------------------------------------
+// --- log probabilities -------------------------------------------------------------------------------------
 
 // The likeliest first; the list is short, and equal ones keep their order.
 static void sort_best(sample_list *l) {
