@@ -1,3 +1,4 @@
+// Gathering the masks and settings of a step's sequences, and the one call that chooses their tokens.
 #include "engine/chooser.h"
 
 #include <stdlib.h>

@@ -64,8 +64,8 @@ static bool take(pn_engine *g, pn_gen *gen, int32_t id, const pn_token_event *to
   return false;
 }
 
-// Everything of the sequence is computed, and its next token is chosen (NULL: memory ran out on the way):
-// take it. What must follow it needs no choice, and is computed together with it. False: it has ended.
+// Take the token that was chosen for a sequence (NULL: memory ran out on the way), and with it the tokens
+// that must follow: they need no choice, and are computed together with it. False: the sequence has ended.
 static bool advance(pn_engine *g, pn_gen *gen, const pn_choice *choice, uint64_t now_us) {
   static const pn_error not_finite = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"},
                         no_memory = {PN_ERR_NOMEM, "out of memory for the answer's grammar"};

@@ -63,7 +63,7 @@ typedef struct cpu_attend {
 
 // Logits as weights: x = (logit - top) * inverse; the weight is exp(x) in units of 2^-PN_SAMPLE_UNIT_BITS,
 // rounded to even, and 0 where x >= least does not hold.
-#define UNIT_SHIFT 384.0 // 1.5 * 2^8: the lowest bit of a double near it is a unit
+#define CPU_UNIT_SHIFT 384.0 // 1.5 * 2^8: the lowest bit of a double near it is a unit
 typedef struct cpu_weighing {
   float top, inverse, least;
 } cpu_weighing;
@@ -101,8 +101,8 @@ typedef struct cpu_ops {
   void (*sample_weights)(const float *v, int n, const cpu_weighing *w, uint64_t *out);
   // out = v where the bit is set, else -infinity.
   void (*sample_mask)(const float *v, int n, const uint64_t *bits, float *out);
-  // Those of v in [bound, limit), with their indices counted from `first`, ascending; their number. Room for
-  // n.
+  // The number of elements of v in [bound, limit); they and their indices, counted from `first`, go to
+  // `values` and `indices`, ascending. Room for n of each.
   int (*sample_collect)(const float *v, int n, float bound, float limit, int32_t first, float *values,
                         int32_t *indices);
   void (*exp)(const float *x, int n, float *out); // for tests

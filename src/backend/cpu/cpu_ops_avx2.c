@@ -142,9 +142,9 @@ static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
 typedef struct v_units {
   __m256i q[4];
 } v_units;
-// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+// Adding CPU_UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
 static inline __m256i units4(__m128 w) {
-  __m256d shift = _mm256_set1_pd(UNIT_SHIFT);
+  __m256d shift = _mm256_set1_pd(CPU_UNIT_SHIFT);
   return _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(_mm256_cvtps_pd(w), shift)),
                           _mm256_castpd_si256(shift));
 }

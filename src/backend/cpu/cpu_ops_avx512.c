@@ -95,9 +95,9 @@ static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
 typedef struct v_units {
   __m512i a, b;
 } v_units;
-// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+// Adding CPU_UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
 static inline __m512i units8(__m256 w) {
-  __m512d shift = _mm512_set1_pd(UNIT_SHIFT);
+  __m512d shift = _mm512_set1_pd(CPU_UNIT_SHIFT);
   return _mm512_sub_epi64(_mm512_castpd_si512(_mm512_add_pd(_mm512_cvtps_pd(w), shift)),
                           _mm512_castpd_si512(shift));
 }

@@ -162,9 +162,9 @@ static inline v16 v_by_bits(unsigned bits, v16 x, v16 y) {
 typedef struct v_units {
   uint64x2_t q[8];
 } v_units;
-// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+// Adding CPU_UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
 static inline uint64x2_t units2(float32x2_t w) {
-  float64x2_t shift = vdupq_n_f64(UNIT_SHIFT);
+  float64x2_t shift = vdupq_n_f64(CPU_UNIT_SHIFT);
   return vsubq_u64(vreinterpretq_u64_f64(vaddq_f64(vcvt_f64_f32(w), shift)), vreinterpretq_u64_f64(shift));
 }
 static inline v_units v_to_units(v16 w) {

@@ -149,9 +149,9 @@ static inline v16 v_by_bits(unsigned bits, v16 set, v16 clear) {
 typedef struct v_units {
   uint64_t q[CPU_LANES];
 } v_units;
-// Adding UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
+// Adding CPU_UNIT_SHIFT rounds to whole units, which are the lowest bits of the sum then.
 static inline v_units v_to_units(v16 w) {
-  const double shift = UNIT_SHIFT;
+  const double shift = CPU_UNIT_SHIFT;
   uint64_t zero;
   v_units x;
   memcpy(&zero, &shift, sizeof zero);

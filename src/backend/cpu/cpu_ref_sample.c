@@ -1,3 +1,4 @@
+// Sampling as the contract in backend.h states it, in plain loops: the oracle of every other implementation.
 #include "backend/cpu/cpu_ref_sample.h"
 
 #include "base/rng.h"

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a pass costs an entry, in units of about 0.05 ns on a core of 2023, and what the caller does alone,
-// since joining threads costs more where their cores are taken.
+// The cost of a pass for each entry, in units of about 0.05 ns on a core of 2023. The caller computes calls
+// of up to ALONE_COST itself, since joining threads costs more where their cores are taken.
 enum { TOP_COST = 1, MASK_COST = 2, SUM_COST = 10, ALONE_COST = 1 << 21 };
 
 typedef struct cpu_sampler {

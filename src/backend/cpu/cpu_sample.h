@@ -1,4 +1,4 @@
-// What the two files of sampling share: logits as entries in blocks, and the choice from them.
+// The types that the two files of sampling share: logits as entries in blocks, and the choice from them.
 //
 // A view is what one row is asked for: its logits, or those that a mask leaves. It is walked in blocks of
 // SAMPLE_BLOCK entries that threads share out: the largest of each block first, then, where the temperature

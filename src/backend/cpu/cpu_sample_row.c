@@ -54,7 +54,7 @@ static uint64_t weigh(const cpu_ops *ops, const cpu_weighing *w, sample_list *l)
 
 // --- cuts --------------------------------------------------------------------------------------------------
 
-// What a ranking keeps: logits above `logit`, and equal ones up to and with `entry`.
+// The part of a ranking that is kept: logits above `logit`, and equal ones up to and with `entry`.
 typedef struct sample_cut {
   float logit;
   int32_t entry;
