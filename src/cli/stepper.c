@@ -9,8 +9,8 @@ bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *
   const pn_kv_shape shape = pn_model_kv_shape(m->model, m->kv_type, PN_KV_PAGE_TOKENS, n_pages);
   s->memory = calloc((size_t)s->chunk, 4 * sizeof *s->memory);
   if (!s->memory) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %d tokens", s->chunk);
-  s->pool = pn_kv_pool_new(n_pages, e);
-  if (!s->pool || !pn_kv_table_init(&s->table, n_tokens, e) ||
+  s->pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, e);
+  if (!s->pool || !pn_kv_table_init(&s->table, 0, n_tokens, e) ||
       !pn_kv_reserve(s->pool, &s->table, n_tokens, e))
     return false;
   s->kv = m->backend->ops->kv_open(m->backend, &shape, e);
@@ -19,7 +19,7 @@ bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *
 
 void stepper_close(stepper *s) {
   if (s->kv) s->m->backend->ops->kv_close(s->m->backend, s->kv);
-  if (s->pool) pn_kv_release(s->pool, &s->table, NULL, 0);
+  if (s->pool) pn_kv_release(s->pool, &s->table, 0, NULL, 0);
   pn_kv_table_fini(&s->table);
   pn_kv_pool_free(s->pool);
   free(s->memory);

@@ -83,7 +83,7 @@ static bool open_cache(pn_engine *g, pn_error *e) {
   g->kv_bytes = g->backend->ops->kv_bytes(g->backend, &shape);
   uint64_t token_bytes = pn_kv_token_bytes(g->backend, &shape);
   g->page_bytes = token_bytes * PN_KV_PAGE_TOKENS;
-  g->pool = pn_kv_pool_new(n_pages, e);
+  g->pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, e);
   if (!g->pool) return false;
   g->kv = g->backend->ops->kv_open(g->backend, &shape, e);
   if (!g->kv) return false;

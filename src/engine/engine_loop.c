@@ -42,7 +42,7 @@ static void take(pn_engine *g, pn_gen *gen) {
   if (atomic_load(&gen->cancelled) || atomic_load(&gen->held))
     atomic_fetch_add(&g->n_cancels, 1); // its own count may have been seen before
   int32_t differs;
-  generation_queued(gen, pn_kv_lookup(g->pool, gen->seq.tokens, gen->seq.n_prompt - 1, &differs));
+  generation_queued(gen, pn_kv_lookup(g->pool, 0, gen->seq.tokens, gen->seq.n_prompt - 1, &differs));
   generation_tell(gen);
 }
 

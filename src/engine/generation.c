@@ -37,7 +37,7 @@ static bool copy_prompt(sequence *seq, const pn_request *r, int n_ctx) {
   int64_t cap = (int64_t)r->n_tokens + r->max_tokens;
   seq->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
   seq->tokens = malloc((size_t)seq->cap_tokens * sizeof *seq->tokens);
-  if (!seq->tokens || !pn_kv_table_init(&seq->table, seq->cap_tokens, NULL)) return false;
+  if (!seq->tokens || !pn_kv_table_init(&seq->table, 0, seq->cap_tokens, NULL)) return false;
   memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
   seq->n_prompt = seq->n_tokens = (int)r->n_tokens;
   seq->max_tokens = r->max_tokens;

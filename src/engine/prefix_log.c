@@ -21,7 +21,7 @@ void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen
   if (!pn_log_on(PN_LOG_DEBUG)) return;
   const sequence *seq = &gen->seq;
   int32_t differs = -1;
-  int known = pn_kv_lookup(pool, seq->tokens, seq->n_prompt, &differs);
+  int known = pn_kv_lookup(pool, 0, seq->tokens, seq->n_prompt, &differs);
   if (differs < 0 || seq->n_prompt - known <= PN_KV_PAGE_TOKENS) {
     pn_log(PN_LOG_DEBUG, gen->id, "prefix cache",
            PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("cached_tokens", seq->n_cached)));

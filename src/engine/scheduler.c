@@ -34,7 +34,7 @@ static void attach(scheduler *s, sequence *seq) {
   int n = seq->n_tokens - 1;
   if (n <= seq->n_computed) return;
   pn_kv_prefix found;
-  pn_kv_attach(s->pool, &seq->table, seq->tokens, seq->n_computed, n, &found);
+  pn_kv_attach(s->pool, &seq->table, 0, seq->tokens, seq->n_computed, n, &found);
   if (found.n_tokens > seq->n_computed) {
     seq->n_computed = found.n_tokens;
     if (found.copy_from >= 0 && !s->hooks.copy(s->hooks.ctx, found.copy_from, found.copy_to))
@@ -91,12 +91,12 @@ static bool make_room(scheduler *s, sequence *seq) {
   if (s->n_running > 0) {
     int have = slack(s), known, want = pn_kv_pages_of(seq->target);
     if (s->blocked == seq && have <= s->blocked_slack && s->blocked_for < RETRY_PLANS) return false;
-    known = want > have ? pn_kv_lookup(s->pool, seq->tokens, seq->n_tokens - 1, &(int32_t){0}) : 0;
+    known = want > have ? pn_kv_lookup(s->pool, 0, seq->tokens, seq->n_tokens - 1, &(int32_t){0}) : 0;
     // Even if others hold all that it knows: then those pages cost nothing.
     if (want - known / PN_KV_PAGE_TOKENS > have) return no_room(s, seq, have);
     attach(s, seq);
     if (want - seq->table.n_pages > slack(s)) {
-      pn_kv_release(s->pool, &seq->table, seq->tokens, 0);
+      pn_kv_release(s->pool, &seq->table, 0, seq->tokens, 0);
       seq->n_computed = 0;
       if (!seq->started) seq->n_cached = 0;
       return no_room(s, seq, have);
@@ -138,7 +138,7 @@ static void stop_running(scheduler *s, sequence *seq, bool keep) {
   memmove(s->rows + at, s->rows + at + 1, (size_t)(s->n_running - at) * sizeof *s->rows);
   for (int i = 0; i < s->n_running; i++)
     if (s->running[i]->leader == seq) s->running[i]->leader = NULL;
-  pn_kv_release(s->pool, &seq->table, seq->tokens, keep ? seq->n_computed : 0);
+  pn_kv_release(s->pool, &seq->table, 0, seq->tokens, keep ? seq->n_computed : 0);
   seq->leader = NULL;
 }
 
@@ -300,7 +300,7 @@ void scheduler_computed(scheduler *s, const step_part *part) {
   seq->started = true;
   seq->fresh = false;
   if (seq->n_computed / PN_KV_PAGE_TOKENS > seq->table.n_known)
-    pn_kv_publish(s->pool, &seq->table, seq->tokens, seq->n_computed);
+    pn_kv_publish(s->pool, &seq->table, 0, seq->tokens, seq->n_computed);
 }
 
 void scheduler_remove(scheduler *s, sequence *seq, bool keep) {

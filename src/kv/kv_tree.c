@@ -1,3 +1,5 @@
+// The radix trees: which tokens follow which page. Siblings are a treap sorted by their tokens; each knows the latest used
+// one of the treap below it, and in pools with window or state groups at which offsets something there serves.
 #include "base/hash.h"
 #include "kv/kv_int.h"
 
@@ -30,6 +32,18 @@ static int32_t recent_of(const pn_kv_pool *p, int32_t at) {
   return later(p, at, later(p, recent(p, a->left), recent(p, a->right)));
 }
 
+static uint32_t offers(const pn_kv_pool *p, int32_t at) { return at == KV_NONE ? 0 : p->serves[at]; }
+
+static uint32_t serves_of(const pn_kv_pool *p, int32_t at) {
+  const kv_page *a = &p->pages[at];
+  return kv_serves(p, at) | offers(p, a->left) | offers(p, a->right);
+}
+
+static void refresh(pn_kv_pool *p, int32_t at) {
+  p->pages[at].recent = recent_of(p, at);
+  if (p->serves) p->serves[at] = serves_of(p, at);
+}
+
 // Whether a page lies before (-1), among (0) or after (1) those that begin with tokens[0, n).
 static int side(const kv_page *a, const int32_t *tokens, int n, bool longer) {
   int k = same(a, tokens, n);
@@ -58,6 +72,36 @@ int32_t kv_tree_with(const pn_kv_pool *p, int32_t parent, const int32_t *tokens,
   return best;
 }
 
+// A page of the treap from `at` down that itself serves at the offset of the bit.
+static int32_t offering(const pn_kv_pool *p, int32_t at, uint32_t bit) {
+  while (offers(p, at) & bit && !(kv_serves(p, at) & bit))
+    at = offers(p, p->pages[at].left) & bit ? p->pages[at].left : p->pages[at].right;
+  return offers(p, at) & bit ? at : KV_NONE;
+}
+
+int32_t kv_tree_serving(const pn_kv_pool *p, int32_t parent, const int32_t *tokens, int n) {
+  uint32_t bit = UINT32_C(1) << (n - 1);
+  int32_t at = p->pages[parent].kids, found;
+  for (int s; at != KV_NONE && (s = side(&p->pages[at], tokens, n, false)) != 0;)
+    at = s < 0 ? p->pages[at].right : p->pages[at].left;
+  if (at == KV_NONE || kv_serves(p, at) & bit) return at;
+  for (int32_t x = p->pages[at].left; x != KV_NONE;) {
+    const kv_page *a = &p->pages[x];
+    bool in = side(a, tokens, n, false) == 0;
+    if (in && kv_serves(p, x) & bit) return x;
+    if (in && (found = offering(p, a->right, bit)) != KV_NONE) return found;
+    x = in ? a->left : a->right;
+  }
+  for (int32_t x = p->pages[at].right; x != KV_NONE;) {
+    const kv_page *a = &p->pages[x];
+    bool in = side(a, tokens, n, false) == 0;
+    if (in && kv_serves(p, x) & bit) return x;
+    if (in && (found = offering(p, a->left, bit)) != KV_NONE) return found;
+    x = in ? a->right : a->left;
+  }
+  return KV_NONE;
+}
+
 int32_t kv_tree_find(const pn_kv_pool *p, int32_t parent, const int32_t *tokens, int n, int *n_same) {
   // Its neighbours in the order agree longest with tokens, and the way down passes both.
   int most = 0;
@@ -77,7 +121,7 @@ int32_t kv_tree_outdone(const pn_kv_pool *p, int32_t parent, const int32_t *toke
   for (int32_t at = p->pages[parent].kids; at != KV_NONE;) {
     const kv_page *a = &p->pages[at];
     int k = same(a, tokens, n);
-    if (k == a->n_tokens && k < n && a->refs == 0) return at;
+    if (k == a->n_tokens && k < n && p->ids.id[at].refs == 0) return at;
     at = order(a, tokens, n, k) < 0 ? a->right : a->left;
   }
   return KV_NONE;
@@ -110,17 +154,21 @@ static void rotate_up(pn_kv_pool *p, int32_t page) {
   }
   t->up = page;
   if (moved != KV_NONE) p->pages[moved].up = top;
-  t->recent = recent_of(p, top);
-  a->recent = recent_of(p, page);
+  refresh(p, top);
+  refresh(p, page);
 }
 
 static void refresh_upwards(pn_kv_pool *p, int32_t at) {
-  for (; at != KV_NONE; at = p->pages[at].up) p->pages[at].recent = recent_of(p, at);
+  for (; at != KV_NONE; at = p->pages[at].up) refresh(p, at);
 }
 
 void kv_tree_touch(pn_kv_pool *p, int32_t page) {
   p->pages[page].used_at = ++p->clock;
   refresh_upwards(p, page);
+}
+
+void kv_tree_changed(pn_kv_pool *p, int32_t page) {
+  if (p->pages[page].n_tokens) refresh_upwards(p, page);
 }
 
 void kv_tree_insert(pn_kv_pool *p, int32_t page, int32_t parent, const int32_t *tokens, int n) {
@@ -135,6 +183,7 @@ void kv_tree_insert(pn_kv_pool *p, int32_t page, int32_t parent, const int32_t *
     link = order(b, tokens, n, same(b, tokens, n)) < 0 ? &b->right : &b->left;
   }
   *link = page;
+  if (kv_is_root(p, parent) && p->ids.id[page].refs) p->roots[parent - p->ids.n].n_used++;
   kv_tree_touch(p, page);
   while (a->up != KV_NONE && priority(page) > priority(a->up)) rotate_up(p, page);
 }
@@ -146,6 +195,7 @@ void kv_tree_remove(pn_kv_pool *p, int32_t page) {
   hang(p, a->parent, a->up, page, a->left != KV_NONE ? a->left : a->right);
   refresh_upwards(p, a->up);
   a->n_tokens = 0;
+  if (kv_is_root(p, a->parent) && p->pages[a->parent].kids == KV_NONE) kv_roots_drop(p, a->parent);
 }
 
 bool kv_tree_sound(const pn_kv_pool *p, int32_t page) {
@@ -155,8 +205,8 @@ bool kv_tree_sound(const pn_kv_pool *p, int32_t page) {
     if (below[i] != KV_NONE && (p->pages[below[i]].up != page || p->pages[below[i]].parent != a->parent ||
                                 priority(below[i]) > priority(page)))
       return false;
-  if (a->recent != recent_of(p, page)) return false;
-  if (a->parent != p->root && above->n_tokens != PN_KV_PAGE_TOKENS) return false;
+  if (a->recent != recent_of(p, page) || (p->serves && p->serves[page] != serves_of(p, page))) return false;
+  if (!kv_is_root(p, a->parent) && above->n_tokens != PN_KV_PAGE_TOKENS) return false;
   int32_t at = above->kids;
   while (at != KV_NONE && at != page) {
     const kv_page *b = &p->pages[at];

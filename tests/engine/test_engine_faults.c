@@ -154,15 +154,15 @@ static void a_rest_gives_memory_back(void **state) {
   (void)state;
   fake_reset();
   pn_error e;
-  pn_kv_pool *pool = pn_kv_pool_new(16, &e);
+  pn_kv_pool *pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = 16}, &e);
   pn_kv_table t, kept;
   static int32_t tokens[320];
-  assert_true(pn_kv_table_init(&t, 320, &e) && pn_kv_table_init(&kept, 320, &e));
+  assert_true(pn_kv_table_init(&t, 0, 320, &e) && pn_kv_table_init(&kept, 0, 320, &e));
   idle_pages_give_back(pool, &fake_backend, NULL); // nothing was used
   assert_int_equal(fake.n_discarded, 0);
   assert_true(pn_kv_reserve(pool, &t, 320, &e) && pn_kv_reserve(pool, &kept, 100, &e));
-  pn_kv_release(pool, &t, tokens, 0);
-  pn_kv_release(pool, &kept, tokens, 100); // stays in the cache
+  pn_kv_release(pool, &t, 0, tokens, 0);
+  pn_kv_release(pool, &kept, 0, tokens, 100); // stays in the cache
   idle_pages_give_back(pool, &fake_backend, NULL);
   assert_int_equal(fake.n_discarded, 10);
   idle_pages_give_back(pool, &fake_backend, NULL);

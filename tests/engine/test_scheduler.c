@@ -32,7 +32,7 @@ static void paused(void *ctx, sequence *seq, int n_lost) { (void)ctx, (void)seq,
 static void begin(int n_pages, int max_running) {
   n_paused = n_copied = 0;
   copies_work = true;
-  assert_non_null(pool = pn_kv_pool_new(n_pages, &e));
+  assert_non_null(pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, &e));
   assert_true(scheduler_init(&s, pool, max_running, (scheduler_hooks){copy, paused, NULL}, &e));
 }
 
@@ -46,7 +46,7 @@ static sequence *add(int i, int client, int n_prompt, int max_tokens, int stem, 
                     .cap_tokens = n_prompt + max_tokens,
                     .max_tokens = max_tokens,
                     .client = (uint64_t)client};
-  assert_true(pn_kv_table_init(&seq->table, seq->cap_tokens, &e));
+  assert_true(pn_kv_table_init(&seq->table, 0, seq->cap_tokens, &e));
   scheduler_add(&s, seq);
   return seq;
 }

@@ -129,7 +129,7 @@ static void submit(int cap_most) {
   s->seq.n_prompt = n;
   s->seq.cap_tokens = n + s->seq.max_tokens < cap_most ? n + s->seq.max_tokens : cap_most;
   pn_error e;
-  assert_true(pn_kv_table_init(&s->seq.table, s->seq.cap_tokens, &e));
+  assert_true(pn_kv_table_init(&s->seq.table, 0, s->seq.cap_tokens, &e));
   s->seq.background = below(6) == 0;
   bool before[N_CLIENTS];
   note_waiting(before);
@@ -402,7 +402,7 @@ static void start(uint64_t seed, int n_pages, int max_running) {
   memset(w.written, 0, sizeof w.written);
   memset(w.turns, 0, sizeof w.turns);
   pn_rng_seed(&w.rng, seed);
-  assert_non_null(w.pool = pn_kv_pool_new(n_pages, &e));
+  assert_non_null(w.pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, &e));
   assert_true(scheduler_init(&w.sched, w.pool, max_running, (scheduler_hooks){copy_page, paused, &w}, &e));
 }
 

@@ -30,7 +30,7 @@ static void counts(const pn_kv_pool *p, int n_free, int n_used, int n_cached) {
 
 static pn_kv_pool *pool(int n_pages) {
   pn_error e = {0};
-  pn_kv_pool *p = pn_kv_pool_new(n_pages, &e);
+  pn_kv_pool *p = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, &e);
   assert_non_null(p);
   return p;
 }
@@ -38,7 +38,7 @@ static pn_kv_pool *pool(int n_pages) {
 static pn_kv_table table(void) {
   pn_error e = {0};
   pn_kv_table t;
-  assert_true(pn_kv_table_init(&t, MAX, &e));
+  assert_true(pn_kv_table_init(&t, 0, MAX, &e));
   return t;
 }
 
@@ -47,7 +47,7 @@ static void remember(pn_kv_pool *p, const int32_t *tokens, int n) {
   pn_error e = {0};
   pn_kv_table t = table();
   assert_true(pn_kv_reserve(p, &t, n, &e));
-  pn_kv_release(p, &t, tokens, n);
+  pn_kv_release(p, &t, 0, tokens, n);
   assert_int_equal(t.n_pages, 0);
   pn_kv_table_fini(&t);
   check(p, NULL, NULL);
@@ -56,7 +56,7 @@ static void remember(pn_kv_pool *p, const int32_t *tokens, int n) {
 static void a_table_maps_positions(void **state) {
   (void)state;
   pn_error e = {0};
-  assert_null(pn_kv_pool_new(0, &e));
+  assert_null(pn_kv_pool_new(&(pn_kv_setup){.n_pages = 0}, &e));
   assert_int_equal(e.code, PN_ERR_INTERNAL);
   pn_kv_pool *p = pool(4);
   pn_kv_table t = table(), other = table();
@@ -75,8 +75,8 @@ static void a_table_maps_positions(void **state) {
   assert_false(pn_kv_reserve(p, &t, MAX + 1, &e)); // beyond its capacity
   assert_int_equal(e.code, PN_ERR_INTERNAL);
   check(p, &t, &other);
-  pn_kv_release(p, &t, NULL, 0);
-  pn_kv_release(p, &other, NULL, 0);
+  pn_kv_release(p, &t, 0, NULL, 0);
+  pn_kv_release(p, &other, 0, NULL, 0);
   counts(p, 4, 0, 0);
   pn_kv_table_fini(&t), pn_kv_table_fini(&other);
   pn_kv_pool_free(p);
@@ -91,19 +91,19 @@ static void whole_pages_are_shared(void **state) {
   counts(p, 6, 0, 2);
   pn_kv_table a = table(), b = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &a, tokens, 0, MAX, &found);
+  pn_kv_attach(p, &a, 0, tokens, 0, MAX, &found);
   assert_int_equal(found.n_tokens, 2 * PAGE);
   assert_int_equal(found.copy_from, -1);
   assert_int_equal(a.n_known, 2);
-  pn_kv_attach(p, &b, tokens, 0, PAGE, &found);
+  pn_kv_attach(p, &b, 0, tokens, 0, PAGE, &found);
   assert_int_equal(found.n_tokens, PAGE);
   assert_int_equal(b.pages[0], a.pages[0]);
   counts(p, 6, 2, 0);
   check(p, &a, &b);
-  pn_kv_release(p, &a, tokens, 0); // what was published stays
+  pn_kv_release(p, &a, 0, tokens, 0); // what was published stays
   counts(p, 6, 1, 1);
   check(p, &b, NULL);
-  pn_kv_release(p, &b, tokens, PAGE);
+  pn_kv_release(p, &b, 0, tokens, PAGE);
   counts(p, 6, 0, 2);
   pn_kv_table_fini(&a), pn_kv_table_fini(&b);
   pn_kv_pool_free(p);
@@ -117,11 +117,11 @@ static void of_a_page_that_differs_a_copy_is_wanted(void **state) {
   remember(p, tokens, 2 * PAGE);
   tokens[PAGE + 5] = 1000;
   int32_t differs;
-  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE, &differs), PAGE + 5);
+  assert_int_equal(pn_kv_lookup(p, 0, tokens, 2 * PAGE, &differs), PAGE + 5);
   assert_int_equal(differs, PAGE + 5);
   pn_kv_table t = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &t, tokens, 0, 2 * PAGE, &found);
+  pn_kv_attach(p, &t, 0, tokens, 0, 2 * PAGE, &found);
   assert_int_equal(found.n_tokens, PAGE + 5);
   assert_int_equal(found.copy_to, t.pages[1]);
   assert_true(found.copy_from != found.copy_to && found.copy_from >= 0);
@@ -130,10 +130,10 @@ static void of_a_page_that_differs_a_copy_is_wanted(void **state) {
   pn_kv_attached(p, &found);
   counts(p, 0, 2, 1);
   check(p, &t, NULL);
-  pn_kv_release(p, &t, tokens, 2 * PAGE);
+  pn_kv_release(p, &t, 0, tokens, 2 * PAGE);
   counts(p, 0, 0, 3);
   check(p, NULL, NULL);
-  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, 0, tokens, 2 * PAGE, &differs), 2 * PAGE);
   assert_int_equal(differs, -1);
   pn_kv_table_fini(&t);
   pn_kv_pool_free(p);
@@ -148,13 +148,13 @@ static void no_page_for_the_copy(void **state) {
   tokens[PAGE + 5] = 1000;
   pn_kv_table t = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &t, tokens, 0, 2 * PAGE, &found); // the only page that could give way is the one to copy
+  pn_kv_attach(p, &t, 0, tokens, 0, 2 * PAGE, &found); // the only page that could give way is the one to copy
   assert_int_equal(found.n_tokens, PAGE);
   assert_int_equal(found.copy_from, -1);
   counts(p, 0, 1, 1);
   check(p, &t, NULL);
   pn_kv_attached(p, &found); // harmless
-  pn_kv_release(p, &t, tokens, PAGE);
+  pn_kv_release(p, &t, 0, tokens, PAGE);
   check(p, NULL, NULL);
   pn_kv_table_fini(&t);
   pn_kv_pool_free(p);
@@ -171,14 +171,14 @@ static void a_copy_outlives_its_table(void **state) {
   tokens[2 * PAGE + 1] = 1000;
   pn_kv_table t = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &t, tokens, 0, 3 * PAGE, &found);
+  pn_kv_attach(p, &t, 0, tokens, 0, 3 * PAGE, &found);
   assert_int_equal(found.n_tokens, 2 * PAGE + 1);
-  pn_kv_release(p, &t, tokens, 0);
+  pn_kv_release(p, &t, 0, tokens, 0);
   counts(p, 1, 3, 0);
   check(p, NULL, NULL);
   assert_true(pn_kv_reserve(p, &t, PAGE, &e));
   assert_false(pn_kv_reserve(p, &t, 2 * PAGE, &e));
-  pn_kv_release(p, &t, others, PAGE);
+  pn_kv_release(p, &t, 0, others, PAGE);
   pn_kv_attached(p, &found);
   counts(p, 0, 0, 4);
   check(p, NULL, NULL);
@@ -196,16 +196,16 @@ static void leaves_give_way_first(void **state) {
   remember(p, b, 3 * PAGE);
   pn_kv_table t = table();
   assert_true(pn_kv_reserve(p, &t, PAGE, &e));
-  assert_int_equal(pn_kv_lookup(p, a, MAX, &differs), 2 * PAGE);
-  assert_int_equal(pn_kv_lookup(p, b, MAX, &differs), 3 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, 0, a, MAX, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, 0, b, MAX, &differs), 3 * PAGE);
   assert_true(pn_kv_reserve(p, &t, 4 * PAGE, &e));
-  assert_int_equal(pn_kv_lookup(p, a, MAX, &differs), 0);
-  assert_int_equal(pn_kv_lookup(p, b, MAX, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, 0, a, MAX, &differs), 0);
+  assert_int_equal(pn_kv_lookup(p, 0, b, MAX, &differs), 2 * PAGE);
   assert_int_equal(pn_kv_pool_stats(p).n_evicted, 4);
   assert_false(pn_kv_reserve(p, &t, 7 * PAGE, &e)); // and then nothing gives way
   assert_int_equal(pn_kv_pool_stats(p).n_cached, 2);
   check(p, &t, NULL);
-  pn_kv_release(p, &t, a, 0);
+  pn_kv_release(p, &t, 0, a, 0);
   pn_kv_table_fini(&t);
   pn_kv_pool_free(p);
 }
@@ -218,27 +218,27 @@ static void equal_pages_become_one(void **state) {
   pn_kv_pool *p = pool(8);
   pn_kv_table a = table(), b = table();
   assert_true(pn_kv_reserve(p, &a, 2 * PAGE + 3, &e) && pn_kv_reserve(p, &b, 2 * PAGE + 9, &e));
-  pn_kv_publish(p, &a, tokens, 2 * PAGE + 3);
+  pn_kv_publish(p, &a, 0, tokens, 2 * PAGE + 3);
   assert_int_equal(a.n_known, 2);
   check(p, &a, &b);
-  pn_kv_publish(p, &b, tokens, PAGE + 9);
+  pn_kv_publish(p, &b, 0, tokens, PAGE + 9);
   assert_int_equal(b.n_known, 1);
   assert_int_equal(b.pages[0], a.pages[0]);
-  pn_kv_publish(p, &b, tokens, 2 * PAGE + 9);
+  pn_kv_publish(p, &b, 0, tokens, 2 * PAGE + 9);
   assert_int_equal(b.pages[1], a.pages[1]);
   counts(p, 4, 4, 0);
   check(p, &a, &b);
-  pn_kv_release(p, &b, tokens, 2 * PAGE + 9);
+  pn_kv_release(p, &b, 0, tokens, 2 * PAGE + 9);
   counts(p, 4, 3, 1);
-  pn_kv_release(p, &a, tokens, 2 * PAGE + 3); // its partial page is the beginning of the other one
+  pn_kv_release(p, &a, 0, tokens, 2 * PAGE + 3); // its partial page is the beginning of the other one
   counts(p, 5, 0, 3);
   check(p, NULL, NULL);
   remember(p, tokens, 2 * PAGE + 12); // and this one says more than that
   counts(p, 5, 0, 3);
   int32_t differs;
-  assert_int_equal(pn_kv_lookup(p, tokens, MAX, &differs), 2 * PAGE + 12);
+  assert_int_equal(pn_kv_lookup(p, 0, tokens, MAX, &differs), 2 * PAGE + 12);
   assert_int_equal(differs, -1);
-  assert_int_equal(pn_kv_lookup(p, tokens, 2 * PAGE + 4, &differs), 2 * PAGE + 4);
+  assert_int_equal(pn_kv_lookup(p, 0, tokens, 2 * PAGE + 4, &differs), 2 * PAGE + 4);
   assert_int_equal(differs, 2 * PAGE + 4);
   pn_kv_table_fini(&a), pn_kv_table_fini(&b);
   pn_kv_pool_free(p);
@@ -253,19 +253,19 @@ static void a_partial_page_in_use_stays(void **state) {
   remember(p, tokens, 7);
   pn_kv_table t = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &t, tokens, 0, 20, &found);
+  pn_kv_attach(p, &t, 0, tokens, 0, 20, &found);
   assert_int_equal(found.n_tokens, 7);
   pn_kv_table other = table();
   pn_error e = {0};
   assert_true(pn_kv_reserve(p, &other, PAGE, &e));
-  pn_kv_release(p, &other, tokens, PAGE);
+  pn_kv_release(p, &other, 0, tokens, PAGE);
   pn_kv_table_fini(&other);
   counts(p, 5, 2, 1);
   check(p, &t, NULL);
   pn_kv_attached(p, &found);
   counts(p, 6, 1, 1);
   check(p, &t, NULL);
-  pn_kv_release(p, &t, tokens, 20);
+  pn_kv_release(p, &t, 0, tokens, 20);
   counts(p, 7, 0, 1);
   pn_kv_table_fini(&t);
   pn_kv_pool_free(p);
@@ -280,8 +280,8 @@ static void a_sequence_attaches_again_as_it_goes(void **state) {
   pn_kv_table a = table(), b = table();
   pn_kv_prefix found;
   assert_true(pn_kv_reserve(p, &a, 5 * PAGE, &e) && pn_kv_reserve(p, &b, 3 * PAGE, &e));
-  pn_kv_publish(p, &a, tokens, 3 * PAGE);
-  pn_kv_attach(p, &b, tokens, PAGE + 4, 5 * PAGE, &found); // b's page that ends inside is exchanged
+  pn_kv_publish(p, &a, 0, tokens, 3 * PAGE);
+  pn_kv_attach(p, &b, 0, tokens, PAGE + 4, 5 * PAGE, &found); // b's page that ends inside is exchanged
   assert_int_equal(found.n_tokens, 3 * PAGE);
   assert_int_equal(b.n_pages, 3);
   assert_int_equal(b.n_known, 3);
@@ -289,18 +289,18 @@ static void a_sequence_attaches_again_as_it_goes(void **state) {
   check(p, &a, &b);
   assert_true(pn_kv_reserve(p, &b, 4 * PAGE, &e));
   int32_t own = b.pages[3];
-  pn_kv_attach(p, &b, tokens, 3 * PAGE + 2, 5 * PAGE, &found); // nothing more is known
+  pn_kv_attach(p, &b, 0, tokens, 3 * PAGE + 2, 5 * PAGE, &found); // nothing more is known
   assert_int_equal(found.n_tokens, 3 * PAGE + 2);
   assert_int_equal(b.pages[3], own);
-  pn_kv_publish(p, &a, tokens, 4 * PAGE);
-  pn_kv_attach(p, &b, tokens, 3 * PAGE + 2, 3 * PAGE + 20, &found); // copied into its own page
+  pn_kv_publish(p, &a, 0, tokens, 4 * PAGE);
+  pn_kv_attach(p, &b, 0, tokens, 3 * PAGE + 2, 3 * PAGE + 20, &found); // copied into its own page
   assert_int_equal(found.n_tokens, 3 * PAGE + 20);
   assert_int_equal(found.copy_to, own);
   assert_int_equal(found.copy_from, a.pages[3]);
   pn_kv_attached(p, &found);
   check(p, &a, &b);
-  pn_kv_release(p, &a, tokens, 5 * PAGE);
-  pn_kv_release(p, &b, tokens, 3 * PAGE + 20);
+  pn_kv_release(p, &a, 0, tokens, 5 * PAGE);
+  pn_kv_release(p, &b, 0, tokens, 3 * PAGE + 20);
   counts(p, 11, 0, 5);
   check(p, NULL, NULL);
   pn_kv_table_fini(&a), pn_kv_table_fini(&b);
@@ -315,21 +315,21 @@ static void the_latest_of_equals(void **state) {
   pn_kv_pool *p = pool(8);
   remember(p, a, PAGE);
   remember(p, b, 10);
-  assert_int_equal(pn_kv_lookup(p, c, PAGE, &differs), 4);
+  assert_int_equal(pn_kv_lookup(p, 0, c, PAGE, &differs), 4);
   assert_int_equal(differs, 1001);
-  assert_int_equal(pn_kv_lookup(p, c, 0, &differs), 0);
+  assert_int_equal(pn_kv_lookup(p, 0, c, 0, &differs), 0);
   pn_kv_table t = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &t, a, 0, PAGE, &found);
-  assert_int_equal(pn_kv_lookup(p, c, PAGE, &differs), 4);
+  pn_kv_attach(p, &t, 0, a, 0, PAGE, &found);
+  assert_int_equal(pn_kv_lookup(p, 0, c, PAGE, &differs), 4);
   assert_int_equal(differs, 1000);
   int32_t page = t.pages[0];
-  pn_kv_release(p, &t, a, PAGE);
-  pn_kv_attach(p, &t, c, 0, PAGE, &found);
+  pn_kv_release(p, &t, 0, a, PAGE);
+  pn_kv_attach(p, &t, 0, c, 0, PAGE, &found);
   assert_int_equal(found.copy_from, page);
   pn_kv_attached(p, &found);
-  pn_kv_release(p, &t, c, 5);
-  assert_int_equal(pn_kv_lookup(p, &a[7], MAX - 7, &differs), 0); // nothing begins so
+  pn_kv_release(p, &t, 0, c, 5);
+  assert_int_equal(pn_kv_lookup(p, 0, &a[7], MAX - 7, &differs), 0); // nothing begins so
   assert_int_equal(differs, 0);
   check(p, NULL, NULL);
   pn_kv_table_fini(&t);
@@ -342,29 +342,29 @@ static void idle_runs(void **state) {
   int n;
   pn_error e = {0};
   pn_kv_pool *p = pool(200);
-  assert_false(pn_kv_take_idle_run(p, &first, &n)); // never used
+  assert_false(pn_kv_take_idle_run(p, 0, &first, &n)); // never used
   pn_kv_table a = table(), b = table(), c = table();
   assert_true(pn_kv_reserve(p, &a, 3 * PAGE, &e) && pn_kv_reserve(p, &b, 2 * PAGE, &e) &&
               pn_kv_reserve(p, &c, 4 * PAGE, &e));
-  assert_false(pn_kv_take_idle_run(p, &first, &n)); // in use
-  pn_kv_release(p, &c, NULL, 0);
-  pn_kv_release(p, &a, NULL, 0);
-  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_false(pn_kv_take_idle_run(p, 0, &first, &n)); // in use
+  pn_kv_release(p, &c, 0, NULL, 0);
+  pn_kv_release(p, &a, 0, NULL, 0);
+  assert_true(pn_kv_take_idle_run(p, 0, &first, &n));
   assert_int_equal(first, 0);
   assert_int_equal(n, 3);
-  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_true(pn_kv_take_idle_run(p, 0, &first, &n));
   assert_int_equal(first, 5);
   assert_int_equal(n, 4);
-  assert_false(pn_kv_take_idle_run(p, &first, &n));
-  pn_kv_release(p, &b, NULL, 0);
+  assert_false(pn_kv_take_idle_run(p, 0, &first, &n));
+  pn_kv_release(p, &b, 0, NULL, 0);
   assert_true(pn_kv_reserve(p, &a, 1, &e)); // what was used last
   assert_true(a.pages[0] == 3 || a.pages[0] == 4);
   check(p, &a, NULL);
-  assert_true(pn_kv_take_idle_run(p, &first, &n));
+  assert_true(pn_kv_take_idle_run(p, 0, &first, &n));
   assert_int_equal(first, 7 - a.pages[0]);
   assert_int_equal(n, 1);
-  assert_false(pn_kv_take_idle_run(p, &first, &n));
-  pn_kv_release(p, &a, NULL, 0);
+  assert_false(pn_kv_take_idle_run(p, 0, &first, &n));
+  pn_kv_release(p, &a, 0, NULL, 0);
   pn_kv_table_fini(&a), pn_kv_table_fini(&b), pn_kv_table_fini(&c);
   pn_kv_pool_free(p);
 }
@@ -379,15 +379,15 @@ static void everything_cached_is_forgotten(void **state) {
   remember(p, other, 2 * PAGE - 5);
   pn_kv_table a = table();
   pn_kv_prefix found;
-  pn_kv_attach(p, &a, tokens, 0, 2 * PAGE, &found);
+  pn_kv_attach(p, &a, 0, tokens, 0, 2 * PAGE, &found);
   pn_kv_attached(p, &found);
   counts(p, 14, 2, 4);
   pn_kv_forget(p);
   counts(p, 18, 2, 0);
   check(p, &a, NULL);
-  assert_int_equal(pn_kv_lookup(p, tokens, 4 * PAGE, &differs), 2 * PAGE);
-  assert_int_equal(pn_kv_lookup(p, other, 2 * PAGE, &differs), 0);
-  pn_kv_release(p, &a, NULL, 0);
+  assert_int_equal(pn_kv_lookup(p, 0, tokens, 4 * PAGE, &differs), 2 * PAGE);
+  assert_int_equal(pn_kv_lookup(p, 0, other, 2 * PAGE, &differs), 0);
+  pn_kv_release(p, &a, 0, NULL, 0);
   pn_kv_forget(p);
   counts(p, 20, 0, 0);
   pn_kv_table_fini(&a);
@@ -406,11 +406,11 @@ static void many_beginnings(int same) {
     for (int i = 0; i < N; i++) {
       fill(tokens, PAGE, 0);
       tokens[same] = 100 + (int32_t)((int64_t)i * 7919 % N);
-      pn_kv_attach(p, &t, tokens, 0, PAGE, &found);
+      pn_kv_attach(p, &t, 0, tokens, 0, PAGE, &found);
       assert_int_equal(found.n_tokens, round ? PAGE : i && i < N - 1 ? same : found.n_tokens);
       assert_true(pn_kv_reserve(p, &t, PAGE, &e));
       pn_kv_attached(p, &found);
-      pn_kv_release(p, &t, tokens, PAGE);
+      pn_kv_release(p, &t, 0, tokens, PAGE);
     }
   check(p, NULL, NULL);
   pn_kv_table_fini(&t);

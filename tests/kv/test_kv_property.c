@@ -211,7 +211,7 @@ static void finish_copy(world *w, seq *s) {
 static void do_attach(world *w, seq *s) {
   int n = below(w, 3) ? s->n : s->n_computed + below(w, s->n - s->n_computed + 1), pages[MAX_T / PAGE];
   pn_kv_prefix found;
-  pn_kv_attach(w->p, &s->t, s->tokens, s->n_computed, n, &found);
+  pn_kv_attach(w->p, &s->t, 0, s->tokens, s->n_computed, n, &found);
   cut(w, s, (s->n_computed + PAGE - 1) / PAGE);
   int n_found = known(w, s, n, pages), whole = n_found / PAGE;
   s->copy = found;
@@ -221,13 +221,12 @@ static void do_attach(world *w, seq *s) {
   }
   while (s->n_known < whole) adopt(w, s, pages[s->n_known]);
   if (n_found % PAGE) {
-    hold(w, pages[whole]);
-    bool own = s->n_pages > whole;
-    if (!own && count(w, false) + count(w, true) == 0) {
-      let_go(w, pages[whole]);
+    bool own = s->n_pages > whole, unused = w->pages[pages[whole]].refs == 0;
+    if (!own && count(w, false) + count(w, true) == unused) {
       n_found = whole * PAGE;
       CHECK(found.copy_from == -1);
     } else {
+      hold(w, pages[whole]);
       CHECK(found.copy_from == pages[whole] && s->t.n_pages == whole + 1 &&
             found.copy_to == s->t.pages[whole]);
       if (!own) taken(w, s->pages[s->n_pages++] = found.copy_to);
@@ -282,7 +281,7 @@ static void start(world *w, seq *s) {
 }
 
 static void do_release(world *w, seq *s, int n_computed) {
-  pn_kv_release(w->p, &s->t, s->tokens, n_computed);
+  pn_kv_release(w->p, &s->t, 0, s->tokens, n_computed);
   release(w, s, n_computed);
   s->n_computed = 0;
 }
@@ -290,7 +289,7 @@ static void do_release(world *w, seq *s, int n_computed) {
 static void do_lookup(world *w, const seq *s) {
   int pages[MAX_T / PAGE + 1], n = below(w, s->n + 1);
   int32_t differs;
-  int n_found = pn_kv_lookup(w->p, s->tokens, n, &differs), part = n_found % PAGE, at = n_found - part;
+  int n_found = pn_kv_lookup(w->p, 0, s->tokens, n, &differs), part = n_found % PAGE, at = n_found - part;
   CHECK(n_found == known(w, s, n, pages));
   int on = find(w, s->hash[at], s->hash + at, part, part);
   // The model has no tokens: what goes on there is the token with this hash.
@@ -303,7 +302,7 @@ static void do_lookup(world *w, const seq *s) {
 static void do_idle(world *w) {
   int32_t first;
   int n;
-  if (pn_kv_take_idle_run(w->p, &first, &n)) {
+  if (pn_kv_take_idle_run(w->p, 0, &first, &n)) {
     CHECK(n > 0 && first >= 0 && first + n <= w->n_pages);
     for (int i = first; i < first + n; i++) {
       page *a = &w->pages[i];
@@ -341,7 +340,7 @@ static void one_step(world *w) {
   } else if (what < 65) {
     if (s->n_computed < s->n) do_compute(w, s);
   } else if (what < 78) {
-    pn_kv_publish(w->p, &s->t, s->tokens, s->n_computed);
+    pn_kv_publish(w->p, &s->t, 0, s->tokens, s->n_computed);
     publish(w, s, s->n_computed);
   } else if (what < 84) {
     do_release(w, s, s->n_computed); // pauses
@@ -382,9 +381,9 @@ static void run(int n_pages, int alphabet, long n_steps) {
   pn_rng_seed(&w->rng, SEED + (uint64_t)n_pages);
   w->n_pages = n_pages;
   w->n_templates = n_pages < 20 ? 4 : N_TEMPLATES; // siblings
-  w->p = pn_kv_pool_new(n_pages, &e);
+  w->p = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, &e);
   CHECK(w->p);
-  for (int i = 0; i < N_SEQS; i++) CHECK(pn_kv_table_init(&w->seqs[i].t, MAX_T, &e));
+  for (int i = 0; i < N_SEQS; i++) CHECK(pn_kv_table_init(&w->seqs[i].t, 0, MAX_T, &e));
   for (int i = 0; i < N_TEMPLATES; i++)
     for (int k = 0; k < MAX_T; k++) w->templates[i][k] = below(w, alphabet);
   for (; w->step < n_steps; w->step++) {
