@@ -4,14 +4,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define BIT(x) (UINT64_C(1) << (x))
 
-// ---- what is known ----
+static int most(int a, int b) { return a > b ? a : b; }
 
 text model_text(const seq *s, int n) {
   text out = {.salt = s->salt, .n = n};
@@ -36,12 +35,9 @@ int32_t model_whole(const world *w, const text *of, int i) {
   return -1;
 }
 
-int model_first(const world *w, int k, int pos) {
-  int first = pos - w->lengths[k] + 1; // the first position seen
-  return first > 0 ? first / PAGE : 0;
-}
+int model_first(const world *w, int k, int pos) { return most(0, pos - w->lengths[k] + 1) / PAGE; }
 
-static bool snap_on(const world *w, int x, int n, bool certain) {
+bool model_snap_on(const world *w, int x, int n, bool certain) {
   for (int s = 0; s < w->n_ids[SLOT]; s++) {
     const snapshot *a = &w->snap[s];
     if (w->num[SLOT][s].known && a->at.n == n && a->holders & BIT(x) &&
@@ -143,21 +139,20 @@ static bool room(const query *q, int x, int pos) {
 // Whether pos may serve (>= 1) and does for certain (2).
 static int serves(const query *q, int pos) {
   const world *w = q->w;
-  bool states = w->n_ids[SLOT] > 0, may = false, must = true;
+  bool states = w->n_ids[SLOT] > 0, may = false, must = true, certain = false;
   if (pos / PAGE > q->n_whole || !windows_at(q, pos)) return 0;
   if (pos % PAGE == 0) {
     int32_t x = q->whole[pos / PAGE - 1];
-    return !states ? 2 : snap_on(w, x, pos, true) ? 2 : snap_on(w, x, pos, false);
+    return !states ? 2 : model_snap_on(w, x, pos, true) ? 2 : model_snap_on(w, x, pos, false);
   }
-  bool certain = false;
   for (int x = 0; x < w->n_ids[FULL]; x++) {
     if (!model_covers(w, x, q->of, pos)) continue;
     bool all = true;
-    for (int k = 0; k < w->n_windows; k++) all = all && w->window_of[k][x] >= 0;
-    if (!all || (states && !snap_on(w, x, pos, false))) continue;
+    for (int k = 0; k < w->n_windows; k++) all &= w->window_of[k][x] >= 0;
+    if (!all || (states && !model_snap_on(w, x, pos, false))) continue;
     may = true;
-    must = must && room(q, x, pos);
-    certain = certain || !states || snap_on(w, x, pos, true);
+    must &= room(q, x, pos);
+    certain |= !states || model_snap_on(w, x, pos, true);
   }
   return may ? 1 + (must && certain) : 0;
 }
@@ -187,8 +182,9 @@ static int serves_back(const world *w, const seq *s, const was *b, int pos, bool
     for (int i = model_first(w, k, pos); i <= last; i++)
       if (i < b->first[k] && (i >= b->n_known || w->window_of[k][b->pages[i]] < 0)) return 0;
   if (w->n_ids[SLOT] && pos) {
-    how = last < b->n_known ? snap_on(w, b->pages[last], pos, false) + snap_on(w, b->pages[last], pos, true)
-                            : 0;
+    how = last < b->n_known
+              ? model_snap_on(w, b->pages[last], pos, false) + model_snap_on(w, b->pages[last], pos, true)
+              : 0;
     for (int i = 0; i < s->n_marks; i++)
       if (s->marks[i].pos == pos) how = 2;
   }
@@ -240,7 +236,7 @@ static void drop_page(world *w, int x, uint64_t to) {
     snapshot *a = &w->snap[s];
     if (!w->num[SLOT][s].known || !(a->holders & BIT(x))) continue;
     for (int z = 0; z < w->n_ids[FULL]; z++)
-      if (to & BIT(z) && snap_on(w, z, a->at.n, false)) a->maybe = true;
+      if (to & BIT(z) && model_snap_on(w, z, a->at.n, false)) a->maybe = true;
     if (a->holders != BIT(x) && !to) a->maybe = true;
     a->holders = (a->holders & ~BIT(x)) | to;
     if (!a->holders) w->num[SLOT][s].known = false;
@@ -255,14 +251,14 @@ static void check_leaf(const world *w, int x) {
 }
 
 void model_taken(world *w, int kind, int32_t id) {
-  CHECK(id >= 0 && id < w->n_ids[kind]);
   number *x = &w->num[kind][id];
+  CHECK(id >= 0 && id < w->n_ids[kind]);
   if (x->known) {                   // evicted: nothing used it, and nothing was cached longer
     if (x->before) x->lo = w->step; // given back by this call
     for (int y = 0; y < w->n_ids[kind]; y++) {
       const number *b = &w->num[kind][y];
-      if (kind == SLOT && (w->snap[id].maybe || w->snap[y].maybe)) continue; // free, perhaps
-      CHECK(!b->known || b->used || b->before || x->lo <= b->hi);
+      bool may_be_free = kind == SLOT && (w->snap[id].maybe || w->snap[y].maybe);
+      CHECK(!b->known || b->used || b->before || may_be_free || x->lo <= b->hi);
     }
     if (kind == FULL) check_leaf(w, id), drop_page(w, id, 0);
     if (kind >= WIN && kind < SLOT) drop_window(w, kind - WIN, id);
@@ -383,24 +379,22 @@ void model_publish(world *w, seq *s, const was *b, int n_computed) {
   const text of = model_text(s, n_computed);
   CHECK(s->t.n_known == n_known && s->t.n_pages == b->n_pages);
   for (int i = 0; i < n_known; i++) CHECK(s->t.pages[i] == model_whole(w, &of, i));
-  for (int k = 0; k < w->n_windows; k++) {
-    int first = model_first(w, k, n_computed);
-    CHECK(s->t.first_window[k] == (first > b->first[k] ? first : b->first[k]));
-  }
+  for (int k = 0; k < w->n_windows; k++)
+    CHECK(s->t.first_window[k] == most(model_first(w, k, n_computed), b->first[k]));
   model_settle(w, s, n_known);
 }
 
 static int n_taken(const world *w, int kind) {
   int n = 0;
-  for (int x = 0; x < w->n_ids[kind]; x++) n += w->num[kind][x].used || w->num[kind][x].known;
+  for (const number *x = w->num[kind]; x < w->num[kind] + w->n_ids[kind]; x++) n += x->used || x->known;
   return n;
 }
 
 // The pages that the last, partial page may have become; 0: none.
 static uint64_t release_part(world *w, const seq *s, const was *b, int n) {
   const text of = model_text(s, n);
-  uint64_t better = 0;
   int exact = -1, i = n / PAGE;
+  uint64_t better = 0;
   if (i == 0 && !salt_fits(w, s->salt)) return 0;
   for (int x = 0; x < w->n_ids[FULL]; x++)
     if (model_covers(w, x, &of, n)) {
@@ -458,7 +452,7 @@ static void sweep(world *w) {
     uint64_t longer = 0;
     if (!w->num[FULL][x].known || w->num[FULL][x].used || a->n % PAGE == 0) continue;
     for (int y = 0; y < w->n_ids[FULL]; y++)
-      if (y != x && w->page[y].n > a->n && model_covers(w, y, a, a->n)) longer |= BIT(y);
+      if (w->page[y].n > a->n && model_covers(w, y, a, a->n)) longer |= BIT(y);
     if (longer) drop_page(w, x, longer);
   }
 }

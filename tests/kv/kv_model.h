@@ -110,6 +110,8 @@ void model_end(world *w, const seq *s); // checks the counts
 
 int32_t model_whole(const world *w, const text *of, int i); // the page i of the text; -1: not known
 bool model_covers(const world *w, int x, const text *of, int n);
+// Whether page x may have, or has for certain, a snapshot after n tokens.
+bool model_snap_on(const world *w, int x, int n, bool certain);
 void model_hang_snap(world *w, int32_t slot, uint64_t pages, const text *of, int n);
 text model_text(const seq *s, int n);
 int model_first(const world *w, int k, int pos); // the first page that a row at pos sees
