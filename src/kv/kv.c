@@ -248,21 +248,19 @@ void pn_kv_release(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *
 
 // ---- go back ----
 
-// The last mark or snapshot of the table's pages up to n; 0: none.
+// The last mark or snapshot of the table's pages up to n; 0: none. Marks lie behind the known pages.
 static int state_before(const pn_kv_pool *p, const pn_kv_table *t, int n, int32_t *slot) {
-  int pos = 0;
-  for (int k = 0; k < t->n_marks && t->marks[k].pos <= n; k++)
-    pos = t->marks[k].pos, *slot = t->marks[k].slot;
-  for (int i = kv_least((n - 1) / PAGE, t->n_known - 1); n > 0 && i >= 0 && (i + 1) * PAGE > pos; i--) {
+  for (int k = t->n_marks - 1; k >= 0; k--)
+    if (t->marks[k].pos <= n) return *slot = t->marks[k].slot, t->marks[k].pos;
+  for (int i = kv_least(pn_kv_pages_of(n), t->n_known) - 1; i >= 0; i--) {
     int o = kv_least(n - i * PAGE, PAGE);
     uint32_t bits = p->states.offsets[t->pages[i]] & kv_bits(o);
     if (!bits) continue;
     while (!(bits >> (o - 1) & 1)) o--;
-    if (i * PAGE + o <= pos) break;
     *slot = kv_state_at(p, t->pages[i], o);
     return i * PAGE + o;
   }
-  return pos;
+  return 0;
 }
 
 // The last page before pos whose window page a row there sees and that is gone; -1: none.

@@ -94,7 +94,7 @@ static bool find_in_page(search *s, int most, int32_t best, kv_point *out) {
   for (int o = most; o > 0 && o > least && bits; bits &= kv_bits(--o)) {
     if (!(bits >> (o - 1) & 1)) continue;
     int32_t at = best;
-    if (at == KV_NONE || o < most || !(kv_serves(p, at) >> (o - 1) & 1))
+    if (at == KV_NONE || !(kv_serves(p, at) >> (o - 1) & 1))
       at = kv_tree_serving(p, s->node, s->tokens + j * PAGE, o);
     if (at == KV_NONE) continue;
     int pos = j * PAGE + o;

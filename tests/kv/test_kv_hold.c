@@ -221,8 +221,35 @@ static void pages_come_from_elsewhere(void **state) {
   assert_true(in.page == -1 && in.window[0] >= 0);
   pn_kv_imported(f.p, 3, f.tokens, &in, true);
   assert_int_equal(lookup(&f, 3, MAX), PAGE + 9);
+  in = wanted(PAGE + 9);
+  assert_true(pn_kv_import(f.p, 3, f.tokens, PAGE + 9, &in, &e)); // everything is there
+  assert_true(in.page == -1 && in.window[0] == -1 && in.state == -1);
+  pn_kv_imported(f.p, 3, f.tokens, &in, true);
   assert_int_equal(attach(&f, &f.t, 3, 0, MAX).n_tokens, 0); // no window page for the copy, no other point
   check(&f);
+  close_pool(&f);
+}
+
+// The tree has a page that says more: a window page with fewer tokens cannot be its.
+static void an_import_that_says_less(void **state) {
+  (void)state;
+  fixture f = open_pool(with_window(4, 40, 4));
+  pn_error e = {0};
+  pn_kv_span in = wanted(0);
+  in.window[0] = -1;
+  assert_true(pn_kv_import(f.p, 0, f.tokens, 20, &in, &e));
+  pn_kv_imported(f.p, 0, f.tokens, &in, true);
+  in = wanted(0);
+  assert_true(pn_kv_import(f.p, 0, f.tokens, 15, &in, &e));
+  assert_true(in.page == -1 && in.window[0] == -1);
+  pn_kv_imported(f.p, 0, f.tokens, &in, true);
+  assert_int_equal(lookup(&f, 0, MAX), 0);
+  in = wanted(0);
+  assert_true(pn_kv_import(f.p, 0, f.tokens, 25, &in, &e)); // and one that says more replaces it
+  assert_true(in.page >= 0 && in.window[0] >= 0);
+  pn_kv_imported(f.p, 0, f.tokens, &in, true);
+  assert_int_equal(lookup(&f, 0, MAX), 25);
+  assert_int_equal(n_cached(&f, 0), 1);
   close_pool(&f);
 }
 
@@ -260,6 +287,7 @@ int main(void) {
       cmocka_unit_test(pins_hold_at_most_half),
       cmocka_unit_test(known_pages_in_order),
       cmocka_unit_test(pages_come_from_elsewhere),
+      cmocka_unit_test(an_import_that_says_less),
       cmocka_unit_test(imports_need_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
