@@ -1,4 +1,5 @@
-// The life of a sequence: its table attaches to a known prefix, grows, makes its pages known, goes back, ends.
+// The life of a sequence: its table attaches to a known prefix, grows, makes its pages known, goes back,
+// ends.
 #include "kv/kv_int.h"
 
 #include <stdlib.h>
@@ -55,8 +56,8 @@ void kv_table_cut(pn_kv_pool *p, pn_kv_table *t, int n_pages) {
   t->n_known = kv_least(t->n_known, n_pages);
 }
 
-// The table's next page is the tree's from now on; its own for the same tokens, if it has one, is not needed any more.
-// The table has computed n_computed tokens; a row at pos is the next one.
+// The table's next page is the tree's from now on; its own for the same tokens, if it has one, is not needed
+// any more. The table has computed n_computed tokens; a row at pos is the next one.
 static void adopt(pn_kv_pool *p, pn_kv_table *t, int32_t page, int n_computed, int pos) {
   int i = t->n_known++;
   kv_window_adopt(p, t, i, page, pos, (i + 1) * PAGE <= n_computed);
@@ -98,7 +99,8 @@ void pn_kv_attached(pn_kv_pool *p, const pn_kv_prefix *prefix) {
   if (prefix->copy_from >= 0) kv_pages_let_go(p, prefix->copy_from);
 }
 
-// Pages of the table's own for the tokens after its tree pages, and the numbers of those; there are free or cached ones.
+// Pages of the table's own for the tokens after its tree pages, and the numbers of those; there are free or
+// cached ones.
 static void own_pages(pn_kv_pool *p, pn_kv_table *t, pn_kv_prefix *out) {
   int i = t->n_known;
   if (i == t->n_pages) {
@@ -206,8 +208,8 @@ void pn_kv_publish(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *
   kv_window_pass(p, t, n_computed);
 }
 
-// The last, partial page of a sequence that ends: the page of the tree that has these tokens now, KV_NONE: no room for
-// the salt.
+// The last, partial page of a sequence that ends: the page of the tree that has these tokens now, KV_NONE: no
+// room for the salt.
 static int32_t remember_part(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *tokens, int n) {
   int32_t above = kv_place_of(t, t->n_known ? KV_NONE : kv_roots_get(p, salt)).node;
   if (above == KV_NONE) return KV_NONE;

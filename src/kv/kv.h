@@ -1,30 +1,37 @@
-// Pages of the KV cache as integers: numbers with reference counts for each kind of memory that layers keep, the tables
-// of sequences, and radix trees that remember which tokens the pages hold, so that a later sequence with the same
-// beginning uses them again. No tensors here: a backend owns the memory that the numbers stand for.
+// Pages of the KV cache as integers: numbers with reference counts for each kind of memory that layers keep,
+// the tables of sequences, and radix trees that remember which tokens the pages hold, so that a later
+// sequence with the same beginning uses them again. No tensors here: a backend owns the memory that the
+// numbers stand for.
 //
 // A pool serves groups of layers. What a group keeps decides how it is numbered:
-//   full, latent  K and V of all positions, in pages. All these groups share one numbering: a page stands for the same
-//                 positions in each of them.
-//   window        K and V of the last `window` positions, in pages. Every such group has a numbering of its own.
-//   state         one recurrent state. All state groups share one numbering of slots: a slot is a state of each.
-// A number is free, used (a table, a copy or a pin holds it) or cached (only a tree does): free + used + cached = all.
-// When none is free, the cached one that was used longest ago gives way: of pages, leaves first; window pages and snapshots
-// go without their page, and prefixes then end earlier, at a point where every group can go on.
+//   full, latent  K and V of all positions, in pages. All these groups share one numbering: a page stands for
+//                 the same positions in each of them.
+//   window        K and V of the last `window` positions, in pages. Every such group has a numbering of its
+//                 own.
+//   state         one recurrent state. All state groups share one numbering of slots: a slot is a state of
+//                 each.
+// A number is free, used (a table, a copy or a pin holds it) or cached (only a tree does): free + used +
+// cached = all. When none is free, the cached one that was used longest ago gives way: of pages, leaves
+// first; window pages and snapshots go without their page, and prefixes then end earlier, at a point where
+// every group can go on.
 //
 // The life of a sequence, in a pool with window and state groups, is the same calls as with full groups only:
-//   pn_kv_attach       make the copies that it names (page, window pages, snapshot -> running state), pn_kv_attached;
-//                      n_tokens 0: the running state starts empty.
+//   pn_kv_attach       make the copies that it names (page, window pages, snapshot -> running state),
+//                      pn_kv_attached; n_tokens 0: the running state starts empty.
 //   pn_kv_reserve      before a step that computes up to n tokens: pages, window pages and the slot t->state.
 //   (the step)         row at p writes to pn_kv_slot, pn_kv_window_slot and the state t->state.
-//   pn_kv_mark         where the state should be kept (end of the prompt, border of a message, every some thousand
-//                      tokens): end the step there, call, copy the state before the next step.
-//   pn_kv_publish      after every step that was accepted: whole pages become known; window pages behind are given back.
-//   pn_kv_truncate     after a step that was not: make its copies, go on at n_tokens (a state goes back to a mark).
+//   pn_kv_mark         where the state should be kept (end of the prompt, border of a message, every some
+//                      thousand tokens): end the step there, call, copy the state before the next step.
+//   pn_kv_publish      after every step that was accepted: whole pages become known; window pages behind are
+//                      given back.
+//   pn_kv_truncate     after a step that was not: make its copies, go on at n_tokens (a state goes back to a
+//                      mark).
 //   pn_kv_release      at the end; the running state itself becomes a snapshot, without a copy.
-// A caller does what a call asks of the backend, in order, before any later step; then no call can see half a page.
+// A caller does what a call asks of the backend, in order, before any later step; then no call can see half a
+// page.
 //
-// Keys of the trees start from a salt (model, adapter, API key): different salts share nothing. Salts need no making; a
-// table uses one salt from attach to release.
+// Keys of the trees start from a salt (model, adapter, API key): different salts share nothing. Salts need no
+// making; a table uses one salt from attach to release.
 //
 // Thread: the engine's, unless said otherwise. After pn_kv_pool_new and pn_kv_table_init nothing allocates.
 #ifndef PN_KV_H
@@ -79,23 +86,22 @@ typedef struct pn_kv_table {
   int n_windows;
   int32_t *window_pages[PN_KV_MAX_WINDOWS];
   int first_window[PN_KV_MAX_WINDOWS];
-  int32_t
-      state; // slot of the running state; -1: none (before pn_kv_attach or pn_kv_reserve, or without state groups)
-  int n_marks; // snapshots of positions in pages that are not known yet, ascending
+  int32_t state; // slot of the running state; -1: none yet, or no state group
+  int n_marks;   // snapshots of positions in pages that are not known yet, ascending
   struct {
     int pos;
     int32_t slot;
   } marks[PN_KV_MAX_MARKS];
 } pn_kv_table;
 
-// An empty table with room for the pages of max_tokens, for pools with n_windows window groups. The only allocation of a
-// sequence; any thread.
+// An empty table with room for the pages of max_tokens, for pools with n_windows window groups. The only
+// allocation of a sequence; any thread.
 bool pn_kv_table_init(pn_kv_table *t, int n_windows, int max_tokens, pn_error *e);
 void pn_kv_table_fini(pn_kv_table *t); // its pages must have been given back
 
-// How much of tokens[0, n) pn_kv_attach could use. `differs` gets the token with which the most recent of the known
-// continuations goes on where they part; -1 when nothing known goes on there, or some group cannot use all that is
-// known. Changes nothing.
+// How much of tokens[0, n) pn_kv_attach could use. `differs` gets the token with which the most recent of the
+// known continuations goes on where they part; -1 when nothing known goes on there, or some group cannot use
+// all that is known. Changes nothing.
 int pn_kv_lookup(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, int32_t *differs);
 
 typedef struct pn_kv_copy {
@@ -111,39 +117,42 @@ typedef struct pn_kv_prefix {
   pn_kv_copy state; // to the running state
 } pn_kv_prefix;
 
-// The longest prefix of tokens[0, n) that is cached, into the table, which holds the first n_computed of them already (0:
-// an empty table): whole pages are shared; of a page that agrees only in part a copy is wanted. With window groups a
-// prefix ends where the pages that the next row sees are known (or are the table's own whole ones), with state groups
-// where there is a snapshot. When that is no more than n_computed tokens nothing changes. Pages that were reserved
-// behind n_computed are given back first. n_computed is 0 or counts at least the pages that are the tree's. At most what
-// the table has room for is taken. What is copied is held until pn_kv_attached is called, after the copies. No page for a
-// copy: only whole pages are taken; no slot for the state: nothing.
+// The longest prefix of tokens[0, n) that is cached, into the table, which holds the first n_computed of them
+// already (0: an empty table): whole pages are shared; of a page that agrees only in part a copy is wanted.
+// With window groups a prefix ends where the pages that the next row sees are known (or are the table's own
+// whole ones), with state groups where there is a snapshot. When that is no more than n_computed tokens
+// nothing changes. Pages that were reserved behind n_computed are given back first. n_computed is 0 or counts
+// at least the pages that are the tree's. At most what the table has room for is taken. What is copied is
+// held until pn_kv_attached is called, after the copies. No page for a copy: only whole pages are taken; no
+// slot for the state: nothing.
 void pn_kv_attach(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *tokens, int n_computed, int n,
                   pn_kv_prefix *out);
 void pn_kv_attached(pn_kv_pool *p, const pn_kv_prefix *prefix);
 
-// Make the table long enough for n tokens in all (within its capacity; PN_ERR_INTERNAL beyond). PN_ERR_LIMIT when too
-// few pages, window pages or slots are free or cached; the table then keeps what it had.
+// Make the table long enough for n tokens in all (within its capacity; PN_ERR_INTERNAL beyond). PN_ERR_LIMIT
+// when too few pages, window pages or slots are free or cached; the table then keeps what it had. For a step
+// of m tokens a table holds at most pn_kv_pages_of(window + m) + 1 pages of a window group.
 bool pn_kv_reserve(pn_kv_pool *p, pn_kv_table *t, int n, pn_error *e);
 
-// Keep the running state, which is that after n_computed tokens: the copy to make at once (from -1: none; there is such a
-// snapshot already, or no slot, or no state group). It is known once its page is. Of more than PN_KV_MAX_MARKS in
-// pages that are not known yet the oldest is given up.
+// Keep the running state, which is that after n_computed tokens: the copy to make at once (from -1: none;
+// there is such a snapshot already, or no slot, or no state group). It is known once its page is. Of more
+// than PN_KV_MAX_MARKS in pages that are not known yet the oldest is given up.
 pn_kv_copy pn_kv_mark(pn_kv_pool *p, pn_kv_table *t, int n_computed);
 
-// Let others share the whole pages of the first n_computed tokens, while the sequence goes on. A page whose tokens the
-// tree knows already is exchanged for the tree's. Window pages that no row from n_computed on sees are given back. When
-// all salts are in use by tables or pins, a new one's pages stay unknown.
+// Let others share the whole pages of the first n_computed tokens, while the sequence goes on. A page whose
+// tokens the tree knows already is exchanged for the tree's. Window pages that no row from n_computed on sees
+// are given back. When all salts are in use by tables or pins, a new one's pages stay unknown.
 void pn_kv_publish(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *tokens, int n_computed);
 
-// Back to at most n tokens: the pages behind are given back. `out` is as of pn_kv_attach (and pn_kv_attached follows):
-// a copy is wanted of a page that the tree knows and that would be written to. With n_tokens < n a group cannot go on at
-// n: the last mark at or before n is where a state can, given-back window pages may be gone, no page may be free for a
-// copy. n_tokens 0: the sequence starts anew, with an empty state.
+// Back to at most n tokens: the pages behind are given back. `out` is as of pn_kv_attach (and pn_kv_attached
+// follows): a copy is wanted of a page that the tree knows and that would be written to. With n_tokens < n a
+// group cannot go on at n: the last mark at or before n is where a state can, given-back window pages may be
+// gone, no page may be free for a copy. n_tokens 0: the sequence starts anew, with an empty state.
 void pn_kv_truncate(pn_kv_pool *p, pn_kv_table *t, int n, pn_kv_prefix *out);
 
-// The sequence ends or pauses: what it computed stays in the tree, a last partial page too, and the running state, which
-// must be that after n_computed tokens; the table is empty then. n_computed 0: nothing is kept that was not published.
+// The sequence ends or pauses: what it computed stays in the tree, a last partial page too, and the running
+// state, which must be that after n_computed tokens; the table is empty then. n_computed 0: nothing is kept
+// that was not published.
 void pn_kv_release(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *tokens, int n_computed);
 
 // Everything that only the trees remember is forgotten: cached pages, window pages and snapshots become free.
@@ -155,8 +164,8 @@ typedef struct pn_kv_pin {
   int32_t page, slot;
 } pn_kv_pin;
 
-// Pin what pn_kv_lookup finds of tokens[0, n), which may be nothing. Pins of the same pages are counted. PN_ERR_LIMIT
-// when pins would hold more than half of a numbering. The caller keeps *pin and unpins it once.
+// Pin what pn_kv_lookup finds of tokens[0, n), which may be nothing. Pins of the same pages are counted.
+// PN_ERR_LIMIT when pins would hold more than half of a numbering. The caller keeps *pin and unpins it once.
 bool pn_kv_pin_prefix(pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, pn_kv_pin *pin,
                       pn_error *e);
 void pn_kv_unpin(pn_kv_pool *p, const pn_kv_pin *pin);
@@ -172,20 +181,21 @@ typedef struct pn_kv_span {
   int32_t held;                      // while an import is under way; kv/'s own
 } pn_kv_span;
 
-// The known pages of tokens[0, n), at most cap of them, in order; the last may end inside a page. Holds nothing: read
-// them before any other call, or pin the prefix.
+// The known pages of tokens[0, n), at most cap of them, in order; the last may end inside a page. Holds
+// nothing: read them before any other call, or pin the prefix.
 int pn_kv_export(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, pn_kv_span *out, int cap);
 
-// Numbers for an imported page with the last of tokens[0, n) (those after a multiple of PN_KV_PAGE_TOKENS). in->window
-// and in->state other than -1 say what is there to import, state_pos what the state is after; all are replaced by
-// numbers to write to, -1 where the tree has it already. PN_ERR_NOT_FOUND: the pages before are not known. PN_ERR_LIMIT:
-// no number left. Then write, with other calls in between if need be, and end with pn_kv_imported and the same tokens:
-// `kept` puts the page into the tree (unless no salt is left), else all is undone.
+// Numbers for an imported page with the last of tokens[0, n) (those after a multiple of PN_KV_PAGE_TOKENS).
+// in->window and in->state other than -1 say what is there to import, state_pos what the state is after; all
+// are replaced by numbers to write to, -1 where the tree has it already. PN_ERR_NOT_FOUND: the pages before
+// are not known. PN_ERR_LIMIT: no number left. Then write, with other calls in between if need be, and end
+// with pn_kv_imported and the same tokens: `kept` puts the page into the tree (unless no salt is left), else
+// all is undone.
 bool pn_kv_import(pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, pn_kv_span *in, pn_error *e);
 void pn_kv_imported(pn_kv_pool *p, uint64_t salt, const int32_t *tokens, const pn_kv_span *in, bool kept);
 
-// The next run of numbers of the group's numbering that are free and were used since they were last reported: their
-// memory may go back. False: no more. Groups with one numbering share the reports.
+// The next run of numbers of the group's numbering that are free and were used since they were last reported:
+// their memory may go back. False: no more. Groups with one numbering share the reports.
 bool pn_kv_take_idle_run(pn_kv_pool *p, int group, int32_t *first, int *n);
 
 // Pages that hold n_tokens, which stay below 2^31 pages.

@@ -1,4 +1,5 @@
-// For tests: whether every count of the pool agrees with what can be reached from its lists, trees and tables.
+// For tests: whether every count of the pool agrees with what can be reached from its lists, trees and
+// tables.
 #include "kv/kv_int.h"
 
 #include <stdlib.h>

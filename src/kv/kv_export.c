@@ -1,5 +1,5 @@
-// What moving known pages out of and into the pool needs: their numbers and names in order, and a way for one more page
-// to become known. The bytes are the backend's.
+// What moving known pages out of and into the pool needs: their numbers and names in order, and a way for one
+// more page to become known. The bytes are the backend's.
 #include "base/hash.h"
 #include "kv/kv_int.h"
 

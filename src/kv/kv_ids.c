@@ -1,5 +1,5 @@
-// A set of numbers (pages, window pages or slots), each free, used or cached: counts, the stack of free ones, the list of
-// cached ones by last use, and which free ones have not been reported as idle yet.
+// A set of numbers (pages, window pages or slots), each free, used or cached: counts, the stack of free ones,
+// the list of cached ones by last use, and which free ones have not been reported as idle yet.
 #include "kv/kv_int.h"
 
 #include <stdlib.h>

@@ -1,21 +1,23 @@
 // What the files of the KV room share.
 //
-// Every page of the full groups is a node of a radix tree while the tree knows its tokens. A node under another holds the
-// tokens that follow it. Only whole pages have nodes under them. The nodes under one parent are a treap, sorted by their
-// tokens. A salt has a root, a node number behind those of the pages. Window pages and snapshots hang on nodes.
+// Every page of the full groups is a node of a radix tree while the tree knows its tokens. A node under
+// another holds the tokens that follow it. Only whole pages have nodes under them. The nodes under one parent
+// are a treap, sorted by their tokens. A salt has a root, a node number behind those of the pages. Window
+// pages and snapshots hang on nodes.
 //
 //   root of a salt -- page 4 (32 tokens) -- page 9 (32 tokens) -- page 2 (7 tokens)
-//                     window page -          window page 3        window page 0       (one each a window group)
+//                     window page -          window page 3        window page 0       (one a window group)
 //                     snapshots -            at 11: slot 5        at 7: slot 1        (at most one an offset)
 //
 // Invariants:
-// - A table that holds a page of the tree holds all pages above it too (copies and pins hold them likewise), so what lies
-//   under a cached page is cached.
-// - The last reference of the pages of a path goes from the last page to the first: a page comes into the list of cached
-//   pages after those under it, its oldest page is a leaf, and all cached pages can be evicted one after the other.
+// - A table that holds a page of the tree holds all pages above it too (copies and pins hold them likewise),
+//   so what lies under a cached page is cached.
+// - The last reference of the pages of a path goes from the last page to the first: a page comes into the
+//   list of cached pages after those under it, its oldest page is a leaf, and all cached pages can be evicted
+//   one after the other.
 // - No cached partial page is the beginning of another page with the same parent.
-// - A window page that hangs on a node holds all tokens of the node. The window pages of a table's known pages hang on
-//   those pages.
+// - A window page that hangs on a node holds all tokens of the node. The window pages of a table's known
+//   pages hang on those pages.
 // - A root has pages under it, or is free.
 #ifndef PN_KV_INT_H
 #define PN_KV_INT_H
@@ -117,8 +119,8 @@ void kv_pages_refresh(pn_kv_pool *p,
 void kv_pages_hold(pn_kv_pool *p, int32_t page); // and all above
 void kv_pages_let_go(pn_kv_pool *p, int32_t page);
 
-// kv_tree.c: which tokens follow which page. `tokens` are n <= PN_KV_PAGE_TOKENS of them.
-// The page under parent that agrees longest with tokens, the latest used of those; *n_same gets how far. KV_NONE: 0.
+// kv_tree.c: which tokens follow which page. `tokens` are n <= PN_KV_PAGE_TOKENS of them. The page under
+// parent that agrees longest with tokens, the latest used of those; *n_same gets how far. KV_NONE: 0.
 int32_t kv_tree_find(const pn_kv_pool *p, int32_t parent, const int32_t *tokens, int n, int *n_same);
 // The latest used page under parent that begins with tokens[0, n) and, when `longer`, does not end there.
 int32_t kv_tree_with(const pn_kv_pool *p, int32_t parent, const int32_t *tokens, int n, bool longer);
@@ -149,8 +151,9 @@ void kv_window_hang(pn_kv_pool *p, kv_window *w, int32_t page,
                     int32_t node);                // a used page; the node has none
 void kv_window_drop(pn_kv_pool *p, int32_t node); // what hangs on the node; free when nothing holds it
 void kv_window_forget(pn_kv_pool *p, kv_window *w);
-// Page i of the table is the tree's page `node` from now on. Its own window pages are exchanged for the tree's, or, when
-// they are whole, become the tree's. Of window pages that the table has not, those that a row at `pos` sees are taken.
+// Page i of the table is the tree's page `node` from now on. Its own window pages are exchanged for the
+// tree's, or, when they are whole, become the tree's. Of window pages that the table has not, those that a
+// row at `pos` sees are taken.
 void kv_window_adopt(pn_kv_pool *p, pn_kv_table *t, int i, int32_t node, int pos, bool whole);
 void kv_window_give(pn_kv_pool *p, pn_kv_table *t, int i,
                     int32_t node);                           // page i is now that node: its window pages too
@@ -165,13 +168,13 @@ void kv_state_hang(pn_kv_pool *p, int32_t slot, int32_t node, int offset); // gi
 void kv_state_drop(pn_kv_pool *p, int32_t node); // what hangs on the node; free when nothing holds it
 void kv_state_move(pn_kv_pool *p, int32_t from, int32_t to); // snapshots, to a node that begins like theirs
 void kv_state_forget(pn_kv_pool *p);
-// The table's marks in pages that are known now, or in its next page, which is the tree's `part` (KV_NONE: not yet), hang.
+// The table's marks in pages that are known now, or in its next page, which is the tree's `part` (KV_NONE:
+// not yet), hang.
 void kv_state_settle(pn_kv_pool *p, pn_kv_table *t, int32_t part);
 void kv_state_cut(pn_kv_pool *p, pn_kv_table *t, int n); // gives up marks behind n
 
-// kv_point.c: where a sequence can go on.
-// Where tokens[0, n) end in the tree: after n_whole pages (`node` is the last of them, or the root) and n_part tokens of
-// the page `part` (KV_NONE: 0).
+// kv_point.c: where a sequence can go on. Where tokens[0, n) end in the tree: after n_whole pages (`node` is
+// the last of them, or the root) and n_part tokens of the page `part` (KV_NONE: 0).
 typedef struct kv_place {
   int32_t node, part;
   int n_whole, n_part;
@@ -187,8 +190,9 @@ typedef struct kv_point {
 bool kv_place_walk(const pn_kv_pool *p, kv_place *at, const int32_t *tokens, int n);
 // Which offsets of a node can be gone on at, as far as the node itself is asked: bit o - 1.
 uint32_t kv_serves(const pn_kv_pool *p, int32_t node);
-// The last point up to `at` and behind n_computed from which every group can go on. With a table (none: as an empty
-// one) that holds n_computed tokens, its own whole window pages count, and there must be pages for the copies.
+// The last point up to `at` and behind n_computed from which every group can go on. With a table (none: as an
+// empty one) that holds n_computed tokens, its own whole window pages count, and there must be pages for the
+// copies.
 bool kv_point_find(const pn_kv_pool *p, const pn_kv_table *t, kv_place at, const int32_t *tokens,
                    int n_computed, kv_point *out);
 

@@ -1,4 +1,5 @@
-// Pins: a known prefix that is never evicted, with the window pages and the snapshot that going on behind it needs.
+// Pins: a known prefix that is never evicted, with the window pages and the snapshot that going on behind it
+// needs.
 #include "kv/kv_int.h"
 
 #include <stddef.h>

@@ -1,5 +1,6 @@
-// Where a sequence can go on: the last point of a known prefix at which every group has what the next row needs. A full
-// group can at every token, a window group where the pages that the row sees are there, a state group at a snapshot.
+// Where a sequence can go on: the last point of a known prefix at which every group has what the next row
+// needs. A full group can at every token, a window group where the pages that the row sees are there, a state
+// group at a snapshot.
 #include "kv/kv_int.h"
 
 #define PAGE PN_KV_PAGE_TOKENS
@@ -18,8 +19,9 @@ uint32_t kv_serves(const pn_kv_pool *p, int32_t node) {
   return p->states.ids.n ? p->states.offsets[node] : kv_bits(p->pages[node].n_tokens);
 }
 
-// The search goes from the end of the known prefix towards its beginning; j whole pages stand before the point, `node`
-// is the last of them. Pages [from, where it began) of a window group are known to be there; before: the page before those.
+// The search goes from the end of the known prefix towards its beginning; j whole pages stand before the
+// point, `node` is the last of them. Pages [from, where it began) of a window group are known to be there;
+// before: the page before those.
 typedef struct cursor {
   int from;
   int32_t before;
@@ -39,8 +41,8 @@ static bool has_window(const search *s, int k, int i, int32_t node) {
   return s->t && i >= s->t->first_window[k] && (i + 1) * PAGE <= s->n_computed;
 }
 
-// Whether the whole pages before pos have the window pages that a row there sees. Else the search goes on at the page
-// that has not.
+// Whether the whole pages before pos have the window pages that a row there sees. Else the search goes on at
+// the page that has not.
 static bool windows_reach(search *s, int pos) {
   for (int k = 0; k < s->p->n_windows; k++) {
     cursor *c = &s->windows[k];
@@ -84,7 +86,8 @@ static bool found(const search *s, int32_t node, int offset, int pos, kv_point *
   return true;
 }
 
-// A point in the page after the whole ones, at most at offset `most`; `best` is a page that agrees so far, if known.
+// A point in the page after the whole ones, at most at offset `most`; `best` is a page that agrees so far, if
+// known.
 static bool find_in_page(search *s, int most, int32_t best, kv_point *out) {
   const pn_kv_pool *p = s->p;
   int32_t top = p->pages[s->node].kids;

@@ -1,4 +1,5 @@
-// The roots of the trees: one a salt that has pages, found by hashing, made with the first page and gone with the last.
+// The roots of the trees: one a salt that has pages, found by hashing, made with the first page and gone with
+// the last.
 #include "base/hash.h"
 #include "kv/kv_int.h"
 
@@ -43,7 +44,8 @@ static uint64_t used_at(const pn_kv_pool *p, int32_t root) {
   return p->pages[p->pages[p->pages[root].kids].recent].used_at;
 }
 
-// The salt that was used longest ago, of those that nothing uses now, gives way. Called when there is no free root.
+// The salt that was used longest ago, of those that nothing uses now, gives way. Called when there is no free
+// root.
 static bool make_room(pn_kv_pool *p) {
   int32_t oldest = KV_NONE;
   for (int i = 0; i < p->setup.n_salts; i++) {

@@ -1,5 +1,5 @@
-// Slots of recurrent states: the running one of each table, the marks of tables in pages that are not known yet, and
-// snapshots that hang on pages of the tree, at an offset within the page.
+// Slots of recurrent states: the running one of each table, the marks of tables in pages that are not known
+// yet, and snapshots that hang on pages of the tree, at an offset within the page.
 #include "kv/kv_int.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-// The radix trees: which tokens follow which page. Siblings are a treap sorted by their tokens; each knows the latest used
-// one of the treap below it, and in pools with window or state groups at which offsets something there serves.
+// The radix trees: which tokens follow which page. Siblings are a treap sorted by their tokens; each knows
+// the latest used one of the treap below it, and in pools with window or state groups at which offsets
+// something there serves.
 #include "base/hash.h"
 #include "kv/kv_int.h"
 

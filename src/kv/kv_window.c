@@ -1,5 +1,5 @@
-// Pages of window groups: each group has a numbering of its own. A page is a table's own, or hangs on the tree's page of
-// the same tokens, where it may be evicted alone.
+// Pages of window groups: each group has a numbering of its own. A page is a table's own, or hangs on the
+// tree's page of the same tokens, where it may be evicted alone.
 #include "kv/kv_int.h"
 
 #define PAGE PN_KV_PAGE_TOKENS

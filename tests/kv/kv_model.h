@@ -1,7 +1,7 @@
-// A model of a KV pool of groups, for test_kv_groups_property.c: plain lists of what the trees know, as salts and tokens,
-// searched from end to end; what is used is counted anew after every call. It sees the pool only through its door and
-// does not follow the order of last uses exactly: each number has the earliest and the latest time it can have been
-// used last.
+// A model of a KV pool of groups, for test_kv_groups_property.c: plain lists of what the trees know, as salts
+// and tokens, searched from end to end; what is used is counted anew after every call. It sees the pool only
+// through its door and does not follow the order of last uses exactly: each number has the earliest and the
+// latest time it can have been used last.
 #ifndef KV_MODEL_H
 #define KV_MODEL_H
 
@@ -94,7 +94,8 @@ typedef struct range {
   int lo, hi;
 } range;
 
-// What a call may find: the last point up to n and behind n_computed. s: of a table, which was `b`, else NULL.
+// What a call may find: the last point up to n and behind n_computed. s: of a table, which was `b`, else
+// NULL.
 range model_points(world *w, const text *of, int n, int n_computed, const seq *s, const was *b);
 range model_points_back(world *w, const seq *s, const was *b, int n);
 

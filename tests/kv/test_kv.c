@@ -394,7 +394,8 @@ static void everything_cached_is_forgotten(void **state) {
   pn_kv_pool_free(p);
 }
 
-// Many different first pages: all begin alike for `same` tokens. Looking at each of them for each would take minutes.
+// Many different first pages: all begin alike for `same` tokens. Looking at each of them for each would take
+// minutes.
 static void many_beginnings(int same) {
   enum { N = 60000 };
   pn_kv_pool *p = pool(N);

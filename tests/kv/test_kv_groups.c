@@ -122,7 +122,8 @@ static void a_prefix_ends_where_its_window_is_known(void **state) {
   assert_int_equal(n_used(&f, 1), 3);
   pn_kv_release(f.p, &f.t, 0, f.tokens, 0);
 
-  // Others take window pages: first the 2 that are free, then by last use those behind the window, then of the end.
+  // Others take window pages: first the 2 that are free, then by last use those behind the window, then of
+  // the end.
   reserve(&f, &f.t, 5 * PAGE);
   assert_int_equal(lookup(&f, 0, MAX), 5 * PAGE + 7);
   reserve(&f, &f.t, 6 * PAGE); // the last, partial one
@@ -268,7 +269,8 @@ static void a_snapshot_is_found_among_siblings(void **state) {
   close_pool(&f);
 }
 
-// One snapshot among very many siblings that agree as far: looking at each of them for each would take minutes.
+// One snapshot among very many siblings that agree as far: looking at each of them for each would take
+// minutes.
 static void a_snapshot_is_found_fast(void **state) {
   (void)state;
   enum { N = 60000 };

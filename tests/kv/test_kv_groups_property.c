@@ -1,5 +1,5 @@
-// Random operations on pools of groups against a model of lists (kv_model): what is found is what the lists allow, and
-// every page, window page and state holds what the sequence that uses it computed or copied.
+// Random operations on pools of groups against a model of lists (kv_model): what is found is what the lists
+// allow, and every page, window page and state holds what the sequence that uses it computed or copied.
 #include "base/hash.h"
 #include "kv_model.h"
 
@@ -64,7 +64,8 @@ static void finish_copy(world *w, seq *s) {
 
 // ---- operations ----
 
-// The copies of a call: of what is known at the point, into numbers of the table, of which those that were taken are new.
+// The copies of a call: of what is known at the point, into numbers of the table, of which those that were
+// taken are new.
 static void check_copies(world *w, seq *s, bool page, bool taken) {
   const pn_kv_prefix *c = &s->copy;
   int i = c->n_tokens / PAGE;

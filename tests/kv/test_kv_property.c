@@ -1,5 +1,5 @@
-// Random operations on a pool against an obvious model of it, which keeps for every slot which tokens its K and V stand
-// for (a hash of all tokens up to there) and searches everything that it knows.
+// Random operations on a pool against an obvious model of it, which keeps for every slot which tokens its K
+// and V stand for (a hash of all tokens up to there) and searches everything that it knows.
 #include "base/hash.h"
 #include "base/rng.h"
 #include "kv/kv.h"
@@ -62,8 +62,8 @@ static bool begins_with(const page *a, uint64_t base, const uint64_t *hash, int 
   return a->n >= n && a->n > 0 && a->base == base && (n == 0 || a->content[n - 1] == hash[n]);
 }
 
-// The latest used page after `base` that begins with n tokens, of which hash[1..n] are the hashes, and has more than
-// `over` of them.
+// The latest used page after `base` that begins with n tokens, of which hash[1..n] are the hashes, and has
+// more than `over` of them.
 static int find(const world *w, uint64_t base, const uint64_t *hash, int n, int over) {
   int best = -1;
   for (int i = 0; i < w->n_pages; i++)
