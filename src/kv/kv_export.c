@@ -61,26 +61,32 @@ static void unimport(pn_kv_pool *p, const pn_kv_span *in) {
   if (in->held >= 0) kv_pages_let_go(p, in->held);
 }
 
-static bool take(int32_t *out, int32_t got, kv_ids *ids) {
-  *out = got;
-  if (got != KV_NONE) ids->id[got].holds++;
-  return got != KV_NONE;
+// What `want` has and the tree's page `node` (KV_NONE: no such page) has not: 0, else KV_NONE.
+static pn_kv_span missing(const pn_kv_pool *p, const pn_kv_span *want, int32_t node, const pn_kv_span *in) {
+  pn_kv_span out = *in;
+  bool new = node == KV_NONE, same = new || p->pages[node].n_tokens == in->n_tokens;
+  int offset = want->state_pos - in->from;
+  if (new) out.page = 0;
+  for (int k = 0; same && k < p->n_windows; k++)
+    if (want->window[k] >= 0 && (new || p->windows[k].of_node[node] == KV_NONE)) out.window[k] = 0;
+  if (p->states.ids.n && want->state >= 0 && offset >= 1 && offset <= in->n_tokens &&
+      (new || kv_state_at(p, node, offset) == KV_NONE))
+    out.state = 0;
+  return out;
 }
 
-// Numbers for what `want` has and the tree's page `node` (KV_NONE: no such page) has not.
-static bool take_wanted(pn_kv_pool *p, const pn_kv_span *want, int32_t node, pn_kv_span *in) {
-  bool ok = node != KV_NONE || take(&in->page, kv_pages_take(p), &p->ids);
-  bool same = node == KV_NONE || p->pages[node].n_tokens == in->n_tokens;
-  for (int k = 0; ok && same && k < p->n_windows; k++) {
-    kv_window *w = &p->windows[k];
-    if (want->window[k] >= 0 && (node == KV_NONE || w->of_node[node] == KV_NONE))
-      ok = take(&in->window[k], kv_window_take(p, w), &w->ids);
-  }
-  int offset = want->state_pos - in->from;
-  if (ok && p->states.ids.n && want->state >= 0 && offset >= 1 && offset <= in->n_tokens &&
-      (node == KV_NONE || kv_state_at(p, node, offset) == KV_NONE))
-    ok = take(&in->state, kv_state_take(p), &p->states.ids);
-  return ok;
+static bool none_left(const kv_ids *ids) { return ids->n_free + ids->n_cached == 0; }
+
+// Numbers for what is missing; false: not one of them.
+static bool take_missing(pn_kv_pool *p, pn_kv_span *in) {
+  if ((in->page == 0 && none_left(&p->ids)) || (in->state == 0 && none_left(&p->states.ids))) return false;
+  for (int k = 0; k < p->n_windows; k++)
+    if (in->window[k] == 0 && none_left(&p->windows[k].ids)) return false;
+  if (in->page == 0) p->ids.id[in->page = kv_pages_take(p)].holds++;
+  for (int k = 0; k < p->n_windows; k++)
+    if (in->window[k] == 0) p->windows[k].ids.id[in->window[k] = kv_window_take(p, &p->windows[k])].holds++;
+  if (in->state == 0) p->states.ids.id[in->state = kv_state_take(p)].holds++;
+  return true;
 }
 
 bool pn_kv_import(pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, pn_kv_span *in, pn_error *e) {
@@ -96,8 +102,9 @@ bool pn_kv_import(pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, pn
   int32_t node = above == KV_NONE ? KV_NONE : kv_tree_with(p, above, tokens + from, n - from, false);
   int32_t held = node != KV_NONE ? node : above;
   if (held != KV_NONE && !kv_is_root(p, held)) kv_pages_hold(p, in->held = held);
-  if (take_wanted(p, &want, node, in)) return true;
-  unimport(p, in);
+  *in = missing(p, &want, node, in);
+  if (take_missing(p, in)) return true;
+  if (in->held >= 0) kv_pages_let_go(p, in->held);
   return pn_fail(e, PN_ERR_LIMIT, "the KV cache is full: nothing is free for an imported page");
 }
 

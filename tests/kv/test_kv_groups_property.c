@@ -6,7 +6,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +13,6 @@
 
 static int below(world *w, int n) { return (int)pn_rng_below(&w->rng, (uint64_t)n); }
 static int least(int a, int b) { return a < b ? a : b; }
-static int most(int a, int b) { return a > b ? a : b; }
 
 // ---- what is in the memory ----
 
@@ -149,7 +147,7 @@ static void do_compute(world *w, seq *s) {
     for (int k = 0; k < w->n_windows; k++) model_taken(w, WIN + k, s->t.window_pages[k][i]);
   }
   uint64_t n_evicted = pn_kv_pool_stats(w->p).n_evicted - before[FULL].n_evicted;
-  CHECK(n_evicted == (uint64_t)most(0, more - before[FULL].n_free));
+  CHECK(n_evicted == (uint64_t)(more - least(more, before[FULL].n_free)));
   while (s->n_computed < upto) write_row(w, s);
 }
 
@@ -263,6 +261,40 @@ static void do_pin(world *w, const seq *s) {
   }
 }
 
+// A page that comes from elsewhere. It becomes known by the rules of a sequence that ends, which `s` stands for.
+static void do_import(world *w, const seq *of) {
+  int n = 1 + below(w, of->n), from = (n - 1) / PAGE * PAGE, i = from / PAGE;
+  seq s = {.salt = of->salt, .n = n, .t = {.state = -1}};
+  memcpy(s.tokens, of->tokens, sizeof s.tokens);
+  const text at = model_text(&s, n);
+  was b = {.n_pages = i + 1, .n_known = i};
+  pn_kv_span in = {.state = below(w, 2) - 1, .state_pos = n};
+  for (int k = 0; k < w->n_windows; k++) in.window[k] = below(w, 4) ? 0 : -1;
+  pn_error e = {0};
+  int before = 0;
+  while (before < i && model_whole(w, &at, before) >= 0) before++;
+  bool ok = pn_kv_import(w->p, s.salt, s.tokens, n, &in, &e);
+  CHECK(ok ? before == i : e.code == (before < i ? PN_ERR_NOT_FOUND : PN_ERR_LIMIT));
+  if (!ok) return;
+  for (int x = 0; x < w->n_ids[FULL]; x++) // what the import holds
+    for (int k = 0; k <= i; k++) w->num[FULL][x].used |= model_covers(w, x, &at, k < i ? (k + 1) * PAGE : n);
+  if (in.page >= 0) model_taken(w, FULL, b.pages[i] = in.page);
+  for (int k = 0; k < w->n_windows; k++) {
+    b.first[k] = in.window[k] < 0 ? T_PAGES : 0;
+    if (in.window[k] >= 0) model_taken(w, WIN + k, b.windows[k][i] = in.window[k]);
+  }
+  if ((b.state = in.state) >= 0) model_taken(w, SLOT, in.state), w->state[in.state] = of->hash[n];
+  for (int pos = from; pos < n; pos++) {
+    if (in.page >= 0) w->memory[FULL][in.page][pos - from] = of->hash[pos + 1];
+    for (int k = 0; k < w->n_windows; k++)
+      if (in.window[k] >= 0) w->memory[WIN + k][in.window[k]][pos - from] = of->hash[pos + 1];
+  }
+  bool kept = below(w, 5);
+  pn_kv_imported(w->p, s.salt, s.tokens, &in, kept);
+  model_look(w);
+  if (kept) model_release(w, &s, &b, n);
+}
+
 // ---- a run ----
 
 static int random_length(world *w) {
@@ -302,8 +334,10 @@ static void step_of_live(world *w, seq *s) {
     do_mark(w, s);
   } else if (what < 80) {
     do_truncate(w, s);
-  } else if (what < 84) {
+  } else if (what < 83) {
     do_pin(w, s);
+  } else if (what < 85) {
+    do_import(w, s);
   } else {
     do_release(w, s, what < 97 ? s->n_computed : 0);
     s->live = what < 88; // pauses
