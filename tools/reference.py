@@ -76,12 +76,14 @@ def _half_split(w, n_heads):
 
 
 def gguf_weights(path):
-    """(config, weights by their MLX names) of a llama-type GGUF file, dequantised by the package `gguf`."""
+    """(config, weights by their MLX names) of a GGUF file of the family llama or qwen2, dequantised by the package
+    `gguf`."""
     import gguf
 
     r = gguf.GGUFReader(path)
-    get = lambda key: r.fields["llama." + key].contents()
-    cfg = dict(model_type="llama", num_hidden_layers=get("block_count"), hidden_size=get("embedding_length"),
+    family = r.fields["general.architecture"].contents()
+    get = lambda key: r.fields[f"{family}.{key}"].contents()
+    cfg = dict(model_type=family, num_hidden_layers=get("block_count"), hidden_size=get("embedding_length"),
                intermediate_size=get("feed_forward_length"), num_attention_heads=get("attention.head_count"),
                num_key_value_heads=get("attention.head_count_kv"), rms_norm_eps=get("attention.layer_norm_rms_epsilon"),
                rope_theta=get("rope.freq_base"), max_position_embeddings=get("context_length"), tie_word_embeddings=True)
@@ -90,9 +92,9 @@ def gguf_weights(path):
         w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
         parts = t.name.split(".")
         if parts[0] == "blk":
-            if parts[2] in ("attn_q", "attn_k"):
+            if family == "llama" and parts[2] in ("attn_q", "attn_k"):
                 w = _half_split(w, cfg["num_attention_heads" if parts[2] == "attn_q" else "num_key_value_heads"])
-            name = f"model.layers.{parts[1]}.{GGUF_NAMES[parts[2]]}.weight"
+            name = f"model.layers.{parts[1]}.{GGUF_NAMES[parts[2]]}.{parts[3]}"
         else:
             name = GGUF_NAMES[parts[0]] + ".weight"
         weights[name] = w
@@ -121,7 +123,7 @@ def round_activations(model, block):
 
 
 class NumpyLlama:
-    """A llama-type model in plain numpy, float32: a second implementation beside mlx-lm's, and quick enough on a CPU
+    """A model of the family llama or qwen2 in plain numpy, float32: a second implementation beside mlx-lm's, and quick enough on a CPU
     for whole texts. Weights by their MLX names; keys and values of the tokens seen so far are kept."""
 
     def __init__(self, cfg, weights):
@@ -147,7 +149,8 @@ class NumpyLlama:
     def attention(self, x, layer, pos):
         path = f"model.layers.{layer}.self_attn."
         heads, kv_heads = self.cfg["num_attention_heads"], self.cfg["num_key_value_heads"]
-        part = lambda name, n: (x @ self.w[path + name + ".weight"].T).reshape(len(x), n, self.dim)
+        bias = lambda name: self.w.get(path + name + ".bias", np.float32(0))
+        part = lambda name, n: (x @ self.w[path + name + ".weight"].T + bias(name)).reshape(len(x), n, self.dim)
         q, k = self.rope(part("q_proj", heads), pos), self.rope(part("k_proj", kv_heads), pos)
         v = part("v_proj", kv_heads)
         if self.n:
