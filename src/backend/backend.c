@@ -76,7 +76,15 @@ static pn_backend *open_kind(const pn_backend_kind *kind, const pn_backend_optio
   for (int i = 0; i < n; i++)
     if (!check_setting(kind, &settings[i], e)) return NULL;
   pn_backend *b = kind->open(settings, n, e);
-  if (!b || (b->ops->version == PN_BACKEND_VERSION && b->ops->size == sizeof(pn_backend_ops))) return b;
+  if (!b) return NULL;
+  if (b->ops->version == PN_BACKEND_VERSION && b->ops->size == sizeof(pn_backend_ops)) {
+    if (!b->ops->asynchronous || (b->ops->submit && b->ops->sample_submit && b->ops->collect)) return b;
+    pn_fail(e, PN_ERR_DEVICE,
+            "the backend '%s' is asynchronous: expected submit, sample_submit and collect, found one missing",
+            kind->name);
+    b->ops->close(b);
+    return NULL;
+  }
   pn_fail(e, PN_ERR_DEVICE,
           "the backend '%s' offers operations of version %u and %u bytes, expected %u and %zu", kind->name,
           b->ops->version, b->ops->size, PN_BACKEND_VERSION, sizeof(pn_backend_ops));

@@ -3,7 +3,8 @@
 // A model is computed by a plan: a list of steps {op, inputs, output, weights, parameters} whose values are views of
 // numbered buffers. A backend keeps the buffers where and how it likes, in a workspace; nobody else has pointers into
 // it. `run` computes any one step; a backend that would rather take a whole plan at once (to fuse steps, to record a
-// graph, to evaluate lazily) may do so behind `run`, since only `read` and `sync` wait for results.
+// graph, to evaluate lazily) offers `compile` and `submit`. Whatever is asked of a backend takes effect in the order of
+// the calls; only `read`, `sync`, `sample` and `collect` wait for results.
 //
 // Thread: one thread (the engine's) calls a backend; the backend may use threads of its own inside a call.
 //
@@ -21,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PN_BACKEND_VERSION 3
+#define PN_BACKEND_VERSION 4
 
 typedef struct pn_backend pn_backend;     // an instance: device, threads, scratch
 typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend holds it
@@ -222,6 +223,9 @@ typedef struct pn_choice {
 typedef struct pn_backend_ops {
   uint32_t version, size; // PN_BACKEND_VERSION, sizeof(pn_backend_ops)
   const char *name;
+  // Steps run behind the call that asked for them, so that the host has time for other work until it collects. Then
+  // `submit`, `sample_submit` and `collect` are required.
+  bool asynchronous;
   void (*close)(pn_backend *b);
   // What the instance is, for people: "cpu avx512-vnni, 2 threads, int16 activations". Valid while open.
   const char *(*describe)(pn_backend *b);
@@ -258,6 +262,12 @@ typedef struct pn_backend_ops {
   bool (*begin)(pn_backend *b, pn_workspace *s, pn_kv *kv, const pn_batch *batch, pn_error *e);
   // Compute one step of the workspace's plan, or any other over its buffers. May return before it is done.
   void (*run)(pn_backend *b, pn_workspace *s, const pn_step *step);
+  // Optional. Prepare a workspace whose plan will be submitted as a whole or in pieces: fuse, record, compile. Called
+  // once, after workspace_open. PN_ERR_UNSUPPORTED names the op and the layer that can't be computed.
+  bool (*compile)(pn_backend *b, pn_workspace *s, pn_error *e);
+  // Optional; without it the host runs the steps one by one. Compute the plan's steps [from, to) for the batch that was
+  // begun; allocates nothing. May return before they are done; what fails later is told by what waits for them.
+  bool (*submit)(pn_backend *b, pn_workspace *s, int from, int to, pn_error *e);
   // Make room for `sample` of up to max_rows rows over n_vocab <= PN_SAMPLE_MAX_VOCAB entries: it allocates nothing.
   bool (*sample_reserve)(pn_backend *b, int n_vocab, int max_rows, pn_error *e);
   // Choose a token from each of the first n rows of logits, a view as wide as the vocabulary, as how[r] says. Waits for the result.
@@ -278,6 +288,13 @@ typedef struct pn_backend_ops {
   // 1; NaN where max is infinite.
   bool (*sample)(pn_backend *b, pn_workspace *s, pn_view logits, const pn_sample *how, int n, pn_choice *out,
                  pn_error *e);
+  // `sample` in two halves, NULL unless asynchronous. sample_submit asks for choices as `sample` does, 1 to max_rows of
+  // all workspaces together; `how` and what it points to stay as they are until the workspace is collected.
+  bool (*sample_submit)(pn_backend *b, pn_workspace *s, pn_view logits, const pn_sample *how, int n,
+                        pn_error *e);
+  // Wait for what was submitted for this workspace, and for nothing behind it; out[n] are the choices of its
+  // sample_submit (n = 0: there was none). False: any of it failed.
+  bool (*collect)(pn_backend *b, pn_workspace *s, pn_choice *out, int n, pn_error *e);
 
   // Rows [first, first + n) of a view from or to the host, dense. `read` waits for what was run.
   void (*write)(pn_backend *b, pn_workspace *s, pn_view v, int first, int n, const float *host);

@@ -24,9 +24,10 @@ static bool tell(model_run *r, const pn_step *s, pn_error *e) {
   return ok;
 }
 
-// Steps [from, to). False: one failed.
+// Steps [from, to): submitted together where the backend takes them so, one by one for a trace. False: one failed.
 static bool run_steps(model_run *r, int from, int to, pn_error *e) {
   const pn_backend_ops *ops = r->m->b->ops;
+  if (ops->submit && !r->trace) return ops->submit(r->m->b, r->ws, from, to, e);
   const pn_step *steps = r->m->plan->steps;
   for (int i = from; i < to && !r->stopped; i++) {
     ops->run(r->m->b, r->ws, &steps[i]);
@@ -41,13 +42,23 @@ static pn_logits logits_in(const pn_model *m, pn_workspace *ws) {
 
 pn_logits pn_model_logits(const pn_model *m) { return logits_in(m, m->ws); }
 
-// What follows the last layer, when logits are wanted; they go to the host unless it is NULL.
-static bool run_head(model_run *r, float *logits, pn_error *e) {
+// From that step to the end: what follows the last layer only when logits are wanted. They go to the host unless it is
+// NULL.
+static bool run_to_end(model_run *r, int from, float *logits, pn_error *e) {
   const plan *p = r->m->plan;
-  if (r->n_logits == 0) return true;
-  if (!run_steps(r, p->layer_step[r->m->spec.c.n_layers], p->p.n_steps, e)) return false;
-  if (r->stopped || !logits) return true;
+  int to = r->n_logits > 0 ? p->p.n_steps : p->layer_step[r->m->spec.c.n_layers];
+  if (!run_steps(r, from, to, e)) return false;
+  if (r->stopped || r->n_logits == 0 || !logits) return true;
   return r->m->b->ops->read(r->m->b, r->ws, logits_in(r->m, r->ws).view, 0, r->n_logits, logits, e);
+}
+
+// A workspace for the model's plan, prepared for submitting where the backend does that.
+static pn_workspace *open_workspace(pn_model *m, int max_rows, int max_logits, pn_error *e) {
+  const pn_backend_ops *ops = m->b->ops;
+  pn_workspace *ws = ops->workspace_open(m->b, &m->plan->p, max_rows, max_logits, e);
+  if (!ws || !ops->compile || ops->compile(m->b, ws, e)) return ws;
+  ops->workspace_close(m->b, ws);
+  return NULL;
 }
 
 static bool check_batch(const pn_model *m, const pn_batch *batch, pn_error *e) {
@@ -78,7 +89,7 @@ bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   if (m->ws && max_rows <= m->max_rows && max_logits <= m->max_logits) return true;
   if (max_rows < m->max_rows) max_rows = m->max_rows;
   if (max_logits < m->max_logits) max_logits = m->max_logits;
-  pn_workspace *ws = m->b->ops->workspace_open(m->b, &m->plan->p, max_rows, max_logits, e);
+  pn_workspace *ws = open_workspace(m, max_rows, max_logits, e);
   if (!ws) return false;
   m->b->ops->workspace_close(m->b, m->ws);
   m->ws = ws;
@@ -91,8 +102,7 @@ bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logi
                       const pn_forward_trace *trace, pn_error *e) {
   if (!check_batch(m, batch, e) || !m->b->ops->begin(m->b, m->ws, kv, batch, e)) return false;
   model_run r = {m, m->ws, trace, batch->n_rows, batch->n_logits, false};
-  return run_steps(&r, 0, m->plan->layer_step[m->spec.c.n_layers], e) &&
-         (r.stopped || run_head(&r, logits, e));
+  return run_to_end(&r, 0, logits, e);
 }
 
 struct pn_pass {
@@ -104,7 +114,7 @@ pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   pn_pass *p = calloc(1, sizeof *p);
   if (!p) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a pass"), NULL;
   p->run.m = m;
-  p->run.ws = m->b->ops->workspace_open(m->b, &m->plan->p, max_rows, max_logits, e);
+  p->run.ws = open_workspace(m, max_rows, max_logits, e);
   if (p->run.ws) return p;
   free(p);
   return NULL;
@@ -128,11 +138,15 @@ bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
 
 pn_logits pn_pass_logits(const pn_pass *p) { return logits_in(p->run.m, p->run.ws); }
 
+bool pn_pass_submit(pn_pass *p, pn_error *e) {
+  p->layer = p->run.m->spec.c.n_layers;
+  return run_to_end(&p->run, 0, NULL, e);
+}
+
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e) {
   const plan *pl = p->run.m->plan;
   int i = p->layer++, from = i == 0 ? 0 : pl->layer_step[i]; // the embedding goes with the first layer
   *done = false;
-  if (!run_steps(&p->run, from, pl->layer_step[i + 1], e)) return false;
-  if (p->layer < p->run.m->spec.c.n_layers) return p->run.m->b->ops->sync(p->run.m->b, e);
-  return *done = run_head(&p->run, logits, e);
+  if (p->layer == p->run.m->spec.c.n_layers) return *done = run_to_end(&p->run, from, logits, e);
+  return run_steps(&p->run, from, pl->layer_step[i + 1], e) && p->run.m->b->ops->sync(p->run.m->b, e);
 }

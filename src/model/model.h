@@ -61,8 +61,8 @@ uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits);
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 
 // One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host,
-// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend. `trace` may be
-// NULL.
+// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend, which may then
+// compute them behind this call. `trace` may be NULL.
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
                       const pn_forward_trace *trace, pn_error *e);
 
@@ -79,7 +79,9 @@ pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e);
 void pn_pass_close(pn_pass *p);
 // Begin with a batch, which must stay as it is until the pass is done or another one begins.
 bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e);
-// Compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.
+// Submit all of it at once: it may be computed behind this call. Allocates nothing.
+bool pn_pass_submit(pn_pass *p, pn_error *e);
+// Or compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e);
 pn_logits pn_pass_logits(const pn_pass *p); // of the last pass that was done
 

@@ -1,6 +1,7 @@
-// A backend in a shared library, for tests: the oracle under the name "mirror", or something broken (what MIRROR_FAULT
-// says).
+// A backend in a shared library, for tests: the oracle under the name "mirror", which takes plans whole, or something
+// broken (what MIRROR_FAULT says).
 #include "backend/cpu/cpu.h"
+#include "late_backend.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -21,6 +22,19 @@ static pn_backend *refuse(const pn_setting *settings, int n, pn_error *e) {
   the_host->fail(e, PN_ERR_DEVICE, "there is no mirror on the wall");
   return NULL;
 }
+#else
+static pn_backend *open_mirror(const pn_setting *settings, int n, pn_error *e) {
+  pn_backend *b = cpu_ref_kind.open(settings, n, e);
+  if (!b) return NULL;
+  late_wrap(b, false);
+#if MIRROR_FAULT == 5 // without what belongs to it
+  static pn_backend_ops half;
+  half = *b->ops;
+  half.asynchronous = true;
+  b->ops = &half;
+#endif
+  return b;
+}
 #endif
 
 const pn_backend_kind *DOOR(uint32_t version, const pn_backend_host *host) {
@@ -28,6 +42,9 @@ const pn_backend_kind *DOOR(uint32_t version, const pn_backend_host *host) {
   the_host = host;
   mirror = cpu_ref_kind;
   mirror.name = "mirror";
+#if MIRROR_FAULT != 4
+  mirror.open = open_mirror;
+#endif
 #if MIRROR_FAULT == 1
   mirror.version++;
 #elif MIRROR_FAULT == 3

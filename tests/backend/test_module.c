@@ -40,6 +40,7 @@ static void broken_modules_are_named(void **state) {
   refused("mirror", MODULES "/symbol", PN_ERR_DEVICE, "it does not export pn_backend_module");
   refused("mirror", MODULES "/silent", PN_ERR_DEVICE, "does not speak version");
   refused("mirror", MODULES "/device", PN_ERR_DEVICE, "there is no mirror on the wall");
+  refused("mirror", MODULES "/half", PN_ERR_DEVICE, "expected submit, sample_submit and collect");
   refused("mirror", MODULES "/text", PN_ERR_DEVICE, "cannot load a backend");
   refused("mirror", NULL, PN_ERR_USAGE, "unknown backend 'mirror'");
   refused("mirror", "", PN_ERR_USAGE, "in no folder");

@@ -1,6 +1,7 @@
 // The forward pass: one answer for a row whatever shares the step, however a prompt is cut, wherever its pages lie.
 #include "../backend_options.h"
 #include "base/rng.h"
+#include "late_backend.h"
 #include "model/model.h"
 #include "tiny_model.h"
 
@@ -26,11 +27,21 @@ static char folder[64];
 static int32_t text_a[N], text_b[N];
 static const int32_t pages_a[] = {7, 2, 9, 4}, pages_b[] = {0, 11, 3, 5};
 
+// By its name; or the oracle with whole plans: "mirror" from a module, "late" computing only what is waited for.
+static pn_backend *open_backend(const char *name, int threads, pn_error *e) {
+  if (strcmp(name, "mirror") == 0)
+    return pn_backend_open(&(pn_backend_options){.name = "mirror", .folders = MODULES "/good"}, e);
+  bool late = strcmp(name, "late") == 0;
+  pn_backend *b = open_test_backend(late ? "ref" : name, threads, NULL, NULL, e);
+  if (b && late) late_wrap(b, true);
+  return b;
+}
+
 static rig open_rig(const char *backend, int threads) {
   pn_error e = {0};
   rig r;
   r.files = pn_files_open(folder, &e);
-  r.b = open_test_backend(backend, threads, NULL, NULL, &e);
+  r.b = open_backend(backend, threads, &e);
   r.m = r.files && r.b ? pn_model_open(r.files, r.b, &e) : NULL;
   if (!r.m) fail_msg("%s", e.msg);
   assert_true(pn_model_reserve(r.m, MAX_ROWS, 2, &e));
@@ -120,6 +131,68 @@ static void company_does_not_matter(void **state) {
   }
 }
 
+static void whole_plans_give_the_same(void **state) {
+  (void)state;
+  float ref[VOCAB], whole[VOCAB];
+  chunked("ref", 1, N, ref);
+  static const int chunks[] = {1, 13, 64, N};
+  for (int i = 0; i < 4; i++) {
+    chunked("mirror", 1, chunks[i], whole);
+    assert_memory_equal(ref, whole, sizeof ref);
+  }
+}
+
+// A pass over rows [from, to) of text_a, in one piece or layer by layer; logits after the last row to `out` unless NULL.
+static void one_pass(rig *g, pn_pass *p, int from, int to, bool by_layer, float *out) {
+  pn_error e = {0};
+  const int32_t *pages[] = {pages_a}, end = to - from - 1;
+  static rows r;
+  r.n = 0;
+  add(&r, text_a, pages_a, 0, from, to - from);
+  const pn_batch batch = {r.n, 1, r.token, r.seq, r.pos, r.slot, pages, out != NULL, &end};
+  assert_true(pn_pass_begin(p, g->kv, &batch, &e));
+  bool done = false;
+  if (!by_layer) done = pn_pass_submit(p, &e);
+  while (!done) assert_true(pn_pass_layer(p, NULL, &done, &e));
+  const pn_logits l = pn_pass_logits(p);
+  assert_true(g->b->ops->collect(g->b, l.ws, NULL, 0, &e));
+  if (out) assert_true(g->b->ops->read(g->b, l.ws, l.view, 0, 1, out, &e));
+}
+
+static void passes_are_submitted(void **state) {
+  (void)state;
+  float ref[VOCAB], late[VOCAB];
+  chunked("ref", 1, N, ref);
+  for (int by_layer = 0; by_layer < 2; by_layer++) {
+    rig g = open_rig("late", 1);
+    pn_error e = {0};
+    pn_pass *p = pn_pass_open(g.m, N, 1, &e);
+    assert_non_null(p);
+    assert_int_equal(late_counted().n_compiled, 2); // that of whole steps too
+    one_pass(&g, p, 0, 40, by_layer, NULL);
+    one_pass(&g, p, 40, N, by_layer, late);
+    assert_memory_equal(ref, late, sizeof ref);
+    assert_int_equal(late_counted().n_submits, by_layer ? 4 : 2);
+    assert_int_equal(late_counted().n_early, 0);
+    pn_pass_close(p);
+    close_rig(&g);
+  }
+}
+
+static void what_can_not_be_compiled_is_named(void **state) {
+  (void)state;
+  pn_error e = {0};
+  rig g = open_rig("late", 1);
+  late_refuse(PN_OP_SILU_MUL);
+  assert_null(pn_pass_open(g.m, 8, 1, &e));
+  assert_int_equal(e.code, PN_ERR_UNSUPPORTED);
+  assert_string_equal(e.msg, "layer 0: the late backend has no silu_mul");
+  assert_false(pn_model_reserve(g.m, 10 * N, 2, &e));
+  late_refuse(PN_N_OPS);
+  assert_int_equal(late_counted().n_compiled, 1);
+  close_rig(&g);
+}
+
 static void cpu_agrees_with_ref(void **state) {
   (void)state;
   float ref[VOCAB], cpu[VOCAB];
@@ -203,9 +276,13 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(chunking_and_threads_do_not_matter), cmocka_unit_test(company_does_not_matter),
-      cmocka_unit_test(cpu_agrees_with_ref), cmocka_unit_test(a_trace_sees_every_op_and_can_stop),
-      cmocka_unit_test(claims_are_checked)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(chunking_and_threads_do_not_matter),
+                                     cmocka_unit_test(company_does_not_matter),
+                                     cmocka_unit_test(cpu_agrees_with_ref),
+                                     cmocka_unit_test(a_trace_sees_every_op_and_can_stop),
+                                     cmocka_unit_test(whole_plans_give_the_same),
+                                     cmocka_unit_test(passes_are_submitted),
+                                     cmocka_unit_test(what_can_not_be_compiled_is_named),
+                                     cmocka_unit_test(claims_are_checked)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
