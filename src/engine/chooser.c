@@ -47,7 +47,9 @@ static void copy_mask(const chooser *c, const pn_mask *mask, uint64_t *room, pn_
   how->bits = room;
 }
 
-void chooser_add(chooser *c, pn_gen *gen) {
+void chooser_clear(chooser *c) { c->n = 0; }
+
+int chooser_add(chooser *c, pn_gen *gen) {
   int k = c->n++;
   pn_mask mask;
   const pn_sampling *s = &gen->sampling;
@@ -62,12 +64,19 @@ void chooser_add(chooser *c, pn_gen *gen) {
                      .n_top = gen->n_top_logprobs};
   c->lost[k] = !generation_mask(gen, &mask);
   if (!c->lost[k]) copy_mask(c, &mask, c->masks + (size_t)k * (size_t)c->n_words, how);
+  return k;
 }
 
-bool chooser_run(chooser *c, pn_logits logits, pn_error *e) {
-  int n = c->n;
-  c->n = 0;
-  return n == 0 || c->backend->ops->sample(c->backend, logits.ws, logits.view, c->how, n, c->choice, e);
+bool chooser_submit(chooser *c, pn_logits logits, int first, int n, pn_error *e) {
+  const pn_backend_ops *ops = c->backend->ops;
+  if (!ops->asynchronous || n == 0) return true;
+  return ops->sample_submit(c->backend, logits.ws, logits.view, c->how + first, n, e);
+}
+
+bool chooser_collect(chooser *c, pn_logits logits, int first, int n, pn_error *e) {
+  const pn_backend_ops *ops = c->backend->ops;
+  if (ops->asynchronous) return ops->collect(c->backend, logits.ws, c->choice + first, n, e);
+  return n == 0 || ops->sample(c->backend, logits.ws, logits.view, c->how + first, n, c->choice + first, e);
 }
 
 const pn_choice *chooser_choice(const chooser *c, int k) { return c->lost[k] ? NULL : &c->choice[k]; }

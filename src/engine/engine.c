@@ -47,7 +47,7 @@ static bool check_options(pn_engine *g, pn_error *e) {
 
 static bool open_rows(step_rows *r, int max_rows, int max_parts, pn_error *e) {
   size_t rows = (size_t)max_rows, parts = (size_t)max_parts;
-  r->token = calloc(4 * rows + parts, sizeof *r->token);
+  r->token = calloc(4 * rows + 2 * parts, sizeof *r->token);
   r->parts = calloc(parts, sizeof *r->parts);
   r->pages = calloc(parts, sizeof *r->pages);
   if (!r->token || !r->parts || !r->pages)
@@ -56,6 +56,7 @@ static bool open_rows(step_rows *r, int max_rows, int max_parts, pn_error *e) {
   r->pos = r->seq + rows;
   r->slot = r->pos + rows;
   r->logit_rows = r->slot + rows;
+  r->choice = r->logit_rows + parts;
   return true;
 }
 
@@ -69,7 +70,11 @@ static void free_rows(step_rows *r) {
 static bool open_steps(pn_engine *g, pn_error *e) {
   const pn_engine_options *o = &g->options;
   int n = o->max_running, chunk = o->chunk_tokens;
-  prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pn_model_config_of(g->model)->n_layers);
+  // Where steps run behind the call, a pass can't rest between layers.
+  int pieces = g->backend->ops->asynchronous ? 1 : pn_model_config_of(g->model)->n_layers;
+  prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pieces);
+  g->unsaid = calloc((size_t)n, sizeof(pn_gen *));
+  if (!g->unsaid) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d running sequences", n);
   return open_rows(&g->streams, n * SEQUENCE_AHEAD, n, e) && open_rows(&g->prompts, chunk, n, e) &&
          chooser_init(&g->chooser, g->backend, g->n_vocab, n, e) &&
          pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
@@ -111,6 +116,7 @@ static void free_memory(pn_engine *g) {
   pn_pass_close(g->pass);
   free_rows(&g->streams);
   free_rows(&g->prompts);
+  free(g->unsaid);
   free(g);
 }
 

@@ -13,10 +13,12 @@
 // The rows of a step. Arrays are made when the engine opens, for the largest one.
 typedef struct step_rows {
   int n_parts, n_rows, n_logits;
+  int first_choice; // the chooser's row for the first row of logits
   step_part *parts;
   int32_t *token, *seq, *pos, *slot; // by row
   int32_t *logit_rows;
   const int32_t **pages; // by part
+  int32_t *choice;       // by part: the chooser's row for it; -1: more of it is to be computed
 } step_rows;
 
 struct pn_engine {
@@ -47,9 +49,12 @@ struct pn_engine {
   step_rows prompts; // of the pass under way; no parts: there is none
   pn_pass *pass;
   chooser chooser;
+  pn_gen **unsaid; // their last tokens are appended and not said; NULL: it has ended meanwhile
+  int n_unsaid;    // at most max_running
   pn_kv *kv;
   pn_kv_pool *pool;
   uint64_t now_us;           // of this turn
+  uint64_t streams_us;       // their last step took so long
   uint64_t next_deadline_us; // the earliest; UINT64_MAX: none
   uint64_t last_end_us;      // of a request, or when work began after a rest
   bool worked;               // since memory was given back
@@ -62,7 +67,14 @@ void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index
                    bool keep);
 void engine_show_state(pn_engine *g); // for other threads and for the metrics
 
-// engine_step.c: admit, plan, compute, sample.
+// engine_take.c: what becomes of chosen tokens, in two halves: appended, then said.
+// Append the token that was chosen for a sequence (NULL: memory ran out on the way), and those that must follow it. The
+// answer ends here when that is settled without its text; else it is said later.
+void engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice);
+// Say all that was appended, and wake the clients. Answers that turn out to be over end, unless they are in flight.
+void engine_say(pn_engine *g);
+
+// engine_step.c: admit, plan, compute, choose.
 void engine_admit(pn_engine *g);
 void engine_step(pn_engine *g);
 void engine_leave_pass(pn_engine *g,

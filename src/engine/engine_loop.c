@@ -21,6 +21,14 @@ static void note_end(pn_engine *g) {
 
 void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error,
                    bool keep) {
+  int stop;
+  if (generation_say(gen, &stop)) { // it was over before
+    why = stop >= 0 ? PN_STOP_STRING : PN_STOP_END_TURN;
+    stop_index = stop;
+    error = NULL;
+  }
+  for (int i = 0; i < g->n_unsaid; i++)
+    if (g->unsaid[i] == gen) g->unsaid[i] = NULL;
   engine_leave_pass(g, &gen->seq);
   if (gen->seq.background)
     atomic_fetch_sub(&g->n_background, 1);

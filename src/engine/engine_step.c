@@ -1,5 +1,5 @@
-// One turn: a step of the running streams, then as many layers of a pass of prompts as its pace allows. Nothing here
-// allocates, but for what guides learn on the way.
+// One turn of the engine: a step of the running streams and a part of a pass of prompts, each in two halves: planned and
+// submitted, then collected and taken. Nothing here allocates, but for what guides learn on the way.
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
@@ -31,59 +31,12 @@ void engine_admit(pn_engine *g) {
   }
 }
 
-static bool is_end(const pn_engine *g, int32_t id) {
-  size_t n;
-  const int32_t *ends = pn_tokenizer_end_ids(g->tokenizer, &n);
-  for (size_t i = 0; i < n; i++)
-    if (ends[i] == id) return true;
-  return false;
-}
+static bool asynchronous(const pn_engine *g) { return g->backend->ops->asynchronous; }
 
-static bool fail_one(pn_engine *g, pn_gen *gen, const pn_error *e) {
-  pn_log(PN_LOG_ERROR, gen->id, e->msg, NULL);
-  engine_finish(g, gen, PN_STOP_END_TURN, -1, e, false);
-  return false;
-}
-
-// A token comes, the model's own or one that must follow. False: the answer has ended.
-static bool take(pn_engine *g, pn_gen *gen, int32_t id, const pn_token_event *told, uint64_t now_us) {
-  int stop = -1;
-  bool end = !gen->ignore_end && is_end(g, id);
-  if (generation_take(gen, id, end, told, now_us, &stop))
-    engine_finish(g, gen, PN_STOP_STRING, stop, NULL, true);
-  else if (end || gen->off_guide || generation_over(gen))
-    engine_finish(g, gen, PN_STOP_END_TURN, -1, NULL, true);
-  else if (generation_n_output(gen) >= gen->seq.max_tokens)
-    engine_finish(g, gen, PN_STOP_MAX_TOKENS, -1, NULL, true);
-  else if (gen->seq.n_tokens >= g->options.n_ctx)
-    engine_finish(g, gen, PN_STOP_CONTEXT, -1, NULL, true);
-  else if (gen->slow_reader)
-    engine_finish(g, gen, PN_STOP_END_TURN, -1, NULL, true);
-  else
-    return true;
-  return false;
-}
-
-// Take the token that was chosen for a sequence (NULL: memory ran out on the way), and with it the tokens
-// that must follow: they need no choice, and are computed together with it. False: the sequence has ended.
-static bool advance(pn_engine *g, pn_gen *gen, const pn_choice *choice, uint64_t now_us) {
-  static const pn_error not_finite = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"},
-                        no_memory = {PN_ERR_NOMEM, "out of memory for the answer's grammar"};
-  if (!choice) return fail_one(g, gen, &no_memory);
-  if (choice->id < 0) return fail_one(g, gen, &not_finite);
-  if (gen->first_us == 0)
-    engine_metrics_first_token(g->metrics, now_us - gen->submit_us);
-  else
-    engine_metrics_next_token(g->metrics, now_us - gen->last_us);
-  if (!take(g, gen, choice->id, gen->logprobs ? choice : NULL, now_us)) return false;
-  int32_t ids[SEQUENCE_AHEAD - 1];
-  int n = generation_forced(gen, ids, SEQUENCE_AHEAD - 1);
-  for (int i = 0; i < n; i++)
-    if (!take(g, gen, ids[i], NULL, now_us)) return false;
-  return true;
-}
-
+// The parts' sequences fail. What was submitted for them is over first, since their pages are others' from then on.
 static void fail_parts(pn_engine *g, step_rows *r, const pn_error *e) {
+  pn_error ignored;
+  if (asynchronous(g)) g->backend->ops->sync(g->backend, &ignored);
   if (e->code == PN_ERR_DEVICE) atomic_store(&g->failed, true); // before anyone hears of it
   int n = r->n_parts;
   r->n_parts = 0;
@@ -117,60 +70,108 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
     }
     r->pages[i] = seq->table.pages;
     r->n_rows += part->n_rows;
-    if (seq->n_computed + part->n_rows == seq->n_tokens) r->logit_rows[r->n_logits++] = r->n_rows - 1;
+    bool to_end = seq->n_computed + part->n_rows == seq->n_tokens;
+    r->choice[i] = to_end ? 0 : -1; // the number comes with the mask
+    if (to_end) r->logit_rows[r->n_logits++] = r->n_rows - 1;
   }
+  engine_show_state(g);
   return (pn_batch){r->n_rows, r->n_parts, r->token,    r->seq,       r->pos,
                     r->slot,   r->pages,   r->n_logits, r->logit_rows};
 }
 
-// All rows are computed: choose a token for every sequence that is computed to its end, from its row of logits. Clients hear of it when every sequence has its token, so that they don't take the core before.
-static void take_results(pn_engine *g, step_rows *r, pn_logits logits) {
-  pn_error e;
-  int n = r->n_parts, row = 0;
-  r->n_parts = 0;
-  for (int i = 0; i < n; i++) {
-    sequence *seq = r->parts[i].seq;
-    bool prefill = seq->n_computed < seq->n_prompt;
-    scheduler_computed(&g->scheduler, &r->parts[i]);
-    if (prefill) generation_prefilled(generation_of(seq));
-    if (seq->n_computed == seq->n_tokens) chooser_add(&g->chooser, generation_of(seq));
-  }
-  if (!chooser_run(&g->chooser, logits, &e)) {
-    r->n_parts = n;
-    fail_parts(g, r, &e);
-    return;
-  }
-  for (int i = 0; i < n; i++) {
-    sequence *seq = r->parts[i].seq;
-    if (seq->n_computed < seq->n_tokens) continue;
-    if (!advance(g, generation_of(seq), chooser_choice(&g->chooser, row++), g->now_us))
-      r->parts[i].seq = NULL;
-  }
-  for (int i = 0; i < n; i++)
-    if (r->parts[i].seq) generation_tell(generation_of(r->parts[i].seq));
+// Its rows are submitted: gather the masks of the sequences that are computed to their end with it, and have their
+// tokens chosen.
+static bool submit_choices(pn_engine *g, step_rows *r, pn_logits logits, pn_error *e) {
+  r->first_choice = g->chooser.n;
+  for (int i = 0; i < r->n_parts; i++)
+    if (r->choice[i] >= 0) r->choice[i] = chooser_add(&g->chooser, generation_of(r->parts[i].seq));
+  if (!chooser_submit(&g->chooser, logits, r->first_choice, r->n_logits, e)) return false;
+  for (int i = 0; i < r->n_parts; i++) generation_of(r->parts[i].seq)->in_flight = true;
+  return true;
 }
 
-// How long it took; 0: there was none.
-static uint64_t step_streams(pn_engine *g) {
+// Nothing of the step is in flight any more: end the answers that were over meanwhile, without what was computed for
+// them.
+static void land(pn_engine *g, step_rows *r) {
+  int n = r->n_parts, left = 0;
+  for (int i = 0; i < n; i++) {
+    pn_gen *gen = generation_of(r->parts[i].seq);
+    gen->in_flight = false;
+    r->parts[left] = r->parts[i];
+    r->choice[left] = r->choice[i];
+    if (!gen->over_in_flight)
+      left++;
+    else
+      engine_finish(g, gen, gen->over_stop >= 0 ? PN_STOP_STRING : PN_STOP_END_TURN, gen->over_stop, NULL,
+                    true);
+  }
+  r->n_parts = left;
+}
+
+// Wait for the step, and append the tokens that were chosen. A backend that is not asynchronous has nothing to do
+// meanwhile, so they are said at once, when every sequence has its token: clients don't take the core before.
+static bool collect(pn_engine *g, step_rows *r, pn_logits logits) {
+  pn_error e;
+  bool ok = chooser_collect(&g->chooser, logits, r->first_choice, r->n_logits, &e);
+  g->now_us = pn_now_us();
+  land(g, r);
+  if (!ok) {
+    fail_parts(g, r, &e);
+    return false;
+  }
+  int n = r->n_parts;
+  r->n_parts = 0;
+  for (int i = 0; i < n; i++) {
+    bool prefill = r->parts[i].seq->n_computed < r->parts[i].seq->n_prompt;
+    scheduler_computed(&g->scheduler, &r->parts[i]);
+    if (prefill) generation_prefilled(generation_of(r->parts[i].seq));
+  }
+  for (int i = 0; i < n; i++)
+    if (r->choice[i] < 0)
+      generation_tell(generation_of(r->parts[i].seq));
+    else
+      engine_append(g, generation_of(r->parts[i].seq), chooser_choice(&g->chooser, r->choice[i]));
+  if (!asynchronous(g)) engine_say(g);
+  return true;
+}
+
+// --- streams ------------------------------------------------------------------------------------------------
+
+static bool plan_streams(pn_engine *g) {
   pn_error e;
   sequence *stuck;
   step_rows *r = &g->streams;
-  uint64_t start = g->now_us;
   r->n_parts = scheduler_plan_streams(&g->scheduler, r->parts, &stuck, &e);
   if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
-  if (r->n_parts == 0) return 0;
-  const pn_batch batch = lay_out(g, r);
-  engine_show_state(g);
-  if (!pn_model_forward(g->model, g->kv, &batch, NULL, NULL, &e)) {
-    fail_parts(g, r, &e);
-    return 0;
-  }
-  g->now_us = pn_now_us();
-  uint64_t us = g->now_us > start ? g->now_us - start : 1;
-  engine_metrics_step(g->metrics, false, us, r->n_rows, r->n_parts);
-  take_results(g, r, pn_model_logits(g->model));
-  return us;
+  return r->n_parts > 0;
 }
+
+static bool submit_streams(pn_engine *g) {
+  pn_error e;
+  step_rows *r = &g->streams;
+  const pn_batch batch = lay_out(g, r);
+  bool ok = pn_model_forward(g->model, g->kv, &batch, NULL, NULL, &e);
+  g->now_us = pn_now_us();
+  if (ok && submit_choices(g, r, pn_model_logits(g->model), &e)) return true;
+  fail_parts(g, r, &e);
+  return false;
+}
+
+static void streams_took(pn_engine *g, uint64_t us, int n_parts) {
+  g->streams_us = us ? us : 1;
+  engine_metrics_step(g->metrics, false, g->streams_us, g->streams.n_rows, n_parts);
+}
+
+// A step of the streams, if there are any; g->streams_us is how long it took. False: there was none.
+static bool step_streams(pn_engine *g) {
+  uint64_t start = g->now_us;
+  if (!plan_streams(g) || !submit_streams(g)) return false;
+  streams_took(g, g->now_us - start, g->streams.n_parts);
+  collect(g, &g->streams, pn_model_logits(g->model));
+  return true;
+}
+
+// --- prompts ------------------------------------------------------------------------------------------------
 
 void engine_leave_pass(pn_engine *g, const sequence *seq) {
   for (int i = 0; i < g->prompts.n_parts; i++)
@@ -184,9 +185,13 @@ static bool plan_pass(pn_engine *g, bool streams) {
   r->n_parts =
       scheduler_plan_prompts(&g->scheduler, prompt_pace_rows(&g->pace, streams), r->parts, &stuck, &e);
   if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
-  if (r->n_parts == 0) return false;
+  return r->n_parts > 0;
+}
+
+static bool begin_pass(pn_engine *g) {
+  pn_error e;
+  step_rows *r = &g->prompts;
   const pn_batch batch = lay_out(g, r);
-  engine_show_state(g);
   prompt_pace_begin(&g->pace, r->n_rows);
   if (pn_pass_begin(g->pass, g->kv, &batch, &e)) return true;
   fail_parts(g, r, &e);
@@ -197,12 +202,12 @@ static bool someone_knocks(pn_engine *g) { return atomic_load(&g->n_cancels) || 
 
 // Layers of prompts, until the pace, the end of the pass or someone's call stops them.
 static void step_prompts(pn_engine *g, bool streams) {
+  pn_error e;
   step_rows *r = &g->prompts;
-  if (r->n_parts == 0 && !plan_pass(g, streams)) return;
+  if (r->n_parts == 0 && !(plan_pass(g, streams) && begin_pass(g))) return;
   bool done = false;
   uint64_t start = pn_now_us();
   do {
-    pn_error e;
     if (!prompt_pace_fits(&g->pace)) return;
     if (!pn_pass_layer(g->pass, NULL, &done, &e)) {
       fail_parts(g, r, &e);
@@ -214,11 +219,65 @@ static void step_prompts(pn_engine *g, bool streams) {
   } while (!done && !someone_knocks(g));
   if (!done) return;
   engine_metrics_step(g->metrics, true, g->pace.pass_us, r->n_rows, r->n_parts);
-  take_results(g, r, pn_pass_logits(g->pass));
+  const pn_logits logits = pn_pass_logits(g->pass);
+  if (submit_choices(g, r, logits, &e))
+    collect(g, r, logits);
+  else
+    fail_parts(g, r, &e);
+}
+
+static bool submit_pass(pn_engine *g) {
+  pn_error e;
+  if (!begin_pass(g)) return false;
+  if (pn_pass_submit(g->pass, &e) && submit_choices(g, &g->prompts, pn_pass_logits(g->pass), &e)) return true;
+  fail_parts(g, &g->prompts, &e);
+  return false;
+}
+
+// --- the turn -----------------------------------------------------------------------------------------------
+
+static void drop_paused(step_rows *r) {
+  int n = 0;
+  for (int i = 0; i < r->n_parts; i++)
+    if (r->parts[i].seq->state == SEQUENCE_RUNNING) r->parts[n++] = r->parts[i];
+  r->n_parts = n;
+}
+
+// Computed behind the call: the streams' step, then a whole pass of prompts. All pages are given out before, and nothing
+// is in flight between two turns.
+static void turn_behind(pn_engine *g) {
+  bool streams = plan_streams(g);
+  prompt_pace_turn(&g->pace, streams ? g->streams_us + 1 : 0, scheduler_n_prompts(&g->scheduler));
+  bool prompts = prompt_pace_fits(&g->pace) && plan_pass(g, streams);
+  drop_paused(&g->streams); // a prompt may have needed their pages
+  uint64_t start = pn_now_us();
+  streams = g->streams.n_parts > 0 && submit_streams(g);
+  prompts = prompts && submit_pass(g);
+  engine_say(g); // of the steps before
+  int n_parts = g->streams.n_parts;
+  if (streams && collect(g, &g->streams, pn_model_logits(g->model))) {
+    streams_took(g, g->now_us - start, n_parts);
+    start = g->now_us;
+  }
+  if (!prompts) return;
+  engine_say(g); // of the streams, while the pass is computed
+  n_parts = g->prompts.n_parts;
+  if (!collect(g, &g->prompts, pn_pass_logits(g->pass))) return;
+  prompt_pace_took(&g->pace, g->now_us - start);
+  engine_metrics_step(g->metrics, true, g->pace.pass_us, g->prompts.n_rows, n_parts);
+}
+
+// Computed within the call: the streams' step, then as many layers of a pass as the pace allows.
+static void turn_within(pn_engine *g) {
+  bool streams = step_streams(g);
+  prompt_pace_turn(&g->pace, streams ? g->streams_us : 0, scheduler_n_prompts(&g->scheduler));
+  step_prompts(g, streams);
 }
 
 void engine_step(pn_engine *g) {
-  uint64_t streams_us = step_streams(g);
-  prompt_pace_turn(&g->pace, streams_us, scheduler_n_prompts(&g->scheduler));
-  step_prompts(g, streams_us > 0);
+  chooser_clear(&g->chooser);
+  if (asynchronous(g))
+    turn_behind(g);
+  else
+    turn_within(g);
 }

@@ -120,7 +120,7 @@ void generation_tell(pn_gen *gen) {
 
 static bool post(pn_gen *gen, pn_event_kind kind, int n_cached, pn_str text) {
   char bytes[sizeof(record) + PN_EVENT_TEXT_MAX];
-  record head = {kind, n_cached, gen->n_told, generation_n_output(gen)};
+  record head = {kind, n_cached, gen->n_told, gen->n_said};
   memcpy(bytes, &head, sizeof head);
   if (text.n) memcpy(bytes + sizeof head, text.p, text.n);
   if (!pn_spsc_push(gen->outbox, bytes, sizeof head + text.n)) return false;
@@ -182,20 +182,42 @@ static int put_text(pn_gen *gen, bool in_text) {
   return -1;
 }
 
-bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
-                     int *stop) {
-  bool in_text = !gen->matcher || pn_matcher_in_text(gen->matcher);
+void generation_append(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us) {
+  unsaid_token *t = &gen->unsaid[generation_n_output(gen) - gen->n_said];
+  t->is_end = is_end;
+  t->in_text = !gen->matcher || pn_matcher_in_text(gen->matcher);
   if (gen->matcher && !pn_matcher_take(gen->matcher, id)) gen->off_guide = true;
+  t->off_guide = gen->off_guide;
   gen->seq.tokens[gen->seq.n_tokens++] = id;
-  if (told && !post(gen, PN_EVENT_TOKEN, gen->seq.n_cached, (pn_str){(const char *)told, sizeof *told}))
-    gen->slow_reader = true;
+  gen->has_told = gen->has_told || told;
+  if (told) gen->told = *told;
   if (gen->first_us == 0) gen->first_us = now_us;
   gen->last_us = now_us;
-  if (is_end) return false;
+}
+
+// One token, the next that is not said. *stop: the stop string that is complete, or -1.
+static void say_one(pn_gen *gen, const unsaid_token *t, int *stop) {
+  int32_t id = gen->seq.tokens[gen->seq.n_prompt + gen->n_said++];
+  const pn_str told = {(const char *)&gen->told, sizeof gen->told};
+  if (gen->has_told && !post(gen, PN_EVENT_TOKEN, gen->seq.n_cached, told)) gen->slow_reader = true;
+  gen->has_told = false;
+  if (t->is_end) return;
   spell(gen, id);
-  *stop = put_text(gen, in_text);
+  *stop = put_text(gen, t->in_text);
   post_text(gen);
-  return *stop >= 0;
+}
+
+bool generation_say(pn_gen *gen, int *stop) {
+  int n = generation_n_output(gen) - gen->n_said;
+  *stop = -1;
+  for (int i = 0; i < n; i++) {
+    say_one(gen, &gen->unsaid[i], stop);
+    if (*stop < 0 && !gen->slow_reader) continue;
+    gen->off_guide = gen->unsaid[i].off_guide;
+    gen->seq.n_tokens = gen->seq.n_prompt + gen->n_said;
+    return true;
+  }
+  return false;
 }
 
 static void flush_text(pn_gen *gen, pn_stop_reason *why, int *stop_index) {

@@ -12,6 +12,12 @@
 
 #define GENERATION_OUTBOX_BYTES (64 << 10)
 
+// What is remembered of a token between its two halves.
+typedef struct unsaid_token {
+  bool is_end, in_text; // ends the turn; is text that people read
+  bool off_guide;       // the guide doesn't allow it, or memory ran out
+} unsaid_token;
+
 struct pn_gen {
   atomic_int refs; // submitter and engine
   atomic_bool cancelled;
@@ -47,6 +53,13 @@ struct pn_gen {
   pn_buf piece, text;                   // reused
   bool slow_reader;                     // the outbox was full once
   bool off_guide;                       // a token was taken that the guide doesn't allow, or memory ran out
+  int n_said;                           // tokens of the answer that were said; the others are appended only
+  unsaid_token unsaid[SEQUENCE_AHEAD];  // from n_said on
+  pn_token_event told;                  // of the first one that is not said, with log probabilities
+  bool has_told;                        // and it is to be told
+  bool in_flight;                       // it has rows that are being computed behind the call
+  bool over_in_flight;                  // then: its answer has turned out to be over, and they are dropped
+  int over_stop;                        // by this stop string; -1: by its reader
   bool untold;                          // it has something that the client was not woken for
   uint64_t start_us, first_us, last_us; // began to run, first and latest token; 0: not yet
 };
@@ -74,10 +87,13 @@ bool generation_mask(pn_gen *gen, pn_mask *mask);
 // The tokens that must follow now, at most max; they are to be taken one by one.
 int generation_forced(pn_gen *gen, int32_t *ids, int max);
 bool generation_over(const pn_gen *gen); // its guide lets nothing follow
-// Take a token: appended to the sequence, its text to the outbox, after `told` (NULL: no log probabilities are
-// wanted). True when a stop string completed (*stop).
-bool generation_take(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us,
-                     int *stop);
+// The first half of a token: appended to the sequence and known to the guide, so that the next rows may be planned.
+// `told` (else NULL): its log probabilities are told. At most SEQUENCE_AHEAD between two calls of generation_say, and
+// only the first of them is told.
+void generation_append(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us);
+// The second half, of all that were appended: what is told and their text, to the outbox. True: the answer is over with
+// one of them, since a stop string is complete (*stop) or nobody reads (-1); those behind it are taken back.
+bool generation_say(pn_gen *gen, int *stop);
 void generation_tell(pn_gen *gen);
 // Makes the last event, `final`: error NULL means DONE. Then, when everything is counted, the client hears of it.
 void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error, uint64_t now_us);

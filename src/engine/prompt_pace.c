@@ -4,8 +4,10 @@
 #define ALONE_MIN 16      // rows
 #define FIRST_ROWS 16     // beside streams, before anything was measured
 #define LEAST_ROWS 8      // fewer cost as much
-#define LAYER_PART 0.8    // of a turn's budget, that a layer should take
-#define MORE_SHARE 0.1    // for each further prompt
+#define LEAST_WHOLE                                                                                          \
+  64 // the same of passes that are computed whole: a device reads the weights for so many at once
+#define LAYER_PART 0.8 // of a turn's budget, that a layer should take
+#define MORE_SHARE 0.1 // for each further prompt
 #define MOST_SHARE 0.5
 #define REST_TURNS 2 // after a layer that was far longer than the budget
 #define FAR 1.25
@@ -13,6 +15,7 @@
 
 void prompt_pace_init(prompt_pace *p, double share, int max_rows, int n_layers) {
   *p = (prompt_pace){.share = share, .max_rows = max_rows, .n_layers = n_layers, .rows = FIRST_ROWS};
+  p->least = n_layers > 1 ? LEAST_ROWS : LEAST_WHOLE;
 }
 
 static int clamp(double rows, int least, int most) {
@@ -22,7 +25,7 @@ static int clamp(double rows, int least, int most) {
 }
 
 int prompt_pace_rows(const prompt_pace *p, bool streams) {
-  if (streams) return clamp(p->rows, LEAST_ROWS, p->max_rows);
+  if (streams) return clamp(p->rows, p->least, p->max_rows);
   if (p->alone_rows_per_us <= 0) return clamp(4 * FIRST_ROWS, ALONE_MIN, p->max_rows);
   return clamp(p->alone_rows_per_us * ALONE_US, ALONE_MIN, p->max_rows);
 }
@@ -70,10 +73,10 @@ static void learn(prompt_pace *p) {
   }
   if (layer <= 0 || want <= 0) return;
   double rows = (double)p->pass_rows * want / layer;
-  if (rows > p->rows && p->pass_rows < clamp(p->rows, LEAST_ROWS, p->max_rows)) return; // the prompts ended
+  if (rows > p->rows && p->pass_rows < clamp(p->rows, p->least, p->max_rows)) return; // the prompts ended
   if (rows > 2 * p->rows) rows = 2 * p->rows;
   p->rows = (p->rows + rows) / 2;
-  if (p->rows < LEAST_ROWS) p->rows = LEAST_ROWS;
+  if (p->rows < p->least) p->rows = p->least;
   if (p->rows > (double)p->max_rows) p->rows = (double)p->max_rows;
 }
 
@@ -81,8 +84,8 @@ void prompt_pace_took(prompt_pace *p, uint64_t us) {
   p->credit_us -= (double)us;
   p->turns_since = 0;
   p->pass_us += us;
-  if (++p->pass_layers < p->n_layers)
-    p->layer_us = us ? (double)us : 1;
-  else
-    learn(p); // the last one has the logits with it: it says nothing of the others
+  bool last = ++p->pass_layers >= p->n_layers;
+  // The last of several has the logits with it: it says nothing of the others.
+  if (!last || p->n_layers == 1) p->layer_us = us ? (double)us : 1;
+  if (last) learn(p);
 }

@@ -10,8 +10,9 @@
 typedef struct prompt_pace {
   double
       share; // of the time, for one prompt; more prompts get more, but streams never go at less than half speed
-  int max_rows; // of a pass
-  int n_layers;
+  int max_rows;             // of a pass
+  int n_layers;             // 1: a pass is computed whole, in one turn
+  int least;                // rows of a pass, where the prompts have as many
   double rows;              // of a pass beside streams
   double alone_rows_per_us; // of a pass without streams; 0: unknown
   double layer_us;          // a layer of the pass under way is expected to take; 0: unknown
@@ -23,6 +24,7 @@ typedef struct prompt_pace {
   int pass_rows, pass_layers;
 } prompt_pace;
 
+// Where a pass is computed whole, it counts as one layer, and fits is asked before it begins.
 void prompt_pace_init(prompt_pace *p, double share, int max_rows, int n_layers);
 // In a turn: rows for a new pass, beside streams or alone, and that it begins with so many.
 int prompt_pace_rows(const prompt_pace *p, bool streams);

@@ -24,8 +24,23 @@ typedef struct slot {
 } slot;
 
 static slot memory[N_SLOTS];
-static float last_logits[FAKE_STREAMS][FAKE_VOCAB];
 fake_state fake;
+
+// A workspace: that of the streams' steps, or of the passes.
+typedef struct workspace {
+  pn_batch batch;
+  float logits[FAKE_STREAMS][FAKE_VOCAB];
+  // When the backend is asynchronous: what was submitted, and has to be as it was when it is computed.
+  bool in_flight, computed, ok; // computed and not collected
+  int order;
+  uint64_t rows_hash;
+  bool reads[FAKE_PAGES], writes[FAKE_PAGES];
+  const pn_sample *how;
+  pn_sample how_was[FAKE_STREAMS];
+  int n_how;
+  pn_error error;
+} workspace;
+static workspace spaces[2], *const streams = &spaces[0], *const prompts = &spaces[1];
 
 static const pn_model_config config = {.n_layers = FAKE_LAYERS,
                                        .d_model = 8,
@@ -43,6 +58,7 @@ void fake_reset(void) {
   fake.end_after_pos = 1 << 20;
   fake.poison = -1;
   memset(memory, 0xff, sizeof memory);
+  memset(spaces, 0, sizeof spaces);
 }
 
 void fake_quiet(void) { pn_log_setup(PN_LOG_INFO, false, open("/dev/null", O_WRONLY)); }
@@ -114,9 +130,9 @@ uint64_t pn_model_row_bytes(const pn_model *m) { return (void)m, 1000; }
 uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits) {
   return (void)m, (uint64_t)max_rows * 1000 + (uint64_t)max_logits * FAKE_VOCAB * 4;
 }
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
-                      pn_error *e) {
-  (void)m, (void)kv, (void)trace, (void)logits;
+// All rows of a batch, at once.
+static bool compute(workspace *w, pn_error *e) {
+  const pn_batch *b = &w->batch;
   if (fake.before_forward) fake.before_forward(b);
   if (atomic_load(&fake.step_us)) usleep((useconds_t)atomic_load(&fake.step_us));
   int n = atomic_fetch_add(&fake.n_forwards, 1) + 1;
@@ -133,18 +149,90 @@ bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, 
     int r = b->logit_rows[k];
     uint64_t prefix = memory[b->slot[r]].prefix;
     for (int i = 0; i < FAKE_VOCAB; i++)
-      last_logits[k][i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
-    last_logits[k][next_token(prefix, b->pos[r])] += 2;
+      w->logits[k][i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
+    w->logits[k][next_token(prefix, b->pos[r])] += 2;
   }
   return true;
 }
-pn_logits pn_model_logits(const pn_model *m) { return (void)m, (pn_logits){0}; }
 
-pn_logits pn_pass_logits(const pn_pass *p) { return (void)p, (pn_logits){0}; }
+// --- steps behind the call ----------------------------------------------------------------------------------
+
+// The engine breaks the contract of an asynchronous backend.
+static void must(bool holds, const char *what) {
+  if (holds) return;
+  fprintf(stderr, "asynchronous: %s\n", what);
+  abort();
+}
+
+// The rows, and the pages that they go to and see.
+static uint64_t hash_rows(const pn_batch *b) {
+  uint64_t h = chain((uint64_t)b->n_rows, b->n_seqs);
+  for (int r = 0; r < b->n_rows; r++) {
+    h = chain(chain(chain(chain(h, b->token[r]), b->seq[r]), b->pos[r]), b->slot[r]);
+    for (int p = 0; p <= b->pos[r] / PAGE; p++) h = chain(h, b->pages[b->seq[r]][p]);
+  }
+  for (int k = 0; k < b->n_logits; k++) h = chain(h, b->logit_rows[k]);
+  return h;
+}
+
+static void note_pages(workspace *w) {
+  const pn_batch *b = &w->batch;
+  memset(w->reads, 0, sizeof w->reads);
+  memset(w->writes, 0, sizeof w->writes);
+  for (int r = 0; r < b->n_rows; r++) {
+    w->writes[b->slot[r] / PAGE] = true;
+    for (int p = 0; p <= b->pos[r] / PAGE; p++) w->reads[b->pages[b->seq[r]][p]] = true;
+  }
+}
+
+static void set_batch(workspace *w, const pn_batch *b) {
+  must(!w->in_flight, "a step begins in a workspace that was not collected");
+  w->batch = *b;
+}
+
+static void submit(workspace *w) {
+  const workspace *other = w == streams ? prompts : streams;
+  must(!w->in_flight, "a step is submitted to a workspace that was not collected");
+  note_pages(w);
+  for (int p = 0; other->in_flight && p < FAKE_PAGES; p++)
+    must(!(w->writes[p] && other->reads[p]) && !(w->reads[p] && other->writes[p]),
+         "a page of rows in flight was given to another step");
+  w->rows_hash = hash_rows(&w->batch);
+  w->in_flight = true;
+  w->computed = false;
+  w->n_how = 0;
+  w->order = other->in_flight ? other->order + 1 : 0;
+}
+
+static void compute_late(workspace *w) {
+  if (!w->in_flight || w->computed) return;
+  must(hash_rows(&w->batch) == w->rows_hash, "rows or pages in flight were changed");
+  w->ok = compute(w, &w->error);
+  w->computed = true;
+}
+
+static void must_not_fly(int32_t page, bool changes) {
+  for (int i = 0; i < 2; i++)
+    must(!spaces[i].in_flight || !(spaces[i].writes[page] || (changes && spaces[i].reads[page])),
+         "a page of rows in flight is copied or changed");
+}
+
+// --- the model's steps --------------------------------------------------------------------------------------
+
+bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
+                      pn_error *e) {
+  (void)m, (void)kv, (void)trace, (void)logits;
+  set_batch(streams, b);
+  if (!FAKE_ASYNCHRONOUS) return compute(streams, e);
+  submit(streams);
+  return true;
+}
+pn_logits pn_model_logits(const pn_model *m) { return (void)m, (pn_logits){.ws = (pn_workspace *)streams}; }
+
+pn_logits pn_pass_logits(const pn_pass *p) { return (void)p, (pn_logits){.ws = (pn_workspace *)prompts}; }
 
 // A pass has three layers: the last one computes everything, so that it meets what steps between did to the pages.
 struct pn_pass {
-  pn_batch batch;
   int layer;
 } the_pass;
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
@@ -153,12 +241,21 @@ pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
 void pn_pass_close(pn_pass *p) { (void)p; }
 bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
   (void)kv, (void)e;
-  *p = (pn_pass){*batch, 0};
+  set_batch(prompts, batch);
+  p->layer = 0;
   return true;
 }
 bool pn_pass_layer(pn_pass *p, float *logits, bool *done, pn_error *e) {
+  (void)logits;
+  must(!FAKE_ASYNCHRONOUS, "a pass is computed layer by layer");
   *done = ++p->layer == FAKE_LAYERS;
-  return !*done || pn_model_forward(NULL, NULL, &p->batch, logits, NULL, e);
+  return !*done || compute(prompts, e);
+}
+bool pn_pass_submit(pn_pass *p, pn_error *e) {
+  (void)p, (void)e;
+  must(FAKE_ASYNCHRONOUS, "a pass is submitted to a backend that computes within the call");
+  submit(prompts);
+  return true;
 }
 
 // The tokenizer's door: id 0 is 'a'.
@@ -186,17 +283,20 @@ static void close_kv(pn_backend *b, pn_kv *kv) { (void)b, (void)kv; }
 static bool copy_kv(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)kv;
   if (atomic_load(&fake.fail_copies)) return pn_fail(e, PN_ERR_DEVICE, "the copy was refused");
+  must_not_fly(from, false);
+  must_not_fly(to, true);
   atomic_fetch_add(&fake.n_copies, 1);
   memcpy(&memory[to * PAGE], &memory[from * PAGE], PAGE * sizeof(slot));
   return true;
 }
 static void discard_kv(pn_backend *b, pn_kv *kv, int32_t first, int n) {
   (void)b, (void)kv;
+  for (int32_t page = first; page < first + n; page++) must_not_fly(page, true);
   atomic_fetch_add(&fake.n_discarded, n);
   memset(&memory[first * PAGE], 0xff, (size_t)n * PAGE * sizeof(slot));
 }
 // Tokens are chosen by the oracle, which is a backend of its own.
-enum { MAX_CHOSEN = sizeof last_logits / sizeof *last_logits };
+enum { MAX_CHOSEN = FAKE_STREAMS };
 static const pn_buffer logits_buffer = {FAKE_VOCAB, true};
 static const pn_plan logits_plan = {.buffers = &logits_buffer, .n_buffers = 1};
 static const pn_view logits_view = {0, 0, FAKE_VOCAB};
@@ -209,20 +309,61 @@ static bool reserve_sample(pn_backend *b, int n_vocab, int max_rows, pn_error *e
     oracle_logits = oracle->ops->workspace_open(oracle, &logits_plan, 0, MAX_CHOSEN, e);
   return oracle_logits && oracle->ops->sample_reserve(oracle, n_vocab, max_rows, e);
 }
+static bool choose(const workspace *w, const pn_sample *how, int n, pn_choice *out, pn_error *e) {
+  oracle->ops->write(oracle, oracle_logits, logits_view, 0, n, w->logits[0]);
+  return oracle->ops->sample(oracle, oracle_logits, logits_view, how, n, out, e);
+}
 static bool sample(pn_backend *b, pn_workspace *ws, pn_view logits, const pn_sample *how, int n,
                    pn_choice *out, pn_error *e) {
-  (void)b, (void)ws, (void)logits;
-  oracle->ops->write(oracle, oracle_logits, logits_view, 0, n, last_logits[0]);
-  return oracle->ops->sample(oracle, oracle_logits, logits_view, how, n, out, e);
+  (void)b, (void)logits;
+  must(!FAKE_ASYNCHRONOUS, "choices are waited for");
+  return choose((const workspace *)ws, how, n, out, e);
+}
+static bool sample_submit(pn_backend *b, pn_workspace *ws, pn_view logits, const pn_sample *how, int n,
+                          pn_error *e) {
+  (void)b, (void)logits, (void)e;
+  workspace *w = (workspace *)ws;
+  must(w->in_flight && !w->computed && w->n_how == 0, "choices of a step that is not in flight");
+  must(n >= 1 && n == w->batch.n_logits, "choices of another number of rows");
+  memcpy(w->how_was, how, (size_t)n * sizeof *how);
+  w->how = how;
+  w->n_how = n;
+  return true;
+}
+static bool collect(pn_backend *b, pn_workspace *ws, pn_choice *out, int n, pn_error *e) {
+  (void)b;
+  workspace *w = (workspace *)ws, *other = w == streams ? prompts : streams;
+  must(w->in_flight || w->computed, "nothing was submitted that could be collected");
+  must(n == w->n_how, "another number of choices is collected");
+  if (other->in_flight && other->order < w->order) compute_late(other);
+  compute_late(w);
+  w->in_flight = w->computed = false;
+  for (int i = 0; i < n; i++)
+    must(w->how[i].position == w->how_was[i].position, "a request for a choice was changed");
+  if (!w->ok) return pn_fail(e, w->error.code, "%s", w->error.msg);
+  return n == 0 || choose(w, w->how, n, out, e);
+}
+// What was computed may still be collected.
+static bool sync_all(pn_backend *b, pn_error *e) {
+  (void)b, (void)e;
+  workspace *first = streams->order <= prompts->order ? streams : prompts;
+  compute_late(first);
+  compute_late(first == streams ? prompts : streams);
+  streams->in_flight = prompts->in_flight = false;
+  return true;
 }
 static const pn_backend_ops ops = {.version = PN_BACKEND_VERSION,
                                    .name = "fake",
+                                   .asynchronous = FAKE_ASYNCHRONOUS,
                                    .kv_bytes = kv_bytes,
                                    .kv_open = open_kv,
                                    .kv_close = close_kv,
                                    .kv_copy = copy_kv,
                                    .sample_reserve = reserve_sample,
                                    .sample = sample,
+                                   .sample_submit = sample_submit,
+                                   .collect = collect,
+                                   .sync = sync_all,
                                    .kv_discard = discard_kv};
 pn_backend fake_backend = {&ops};
 

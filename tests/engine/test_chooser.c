@@ -59,10 +59,12 @@ static void close_all(void) {
 }
 
 static void run(void) {
+  chooser_clear(&c);
   for (int r = 0; r < ROWS; r++) chooser_add(&c, &gens[r]);
   pn_error e;
   pn_workspace *ws = logits_workspace(backend, &plan, ROWS, logits, VOCAB);
-  assert_true(chooser_run(&c, (pn_logits){ws, {0, 0, VOCAB}}, &e));
+  const pn_logits l = {ws, {0, 0, VOCAB}};
+  assert_true(chooser_submit(&c, l, 0, ROWS, &e) && chooser_collect(&c, l, 0, ROWS, &e));
   backend->ops->workspace_close(backend, ws);
 }
 
