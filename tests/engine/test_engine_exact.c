@@ -1,8 +1,10 @@
 // A small real model through the real backends: the same requests give the same bytes alone and in company, however
-// prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and laid aside for a while.
+// prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and laid aside for a while,
+// and whether steps are computed within the call or behind it.
 #include "../backend_options.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "late_backend.h"
 #include "tiny_model.h"
 
 #include <pthread.h>
@@ -29,7 +31,14 @@ typedef struct ask {
   int32_t tokens[CTX];
   int n, max_tokens;
   pn_sampling sampling;
+  pn_str stop; // empty: none
+  bool logprobs;
   char want[TEXT];
+  struct outcome {
+    pn_stop_reason stop;
+    int stop_index, n_output, n_told;
+    uint64_t told; // a hash of the log probabilities
+  } outcome;
 } ask;
 static ask asks[N];
 
@@ -53,9 +62,17 @@ typedef struct rig {
 static pn_kv_type kv_type;
 static bool aside; // some are held for a while, some of the background
 
+// By its name; "late" is the oracle behind the call.
+static pn_backend *open_backend(const char *name, int threads, pn_error *e) {
+  bool late = strcmp(name, "late") == 0;
+  pn_backend *b = open_test_backend(late ? "ref" : name, threads, NULL, NULL, e);
+  if (b && late) late_wrap(b, true);
+  return b;
+}
+
 static rig open_rig(const char *backend, int threads, int chunk, int running, int pages) {
   pn_error e = {0};
-  rig r = {.b = open_test_backend(backend, threads, NULL, NULL, &e)};
+  rig r = {.b = open_backend(backend, threads, &e)};
   r.m = r.b ? pn_model_open(files, r.b, &e) : NULL;
   r.metrics = pn_metrics_new();
   r.g = r.m ? pn_engine_open(r.m, NULL, r.b,
@@ -111,6 +128,10 @@ static pn_gen *submit(const rig *r, const ask *q) {
                                                .n_tokens = (size_t)q->n,
                                                .max_tokens = q->max_tokens,
                                                .sampling = q->sampling,
+                                               .stops = &q->stop,
+                                               .n_stops = q->stop.n > 0,
+                                               .logprobs = q->logprobs,
+                                               .n_top_logprobs = q->logprobs ? 3 : 0,
                                                .client = (uint64_t)q->n % 3,
                                                .background = aside && q->n % 5 == 0,
                                                .notify = ring,
@@ -120,15 +141,32 @@ static pn_gen *submit(const rig *r, const ask *q) {
   return gen;
 }
 
+static struct outcome outcome; // of the answer that was collected last
+
+static void note(const pn_event *ev) {
+  if (ev->kind == PN_EVENT_DONE) {
+    outcome.stop = ev->stop;
+    outcome.stop_index = ev->stop_index;
+    outcome.n_output = ev->n_output;
+  } else if (ev->kind == PN_EVENT_TOKEN) {
+    const unsigned char *bytes = (const unsigned char *)&ev->token;
+    for (size_t i = 0; i < sizeof ev->token; i++)
+      outcome.told = (outcome.told ^ bytes[i]) * 0x100000001b3u + (uint64_t)ev->n_output;
+    outcome.n_told++;
+  }
+}
+
 static void collect(pn_gen *gen, char *text) {
   pn_event ev = {0};
   size_t n = 0;
+  outcome = (struct outcome){0};
   while (ev.kind != PN_EVENT_DONE) {
     pthread_mutex_lock(&door.lock);
     door.n = 0;
     pthread_mutex_unlock(&door.lock);
     while (ev.kind != PN_EVENT_DONE && pn_gen_next(gen, &ev)) {
       if (ev.kind == PN_EVENT_FAILED) fail_msg("%s", ev.error.msg);
+      note(&ev);
       if (ev.kind != PN_EVENT_TEXT) continue;
       memcpy(text + n, ev.text, ev.n_text);
       n += ev.n_text;
@@ -152,6 +190,8 @@ static void make_asks(void) {
     for (int k = 0; k < q->n; k++)
       q->tokens[k] = k < leave ? (stem * 17 + k * k) % VOCAB : (int32_t)pn_rng_below(&rng, VOCAB);
     q->max_tokens = 4 + (int)pn_rng_below(&rng, 28);
+    q->stop = (pn_str){0};
+    q->logprobs = false;
     q->sampling = (pn_sampling){.temperature = i % 3 ? 1.0f : 0.0f,
                                 .top_p = i % 2 ? 0.9f : 1,
                                 .top_k = i % 5 == 4 ? 20 : 0,
@@ -165,7 +205,8 @@ static void ask_alone(const char *backend) {
   for (int i = 0; i < N; i++) {
     rig r = open_rig(backend, 1, 512, 1, CTX / 32);
     collect(submit(&r, &asks[i]), asks[i].want);
-    assert_int_equal(strlen(asks[i].want), 2 * asks[i].max_tokens);
+    asks[i].outcome = outcome;
+    if (asks[i].stop.n == 0) assert_int_equal(strlen(asks[i].want), 2 * asks[i].max_tokens);
     close_rig(&r);
   }
 }
@@ -184,7 +225,12 @@ static int ask_together(const char *backend, int threads, int chunk, int running
       if (strcmp(text, asks[i].want) != 0)
         fail_msg("%s, %d threads, chunk %d, %d streams, %d pages, round %d, request %d:\n%s\n%s", backend,
                  threads, chunk, running, pages, round, i, text, asks[i].want);
+      assert_memory_equal(&outcome, &asks[i].outcome, sizeof outcome);
     }
+  }
+  if (strcmp(backend, "late") == 0) {
+    assert_int_equal(late_counted().n_early, 0);
+    assert_true(late_counted().n_samples > 0 && late_counted().n_submits > 0);
   }
   if (rounds > 1) assert_true(metric(&r, "\npensieve_cached_tokens_total ") > 100);
   int pauses = (int)metric(&r, "\npensieve_preemptions_total ");
@@ -202,7 +248,7 @@ static void company_does_not_matter(void **state) {
   const char *backend = with->backend;
   kv_type = with->kv_type;
   make_asks();
-  ask_alone(backend);
+  ask_alone(strcmp(backend, "late") == 0 ? "ref" : backend);
   const int chunks[] = {1, 7, 64, 512}, streams[] = {1, 2, 4, 16};
   for (int c = 0; c < 4; c++)
     for (int s = 0; s < 4; s++) {
@@ -222,11 +268,39 @@ static void pauses_do_not_matter(void **state) {
     asks[i].max_tokens = 8;
     if (i % 4 == 0) asks[i].n = 10 + i, asks[i].max_tokens = 370; // more than what is reserved for an answer
   }
-  ask_alone(backend);
+  ask_alone(strcmp(backend, "late") == 0 ? "ref" : backend);
   aside = false;
   int pauses = 0; // on a loaded machine the long ones may miss each other once
   for (int c = 0; c < 2; c++) pauses += ask_together(backend, 1 + c, c ? 512 : 7, 8, CTX / 32, 1);
   assert_true(pauses > 0);
+}
+
+// Stop strings that begin and end inside tokens, log probabilities: said before the next step, or during it.
+static void endings_and_log_probabilities_are_the_same(void **state) {
+  (void)state;
+  static char stops[N][8];
+  kv_type = PN_KV_F16;
+  make_asks();
+  ask_alone("ref");
+  for (int i = 0; i < N; i++) {
+    asks[i].logprobs = i % 3 == 0;
+    if (i % 2) continue;
+    int n = 2 * asks[i].max_tokens,
+        at = (i * 7) % (n - 4); // for some with the first token, for some with the last
+    memcpy(stops[i], asks[i].want + at, 3);
+    asks[i].stop = (pn_str){stops[i], 3};
+  }
+  ask_alone("ref");
+  int n_stopped = 0;
+  for (int i = 0; i < N; i++) n_stopped += asks[i].outcome.stop == PN_STOP_STRING;
+  assert_true(n_stopped >= N / 2);
+  static const char *const backends[] = {"ref", "late"};
+  for (int b = 0; b < 2; b++)
+    for (int running = 1; running <= 16; running *= 4)
+      for (int i = 0; i < 2; i++) {
+        aside = i == 1;
+        ask_together(backends[b], 1, i ? 7 : 64, running, CTX / 32, 2);
+      }
 }
 
 static int set_up(void **state) {
@@ -246,10 +320,13 @@ static int tear_down(void **state) {
 
 int main(void) {
   static setting ref = {"ref", PN_KV_F16}, cpu = {"cpu", PN_KV_F16}, ref8 = {"ref", PN_KV_INT8},
-                 cpu8 = {"cpu", PN_KV_INT8}, cpu4 = {"cpu", PN_KV_INT4};
+                 cpu8 = {"cpu", PN_KV_INT8}, cpu4 = {"cpu", PN_KV_INT4}, late = {"late", PN_KV_F16};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(company_does_not_matter, &ref),
       cmocka_unit_test_prestate(pauses_do_not_matter, &ref8),
+      cmocka_unit_test_prestate(company_does_not_matter, &late),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &late),
+      cmocka_unit_test(endings_and_log_probabilities_are_the_same),
       cmocka_unit_test_prestate(company_does_not_matter, &cpu),
       cmocka_unit_test_prestate(pauses_do_not_matter, &cpu),
       cmocka_unit_test_prestate(company_does_not_matter, &cpu8),
