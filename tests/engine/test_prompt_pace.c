@@ -164,6 +164,42 @@ static void a_stream_that_comes_is_not_held_up_by_a_pass_without_streams(void **
   assert_in_range(layers, 5, 10); // it goes on at the pace of its share
 }
 
+// A device computes passes whole: as long as a step of the streams, however few the rows are, and then longer by the row.
+static void whole_passes_come_when_their_share_is_saved(void **state) {
+  (void)state;
+  static const double row_us[] = {1, 10, 100};
+  for (int i = 0; i < 3; i++) {
+    prompt_pace p;
+    prompt_pace_init(&p, 0.3, 512, 1);
+    double streams = 0, prompts = 0;
+    int rows = 0, since = 0, longest = 0;
+    for (int turn = 0; turn < 4000; turn++) {
+      prompt_pace_turn(&p, 3000, 1);
+      streams += 3000;
+      if (++since > longest) longest = since;
+      if (!prompt_pace_fits(&p)) continue;
+      rows = prompt_pace_rows(&p, true);
+      assert_in_range(rows, 64, 512);
+      prompt_pace_begin(&p, rows);
+      double us = 3000 + row_us[i] * rows;
+      prompt_pace_took(&p, (uint64_t)us);
+      prompts += us;
+      since = 0;
+    }
+    double part = prompts / (prompts + streams);
+    if (part < 0.2 || part > 0.33 || longest > 16)
+      fail_msg("%g us a row: %.3f of the time, after %d turns at most", row_us[i], part, longest);
+    for (int k = 0; k < 20; k++) { // and alone as many rows as take a quarter of a second
+      prompt_pace_turn(&p, 0, 1);
+      assert_true(prompt_pace_fits(&p));
+      rows = prompt_pace_rows(&p, false);
+      prompt_pace_begin(&p, rows);
+      prompt_pace_took(&p, (uint64_t)(3000 + 1000.0 * rows));
+    }
+    assert_in_range(rows, 200, 300);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(streams_hardly_notice_and_prompts_get_their_share),
@@ -172,6 +208,7 @@ int main(void) {
       cmocka_unit_test(it_follows_a_cost_that_changes),
       cmocka_unit_test(alone_a_pass_takes_a_quarter_of_a_second),
       cmocka_unit_test(a_stream_that_comes_is_not_held_up_by_a_pass_without_streams),
+      cmocka_unit_test(whole_passes_come_when_their_share_is_saved),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
