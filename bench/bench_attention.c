@@ -1,6 +1,6 @@
-// Speed of attention of the cpu backend: one decoding row against the depth of its context (GB/s of KV read, with the
-// KV write before it), and a chunk of 512 rows of a prompt that ends there (GFLOP/s). Medians of several rounds.
-// Usage: bench_attention [threads] [isa] [tokens a page] [type ...]
+// Speed of attention of the cpu backend: one decoding row against the depth of its context (GB/s of KV read,
+// with the KV write before it), and a chunk of 512 rows of a prompt that ends there (GFLOP/s). Medians of
+// several rounds. Usage: bench_attention [threads] [isa] [tokens a page] [type ...]
 #include "backend/backend.h"
 #include "base/clock.h"
 

@@ -1,6 +1,7 @@
-// Speed of the matrix products of the cpu backend, as shares of what the machine does in the same run: plain reading of
-// memory (decode) and a loop of the int8 dot instruction (prefill). Best of several interleaved rounds.
-// Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in turn] [int8]
+// Speed of the matrix products of the cpu backend, as shares of what the machine does in the same run: plain
+// reading of memory (decode) and a loop of the int8 dot instruction (prefill). Best of several interleaved
+// rounds. Usage: bench_matmul [threads] [rounds] [isa] [part of a shape's name] [MB that weights take in
+// turn] [int8]
 #include "backend/cpu/cpu_matmul.h"
 #include "base/clock.h"
 #include "base/kind.h"

@@ -36,7 +36,8 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// Microseconds a row; the median. Between two calls the workers stay awake, as they do behind a matrix product.
+// Microseconds a row; the median. Between two calls the workers stay awake, as they do behind a matrix
+// product.
 static double time_rows(pn_backend *b, pn_workspace *ws, int n_vocab, pn_sample how, int rows) {
   static uint64_t position;
   pn_sample each[MAX_ROWS];

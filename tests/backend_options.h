@@ -1,5 +1,5 @@
-// Options to open a backend with in a test: its name, the number of threads, and an instruction set (NULL: the best) and
-// precision of activations (NULL: the default) where it is `cpu`.
+// Options to open a backend with in a test: its name, the number of threads, and an instruction set (NULL:
+// the best) and precision of activations (NULL: the default) where it is `cpu`.
 #ifndef PN_TESTS_BACKEND_OPTIONS_H
 #define PN_TESTS_BACKEND_OPTIONS_H
 

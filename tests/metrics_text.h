@@ -64,8 +64,8 @@ static inline bool text_ends(const char *s, const char *end) {
   return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-// The text is well formed: every family has HELP and then TYPE, once and before its samples, which stand together;
-// counters end in _total; no series comes twice.
+// The text is well formed: every family has HELP and then TYPE, once and before its samples, which stand
+// together; counters end in _total; no series comes twice.
 static inline void text_check(const char *text) {
   char family[128] = "", kind[16] = "";
   for (const char *at = text; *at;) {
@@ -106,7 +106,8 @@ static inline char *text_of(pn_metrics *m) {
   return out.p;
 }
 
-// The samples of `after` that `before` doesn't have, one a line as "series value", without buckets. For free().
+// The samples of `after` that `before` doesn't have, one a line as "series value", without buckets. For
+// free().
 static inline char *text_changes(const char *before, const char *after) {
   pn_buf out = {0};
   text_line a;

@@ -22,7 +22,7 @@ static void watch_free(watch *w) {
   free(w);
 }
 
-// --- what comes back --------------------------------------------------------------------------------------------------
+// --- what comes back ---------------------------------------------------------------------------------------
 
 static pn_json *text_block(const char *type, const char *key, const pn_buf *text) {
   pn_json *b = pn_json_new_object();
@@ -91,7 +91,7 @@ static void keep(const watch *w, const live *l, const int32_t *tokens, size_t n_
   pn_json_free(content);
 }
 
-// --- what could not be held -------------------------------------------------------------------------------------------
+// --- what could not be held --------------------------------------------------------------------------------
 
 static const pn_json *schema_of(const pn_json *tools, pn_str name) {
   for (size_t i = 0; i < pn_json_len(tools); i++) {

@@ -5,8 +5,8 @@
 #include "api/live.h"
 #include "api/messages_guide.h"
 
-// Let `ask` tell of its end: tokens and calls are kept for when they come back, and what the grammar could not hold is
-// checked. False: out of memory.
+// Let `ask` tell of its end: tokens and calls are kept for when they come back, and what the grammar could
+// not hold is checked. False: out of memory.
 bool answer_end_watch(pn_api *a, const char *request_id, const prompt *p, const answer_plan *plan,
                       live_ask *ask);
 

@@ -1,4 +1,5 @@
-// The shapes of answers, which describe them in the document of the API; tests check real answers against them.
+// The shapes of answers, which describe them in the document of the API; tests check real answers against
+// them.
 #ifndef PN_API_ANSWER_SHAPES_H
 #define PN_API_ANSWER_SHAPES_H
 

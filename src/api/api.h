@@ -1,6 +1,6 @@
-// The HTTP APIs as data: a request's bytes in, a reply out; no sockets here. The only place that maps errors to HTTP.
-// Thread: everything of one reply happens on the thread that called, which is the HTTP thread except for the requests of
-// message batches; the wake-up comes from the engine's.
+// The HTTP APIs as data: a request's bytes in, a reply out; no sockets here. The only place that maps errors
+// to HTTP. Thread: everything of one reply happens on the thread that called, which is the HTTP thread except
+// for the requests of message batches; the wake-up comes from the engine's.
 #ifndef PN_API_H
 #define PN_API_H
 
@@ -35,8 +35,8 @@ typedef struct pn_api_options {
 
 pn_api *pn_api_new(const pn_api_options *o, pn_error *e);
 void pn_api_free(pn_api *a);
-// Any thread. From now on /health says so and new generations are refused with 503 overloaded_error, which clients repeat
-// for longer than a 529; what runs goes on.
+// Any thread. From now on /health says so and new generations are refused with 503 overloaded_error, which
+// clients repeat for longer than a 529; what runs goes on.
 void pn_api_set_draining(pn_api *a);
 
 // What a model is known to do with tools and thinking: its compatibility card. Constant texts.
@@ -66,14 +66,14 @@ typedef struct pn_api_request {
 // A reply under way. status, content_type and streaming are known at once.
 typedef struct pn_reply pn_reply;
 
-// Something is due although no request came: a generation that nobody reads is given up. Returns when this wants to be
-// called next, monotonic us; UINT64_MAX: not until a request came or ended.
+// Something is due although no request came: a generation that nobody reads is given up. Returns when this
+// wants to be called next, monotonic us; UINT64_MAX: not until a request came or ended.
 uint64_t pn_api_tick(pn_api *a);
 
 // Never NULL except when memory ran out: errors are replies with the error envelope.
 pn_reply *pn_api_call(pn_api *a, const pn_api_request *r);
-// An error reply made by the HTTP layer itself (401, 404, 405, 413, ...), in the same envelope. It is counted under its
-// path when `a` is given.
+// An error reply made by the HTTP layer itself (401, 404, 405, 413, ...), in the same envelope. It is counted
+// under its path when `a` is given.
 pn_reply *pn_api_error_reply(pn_api *a, const char *path, int status, const char *message,
                              const char *request_id);
 
@@ -83,8 +83,9 @@ pn_reply *pn_api_empty_reply(int status);
 // Whether this path is answered without an API key, when keys are asked for.
 bool pn_api_is_open(const char *path);
 
-// Whether status and headers are decided. A generation that doesn't stream decides at its end; everything else at once.
-// Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is true.
+// Whether status and headers are decided. A generation that doesn't stream decides at its end; everything
+// else at once. Takes in what the engine has put out, as pn_reply_pull does: ask after each wake until it is
+// true.
 bool pn_reply_ready(pn_reply *r);
 int pn_reply_status(const pn_reply *r);
 const char *pn_reply_content_type(const pn_reply *r);
@@ -106,13 +107,13 @@ typedef struct pn_reply_facts {
   double ttft_ms, tokens_per_s; // 0: unknown
 } pn_reply_facts;
 const pn_reply_facts *pn_reply_facts_of(const pn_reply *r);
-// Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has passed. False:
-// it failed, and the connection is to be cut.
+// Append the bytes that are there now; *done when none will follow. Call at a wake and when the deadline has
+// passed. False: it failed, and the connection is to be cut.
 bool pn_reply_pull(pn_reply *r, pn_buf *out, bool *done);
 // Monotonic us at which pull wants to be called although nothing woke it (for pings), UINT64_MAX: never.
 uint64_t pn_reply_deadline_us(const pn_reply *r);
-// The server ends before the generation did: it is stopped, and what is left of the reply is an error that says so (a
-// stream's last event, or a 503), to be pulled now. A reply that is complete stays as it is.
+// The server ends before the generation did: it is stopped, and what is left of the reply is an error that
+// says so (a stream's last event, or a 503), to be pulled now. A reply that is complete stays as it is.
 void pn_reply_end(pn_reply *r);
 // The client has gone, or everything was sent. Stops the generation within one step.
 void pn_reply_free(pn_reply *r, bool client_gone);

@@ -1,5 +1,5 @@
-// A generation as an answer: what all APIs share. How it is written down (Anthropic's or OpenAI's JSON and events) is the
-// writer's.
+// A generation as an answer: what all APIs share. How it is written down (Anthropic's or OpenAI's JSON and
+// events) is the writer's.
 #ifndef PN_API_ANSWER_H
 #define PN_API_ANSWER_H
 
@@ -9,12 +9,14 @@
 
 // Silence after which a stream gets a ping. Clients give up after 15 to 20 seconds without one.
 #define ANSWER_PING_US 8000000u
-// A stream begins with the engine's first word, which says how much of the prompt is cached, but not later than this.
+// A stream begins with the engine's first word, which says how much of the prompt is cached, but not later
+// than this.
 #define ANSWER_START_US 300000u
 
 typedef struct answer answer;
 
-// All append to b. A stream is begin, then text and ping in any order, then end or fail; else it is whole or fail.
+// All append to b. A stream is begin, then text and ping in any order, then end or fail; else it is whole or
+// fail.
 typedef struct answer_writer {
   void (*begin)(answer *w, pn_buf *b);
   void (*news)(answer *w, pn_buf *b); // what the generation has said from w->at on; moves it
@@ -51,8 +53,8 @@ typedef struct answer_ask {
   void *extra;
 } answer_ask;
 
-// The answer to a generation for `ask`, as a reply. Its memory is taken before the engine works, so that nothing can fail
-// between. NULL as live_open fails.
+// The answer to a generation for `ask`, as a reply. Its memory is taken before the engine works, so that
+// nothing can fail between. NULL as live_open fails.
 pn_reply *answer_open(pn_api *a, const pn_api_request *r, const answer_ask *ask, live_ask *generation,
                       pn_error *e);
 

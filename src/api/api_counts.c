@@ -8,7 +8,8 @@
 
 enum { GET = 1, POST = 2, OTHER = 4, ALL = GET | POST | OTHER };
 
-// Who gets a series for a status. What isn't here is counted as "other", so that the number of series stays small.
+// Who gets a series for a status. What isn't here is counted as "other", so that the number of series stays
+// small.
 static const struct {
   int status, who;
 } statuses[] = {

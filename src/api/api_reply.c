@@ -13,8 +13,8 @@ pn_reply *api_reply_new(int status, const char *content_type) {
   return r;
 }
 
-// Official clients repeat a request twice: with five seconds they are still there after ten, which outlasts a restart,
-// and a person still waits. Without the header they give up after two seconds.
+// Official clients repeat a request twice: with five seconds they are still there after ten, which outlasts a
+// restart, and a person still waits. Without the header they give up after two seconds.
 #define RESTART_S 5
 
 int api_reply_retry_after_s(int status) { return status == 503 ? RESTART_S : status == 529 ? 1 : 0; }

@@ -7,7 +7,8 @@
 
 // What feeds a reply over time. All functions run on the reply's thread.
 typedef struct api_source {
-  // Take in what is new and write to r->body; set r->finished with the last bytes and r->ready when the status is known.
+  // Take in what is new and write to r->body; set r->finished with the last bytes and r->ready when the
+  // status is known.
   void (*pump)(void *self, pn_reply *r);
   uint64_t (*deadline_us)(const void *self); // see pn_reply_deadline_us
   void (*end)(void *self, pn_reply *r);      // see pn_reply_end; only before r->finished
@@ -18,7 +19,8 @@ struct pn_reply {
   int status, retry_after_s; // 0: clients are told no time
   bool streaming, ready, finished;
   bool
-      broken; // the source failed after the status went out: the client must not take what it has for the whole
+      // the source failed after the status went out: the client must not take what it has for the whole
+      broken;
   const char *content_type, *allow; // constant text, or `allow_text`
   char allow_text[64];
   const pn_reply_header *headers; // see pn_reply_headers

@@ -1,5 +1,5 @@
-// Who sends messages: requests of main sessions, of their subagents and of others, and how many sessions are active. The
-// sessions' names stay out of the metrics.
+// Who sends messages: requests of main sessions, of their subagents and of others, and how many sessions are
+// active. The sessions' names stay out of the metrics.
 #ifndef PN_API_SESSIONS_H
 #define PN_API_SESSIONS_H
 

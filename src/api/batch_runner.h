@@ -1,5 +1,5 @@
-// Runs the requests of message batches, a few at a time, on a thread of its own, through the handler that answers
-// POST /v1/messages.
+// Runs the requests of message batches, a few at a time, on a thread of its own, through the handler that
+// answers POST /v1/messages.
 #ifndef PN_API_BATCH_RUNNER_H
 #define PN_API_BATCH_RUNNER_H
 
@@ -21,8 +21,9 @@ void batch_runner_stop(batch_runner *r);
 // Waits for the thread.
 void batch_runner_free(batch_runner *r);
 
-// One round of what the thread does, for tests without one: take in what has been answered, settle batches that are
-// cancelled, late or complete, begin more requests. *wait_us: how long nothing will happen by itself.
+// One round of what the thread does, for tests without one: take in what has been answered, settle batches
+// that are cancelled, late or complete, begin more requests. *wait_us: how long nothing will happen by
+// itself.
 bool batch_runner_round(batch_runner *r, uint64_t *wait_us, pn_error *e);
 void batch_runner_set_slots(batch_runner *r, int n); // at most BATCH_SLOTS
 

@@ -13,8 +13,8 @@
 
 const char *const batch_kind_names[BATCH_N_KINDS] = {"succeeded", "errored", "canceled", "expired"};
 
-// Requests and results of batch b have the places b * 2^20 + 1, + 2, ..., so that those of a batch lie together and the
-// key of a table is all the index there is. Numbers of batches are never used again.
+// Requests and results of batch b have the places b * 2^20 + 1, + 2, ..., so that those of a batch lie
+// together and the key of a table is all the index there is. Numbers of batches are never used again.
 static const char schema[] =
     "CREATE TABLE batches (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, key_name TEXT,"
     " stage INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
@@ -218,8 +218,8 @@ static bool check_version(batch_store *s, pn_error *e) {
                  version, VERSION);
 }
 
-// In WAL mode a commit without fsync survives the death of the process, but not the machine's: then the latest commits
-// may be lost, never the file. Deleted text is overwritten.
+// In WAL mode a commit without fsync survives the death of the process, but not the machine's: then the
+// latest commits may be lost, never the file. Deleted text is overwritten.
 static bool set_up(batch_store *s, pn_error *e) {
   sqlite3_busy_timeout(s->db, BUSY_MS);
   if (!check_version(s, e)) return false;
@@ -235,8 +235,8 @@ static bool set_up(batch_store *s, pn_error *e) {
   return true;
 }
 
-// SQLite would make the file readable for everybody. An existing file must not be opened here: closing it again would
-// drop the locks that this process holds on it.
+// SQLite would make the file readable for everybody. An existing file must not be opened here: closing it
+// again would drop the locks that this process holds on it.
 static bool make_file(const char *path, pn_error *e) {
   int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0 && errno != EEXIST)

@@ -1,5 +1,6 @@
-// Message batches on disk: one SQLite file. A store is one connection to it and belongs to one thread; threads that want
-// the file open a store each. What a function has done when it returns true survives the death of the process.
+// Message batches on disk: one SQLite file. A store is one connection to it and belongs to one thread;
+// threads that want the file open a store each. What a function has done when it returns true survives the
+// death of the process.
 #ifndef PN_API_BATCH_STORE_H
 #define PN_API_BATCH_STORE_H
 
@@ -50,21 +51,22 @@ typedef struct batch_item {
 // Place of the nth request of a batch, from 1.
 #define BATCH_PLACE(number, n) ((int64_t)(number) << 20 | (int64_t)(n))
 
-// Makes the file (readable by its owner only) when it is not there. PN_ERR_CORRUPT: damaged, or no file of ours;
-// PN_ERR_UNSUPPORTED: of a later version; PN_ERR_IO, PN_ERR_BUSY (written by another process for too long), PN_ERR_LIMIT
-// (the disk is full), PN_ERR_NOMEM, as from every function here. All messages name the file.
+// Makes the file (readable by its owner only) when it is not there. PN_ERR_CORRUPT: damaged, or no file of
+// ours; PN_ERR_UNSUPPORTED: of a later version; PN_ERR_IO, PN_ERR_BUSY (written by another process for too
+// long), PN_ERR_LIMIT (the disk is full), PN_ERR_NOMEM, as from every function here. All messages name the
+// file.
 batch_store *batch_store_open(const char *path, pn_error *e);
 void batch_store_close(batch_store *s);
 
-// Store a batch of b->n_requests requests at once or not at all; number and the results are not read. `next` fills in
-// custom_id and params of the nth request, from 0. *number is the new batch's.
+// Store a batch of b->n_requests requests at once or not at all; number and the results are not read. `next`
+// fills in custom_id and params of the nth request, from 0. *number is the new batch's.
 typedef bool batch_next(void *ctx, int64_t n, batch_item *out, pn_error *e);
 bool batch_store_create(batch_store *s, const batch_row *b, const char *key, batch_next *next, void *ctx,
                         int64_t *number, pn_error *e);
 // The batch with this id that this key (NULL: none) made; out->number 0: there is none.
 bool batch_store_get(batch_store *s, const char *key, pn_str id, batch_row *out, pn_error *e);
-// Batches of this key, the latest first: up to `max` of those whose number is between `above` and `below`, nearest to
-// `above` when `from_above`, else to `below`.
+// Batches of this key, the latest first: up to `max` of those whose number is between `above` and `below`,
+// nearest to `above` when `from_above`, else to `below`.
 bool batch_store_list(batch_store *s, const char *key, int64_t above, int64_t below, bool from_above,
                       batch_row *out, int max, int *n, pn_error *e);
 // Note that cancelling has begun; nothing happens when it had, or when the batch has ended.

@@ -56,8 +56,8 @@ static void write_time(pn_buf *b, const char *key, int64_t ms) {
     pn_buf_printf(b, ",\"%s\":\"%s.%03dZ\"", key, text, (int)(ms % 1000));
 }
 
-// The URL of the results is a path: a server can't know by which name and through which proxies it was reached, and
-// clients resolve it against their base URL.
+// The URL of the results is a path: a server can't know by which name and through which proxies it was
+// reached, and clients resolve it against their base URL.
 static void write_batch(pn_buf *b, const batch_row *row) {
   bool ended = row->stage != BATCH_RUNNING;
   const char *status = ended ? "ended" : row->cancel_ms ? "canceling" : "in_progress";

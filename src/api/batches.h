@@ -11,9 +11,10 @@
 
 #define BATCH_LIFE_MS (24 * 3600 * (int64_t)1000)
 
-// Batches are opened by the first who wants them: a request, or the runner's thread when there is a file at the start.
-// Until then nothing is written. Only one process at a time opens those of a folder: who has them holds a lock on
-// batches.lock. A runner's thread that finds them taken waits for them, so that they go on when the other process ends.
+// Batches are opened by the first who wants them: a request, or the runner's thread when there is a file at
+// the start. Until then nothing is written. Only one process at a time opens those of a folder: who has them
+// holds a lock on batches.lock. A runner's thread that finds them taken waits for them, so that they go on
+// when the other process ends.
 typedef struct batches {
   pn_api *api;
   char *dir, *path, *lock_path;
@@ -27,7 +28,8 @@ typedef struct batches {
   bool by_hand; // tests step the runner themselves
 } batches;
 
-// *out is NULL when the API has no data folder. Starts the runner's thread when there are batches in the folder.
+// *out is NULL when the API has no data folder. Starts the runner's thread when there are batches in the
+// folder.
 bool batches_new(pn_api *a, batches **out, pn_error *e);
 void batches_free(batches *b);  // ends the thread
 void batches_drain(batches *b); // no more requests are run; those under way are stopped and stay to be run
@@ -43,7 +45,8 @@ void batches_make_id(char *to, const char *prefix, int n);
 extern const shape batches_create_shape;
 bool batches_check(const pn_json *body, pn_error *e);
 
-// GET /v1/messages/batches/{id}/results: a line of JSON a result, in portions. Only while the batches are open.
+// GET /v1/messages/batches/{id}/results: a line of JSON a result, in portions. Only while the batches are
+// open.
 pn_reply *batches_results_reply(batches *b, const batch_row *row, const pn_api_request *r);
 
 #endif

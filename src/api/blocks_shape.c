@@ -222,7 +222,8 @@ static const shape_field compaction_fields[] = {
     {0},
 };
 
-// What servers run by themselves: conversations that began elsewhere hold such blocks. They are not shown to the model.
+// What servers run by themselves: conversations that began elsewhere hold such blocks. They are not shown to
+// the model.
 #define FOREIGN(type)                                                                                        \
   { type, NULL, NULL }
 static const shape_variant block_variants[] = {

@@ -1,5 +1,5 @@
-// Which calls of a conversation have their results: the book that both APIs' rules are checked with. A round is what an
-// assistant calls between two turns of the user's.
+// Which calls of a conversation have their results: the book that both APIs' rules are checked with. A round
+// is what an assistant calls between two turns of the user's.
 #ifndef PN_API_CALL_PAIRS_H
 #define PN_API_CALL_PAIRS_H
 
@@ -21,7 +21,8 @@ typedef struct call_pairs {
 
 typedef enum call_pairing {
   CALL_PAIRED,
-  CALL_EARLIER, // called: the id is one of an earlier round, and from now on this call's. Answered: the same as unknown
+  // called: the id is one of an earlier round, and from now on this call's. Answered: the same as unknown
+  CALL_EARLIER,
   CALL_TWICE, // in this round
   CALL_UNKNOWN,
   CALL_NO_MEMORY,
@@ -31,7 +32,8 @@ call_pairing call_pairs_call(call_pairs *c, const pn_json *id, size_t message);
 call_pairing call_pairs_answer(call_pairs *c, const pn_json *id);
 
 #define CALL_IDS_MAX 200
-// The round ends. False when calls have no results: the first message with such calls, and their ids ("a, b").
+// The round ends. False when calls have no results: the first message with such calls, and their ids ("a,
+// b").
 bool call_pairs_end(call_pairs *c, size_t *message, char ids[CALL_IDS_MAX]);
 void call_pairs_fini(call_pairs *c);
 

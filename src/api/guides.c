@@ -37,7 +37,8 @@ void guides_free(guides *g) {
   free(g);
 }
 
-// The order of a schema's properties is the order of an answer's members, so the text as it stands is the key.
+// The order of a schema's properties is the order of an answer's members, so the text as it stands is the
+// key.
 static void write_key(pn_buf *key, const pn_guide_ask *a) {
   pn_buf_printf(key, "%p %d %d %d %d %d|", (const void *)a->tongue, a->calls, a->one_call, a->strict,
                 a->thinks, a->think_tokens);

@@ -10,8 +10,8 @@ typedef struct guides guides;
 
 guides *guides_new(const pn_tokenizer *t); // NULL: out of memory
 void guides_free(guides *g);
-// The guide for what is asked (ask->vocab is set here), one reference for the caller. What could not be held is logged once,
-// when it is made. NULL as pn_guide_new fails.
+// The guide for what is asked (ask->vocab is set here), one reference for the caller. What could not be held
+// is logged once, when it is made. NULL as pn_guide_new fails.
 pn_guide *guides_get(guides *g, pn_guide_ask *ask, const char *request_id, pn_error *e);
 
 #endif

@@ -48,10 +48,10 @@ void kept_free(kept *k) {
   free(k);
 }
 
-// --- hashing a prompt ---------------------------------------------------------------------------------------------------
+// --- hashing a prompt --------------------------------------------------------------------------------------
 
-// One symbol: a byte, or a border of user text (256: it begins, 257: it ends). Odd multipliers; a and b differ in how they
-// mix, so that both agreeing by chance is out of the question.
+// One symbol: a byte, or a border of user text (256: it begins, 257: it ends). Odd multipliers; a and b
+// differ in how they mix, so that both agreeing by chance is out of the question.
 static void mark_symbol(kept_mark *m, unsigned c) {
   m->a = (m->a ^ c) * 0x100000001B3u;
   m->b = (m->b + c + 1) * 0x9E3779B97F4A7C15u;
@@ -63,7 +63,7 @@ static void mark_border(kept_mark *m, bool begins) {
   m->in_user = begins;
 }
 
-// --- the table, under the lock ------------------------------------------------------------------------------------------
+// --- the table, under the lock -----------------------------------------------------------------------------
 
 static record **bucket_of(kept *k, uint64_t a) { return &k->buckets[(a ^ a >> 32) % N_BUCKETS]; }
 static size_t cost_of(const record *r) { return sizeof *r + r->n_tokens * sizeof *r->tokens + r->n_text; }
@@ -110,7 +110,7 @@ static void add_form(kept *k, const kept_mark *end, pn_str text, const int32_t *
   while (k->used_bytes > k->limit_bytes && k->oldest) drop(k, k->oldest);
 }
 
-// --- the door -----------------------------------------------------------------------------------------------------------
+// --- the door ----------------------------------------------------------------------------------------------
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -188,8 +188,8 @@ static bool encode_until(splicing *s, size_t end, pn_error *e) {
   return ok;
 }
 
-// Whether what follows known tokens may be encoded by itself: nothing does, or a control token, which takes no part in what
-// stands before it.
+// Whether what follows known tokens may be encoded by itself: nothing does, or a control token, which takes
+// no part in what stands before it.
 static bool ends_apart(const splicing *s, size_t at) {
   size_t end = at + 64 < s->text.n ? at + 64 : s->text.n;
   if (at == s->text.n) return true;

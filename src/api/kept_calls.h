@@ -1,5 +1,6 @@
-// The arguments of calls as the model wrote them, by the call's id. Clients send calls back in other words (members in
-// another order, defaults put in); the model, and the prefix cache, see what was written. Bounded; the oldest go first.
+// The arguments of calls as the model wrote them, by the call's id. Clients send calls back in other words
+// (members in another order, defaults put in); the model, and the prefix cache, see what was written.
+// Bounded; the oldest go first.
 //
 // Any thread.
 #ifndef PN_API_KEPT_CALLS_H

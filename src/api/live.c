@@ -84,9 +84,10 @@ uint64_t live_table_sweep(live_table *t, bool all) {
   return due;
 }
 
-// --- opening --------------------------------------------------------------------------------------------------------
+// --- opening -----------------------------------------------------------------------------------------------
 
-// Everything that decides what is generated, but for the seed, which is drawn anew for every request that names none.
+// Everything that decides what is generated, but for the seed, which is drawn anew for every request that
+// names none.
 static uint64_t hash_ask(const live_ask *ask, uint64_t seed) {
   const pn_request *r = &ask->request;
   uint64_t h = pn_hash(r->tokens, r->n_tokens * sizeof *r->tokens, seed);
@@ -187,7 +188,7 @@ live *live_open(live_table *t, const live_ask *ask, live_reader *r, bool *joined
   return l;
 }
 
-// --- leaving ----------------------------------------------------------------------------------------------------------
+// --- leaving -----------------------------------------------------------------------------------------------
 
 // The oldest of those that nobody reads goes when there are too many.
 static void bound_unread(live_table *t) {
@@ -220,7 +221,7 @@ void live_leave(live *l, live_reader *r, bool client_gone) {
   bound_unread(in->table);
 }
 
-// --- reading ----------------------------------------------------------------------------------------------------------
+// --- reading -----------------------------------------------------------------------------------------------
 
 static bool grow(void **p, size_t *cap, size_t n, size_t size) {
   if (n < *cap) return true;

@@ -1,12 +1,12 @@
-// Generations under way and what they have said so far. One or more answers read the same one: a client that sends its
-// request again joins it from its beginning, instead of waiting behind its own abandoned work.
+// Generations under way and what they have said so far. One or more answers read the same one: a client that
+// sends its request again joins it from its beginning, instead of waiting behind its own abandoned work.
 //
-// Who may join: the same API key with the same prompt and settings, when nobody reads it any more (the first client has
-// gone, so the engine has laid it aside) or when the client's SDK says that it repeats itself. A generation that nobody
-// reads is given up after a while.
+// Who may join: the same API key with the same prompt and settings, when nobody reads it any more (the first
+// client has gone, so the engine has laid it aside) or when the client's SDK says that it repeats itself. A
+// generation that nobody reads is given up after a while.
 //
-// Thread: everything on the thread that owns the readers, except the wake-ups, which come from the engine's. A table
-// belongs to one thread.
+// Thread: everything on the thread that owns the readers, except the wake-ups, which come from the engine's.
+// A table belongs to one thread.
 #ifndef PN_API_LIVE_H
 #define PN_API_LIVE_H
 
@@ -58,8 +58,8 @@ typedef struct live_ask {
   bool seeded;          // the request named its seed: it counts for who may join
   int n_retries;        // how often the client has sent it before
   answer_reading reading;
-  // Called once when the answer is whole, before anyone reads that; may be NULL. `ended` owns ctx from then on, also when
-  // it is never called: then with l NULL.
+  // Called once when the answer is whole, before anyone reads that; may be NULL. `ended` owns ctx from then
+  // on, also when it is never called: then with l NULL.
   void (*ended)(void *ctx, const live *l, const int32_t *tokens, size_t n_tokens);
   void *ended_ctx;
 } live_ask;
@@ -68,11 +68,12 @@ typedef struct live_ask {
 live_table *live_table_new(uint64_t stay_us, uint64_t (*now_us)(void *ctx),
                            void *ctx); // NULL when memory ran out
 void live_table_free(live_table *t);   // gives up what is left; all readers must have left
-// Give up what stayed long enough, or everything that nobody reads. Returns when the next is due; UINT64_MAX: never.
+// Give up what stayed long enough, or everything that nobody reads. Returns when the next is due; UINT64_MAX:
+// never.
 uint64_t live_table_sweep(live_table *t, bool all);
 
-// The generation for `ask`, with r as a reader, which leaves by live_leave. t NULL: nobody else joins it. *joined says that it
-// was there already. NULL as pn_engine_submit fails.
+// The generation for `ask`, with r as a reader, which leaves by live_leave. t NULL: nobody else joins it.
+// *joined says that it was there already. NULL as pn_engine_submit fails.
 live *live_open(live_table *t, const live_ask *ask, live_reader *r, bool *joined, pn_error *e);
 void live_leave(live *l, live_reader *r, bool client_gone);
 // Take in what the engine has said.

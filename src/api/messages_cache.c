@@ -20,7 +20,8 @@ static const pn_json *last_mark(const pn_json *blocks) {
   return NULL;
 }
 
-// The last mark of the request in the order of a prompt: tools, system, messages. *part is what lies before its end.
+// The last mark of the request in the order of a prompt: tools, system, messages. *part is what lies before
+// its end.
 static const pn_json *find_mark(const pn_json *body, turn_part *part) {
   const pn_json *messages = pn_json_get(body, "messages"), *mark = own_mark(body);
   *part = (turn_part){.system = true, .n_messages = pn_json_len(messages)};

@@ -75,8 +75,9 @@ static pn_str trim_left(pn_str s) {
   return s;
 }
 
-// Drop what the template writes after the last turn's text (its end-of-turn mark), so that the model goes on with it.
-// The text is the end of the last range of user text, unless the template changed it or wrote something behind it.
+// Drop what the template writes after the last turn's text (its end-of-turn mark), so that the model goes on
+// with it. The text is the end of the last range of user text, unless the template changed it or wrote
+// something behind it.
 static bool cut_after_last(const turn_list *turns, rendering *r, pn_error *e) {
   pn_str last = trim_left(pn_buf_view(&turns->p[turns->n - 1].text));
   size_t end = r->user.n ? r->user.p[r->user.n - 1].end : 0;
@@ -125,9 +126,9 @@ static bool try_style(const pn_api *a, const messages_request *q, const turn_par
   return ok;
 }
 
-// Templates that refuse system messages (anywhere but first, or at all) say so by an error: then such text goes to the
-// user's turn at the same place, so that what came before it is rendered as ever. Those that refuse how tools are used
-// (several calls at once) get them as text.
+// Templates that refuse system messages (anywhere but first, or at all) say so by an error: then such text
+// goes to the user's turn at the same place, so that what came before it is rendered as ever. Those that
+// refuse how tools are used (several calls at once) get them as text.
 static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, rendering *r,
                            pn_error *e) {
   pn_error first = {0};

@@ -61,8 +61,8 @@ static bool check_texts(const pn_json *blocks, const char *where, size_t i, pn_e
   return true;
 }
 
-// User messages must say something. Assistant messages may be empty or blank: a model may answer nothing, and clients echo
-// it. System messages may be empty: Claude Code sends such.
+// User messages must say something. Assistant messages may be empty or blank: a model may answer nothing, and
+// clients echo it. System messages may be empty: Claude Code sends such.
 static bool check_messages(const pn_json *messages, pn_error *e) {
   for (size_t i = 0; i < pn_json_len(messages); i++) {
     const pn_json *m = pn_json_at(messages, i), *content = pn_json_get(m, "content");
@@ -161,8 +161,8 @@ static void read_context(messages_request *q) {
       q->clear = pn_json_at(edits, i);
 }
 
-// Threads live on the server, and this one keeps none. Ignoring the field would lose the conversation; this answer
-// makes clients send it in full.
+// Threads live on the server, and this one keeps none. Ignoring the field would lose the conversation; this
+// answer makes clients send it in full.
 static bool check_thread(messages_request *q, pn_error *e) {
   const pn_json *thread = pn_json_get(q->json, "thread");
   if (!thread || pn_json_is(thread, PN_JSON_NULL)) return true;

@@ -70,8 +70,8 @@ typedef struct messages_request {
 
 // Zero-initialise *q; messages_request_fini frees, also after a failure.
 bool messages_read(const shape *s, pn_str body, messages_request *q, pn_error *e);
-// The same of a body that is parsed and has its shape; owned from then on. Whether calls and results belong together is
-// left to the caller: the APIs differ in that.
+// The same of a body that is parsed and has its shape; owned from then on. Whether calls and results belong
+// together is left to the caller: the APIs differ in that.
 bool messages_take(pn_json *body, messages_request *q, pn_error *e);
 void messages_request_fini(messages_request *q);
 
@@ -81,8 +81,8 @@ typedef struct turn_part {
   size_t n_messages; // at most as many as there are
 } turn_part;
 
-// The conversation, or a part of it (NULL: all), as turns: neighbours of one role merged, the system prompt first.
-// Zero-initialise *out.
+// The conversation, or a part of it (NULL: all), as turns: neighbours of one role merged, the system prompt
+// first. Zero-initialise *out.
 bool messages_turns(const messages_request *q, const turn_part *part, const turn_style *style, turn_list *out,
                     pn_error *e);
 void turn_list_fini(turn_list *t);

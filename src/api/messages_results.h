@@ -5,9 +5,9 @@
 #include "base/error.h"
 #include "base/json.h"
 
-// `messages` have passed their shape. Every tool_use has one tool_result in the user's turn that follows, every
-// tool_result its tool_use, and ids come once. Neighbouring messages of one role are one turn, whatever system messages
-// stand between.
+// `messages` have passed their shape. Every tool_use has one tool_result in the user's turn that follows,
+// every tool_result its tool_use, and ids come once. Neighbouring messages of one role are one turn, whatever
+// system messages stand between.
 bool messages_check_results(const pn_json *messages, pn_error *e);
 
 #endif

@@ -155,7 +155,7 @@ const pn_json *tools_find_callable(const tool_list *t, pn_str name) {
   return NULL;
 }
 
-// --- tools that come and go ---------------------------------------------------------------------------------------------
+// --- tools that come and go --------------------------------------------------------------------------------
 
 // A conversation on its way to its end.
 typedef struct following {
@@ -186,8 +186,8 @@ static bool load(following *f, const pn_json *name, const shape_path *at, pn_err
   return shape_fail(at, e, "Tool reference '%.*s' not found in available tools", (int)text.n, text.p);
 }
 
-// A tool by its definition. Later references show what was first defined under a name, so that a prompt stays the
-// beginning of the next one.
+// A tool by its definition. Later references show what was first defined under a name, so that a prompt stays
+// the beginning of the next one.
 static bool define(following *f, const pn_json *definition, const shape_path *at, pn_error *e) {
   const pn_json *name = pn_json_get(definition, "name");
   shape_path tool_at = {at, "definition", 0}, name_at = {&tool_at, "name", 0};

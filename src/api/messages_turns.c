@@ -71,7 +71,7 @@ static bool says(const pn_json *message, const char *role) {
   return pn_str_is(pn_json_str(pn_json_get(message, "role")), role);
 }
 
-// --- tools --------------------------------------------------------------------------------------------------------------
+// --- tools -------------------------------------------------------------------------------------------------
 
 // Nine letters and digits, which every template takes: some refuse ids of another form.
 static void short_id(pn_str id, char out[TURN_CALL_ID]) {
@@ -186,8 +186,8 @@ static bool holds_results(const pn_json *content) {
   return false;
 }
 
-// The results of the assistant's calls, from the messages behind it: in the order of the calls, by which templates and
-// models pair them, and before whatever else is said there.
+// The results of the assistant's calls, from the messages behind it: in the order of the calls, by which
+// templates and models pair them, and before whatever else is said there.
 static void add_results(building *b, const pn_json *messages, size_t from, size_t to) {
   if (pn_json_len(b->calls) == 0) return;
   pn_json *calls = b->calls, *results = pn_json_new_object();
@@ -204,10 +204,10 @@ static void add_results(building *b, const pn_json *messages, size_t from, size_
   pn_json_free(calls);
 }
 
-// --- messages -----------------------------------------------------------------------------------------------------------
+// --- messages ----------------------------------------------------------------------------------------------
 
-// A thought of this model's own, unchanged, stands by the answer that it led to; templates show it where the model was
-// trained so. Others are not shown.
+// A thought of this model's own, unchanged, stands by the answer that it led to; templates show it where the
+// model was trained so. Others are not shown.
 static void add_thought(building *b, const pn_json *block) {
   pn_str text = pn_json_str(pn_json_get(block, "thinking"));
   if (!b->q->api || !thinking_signed(b->q->api, text, pn_json_str(pn_json_get(block, "signature")))) return;
@@ -235,8 +235,8 @@ static void add_content(building *b, const pn_json *content) {
     for (size_t i = 0; i < pn_json_len(content); i++) add_block(b, pn_json_at(content, i));
 }
 
-// Claude Code's billing line holds a hash that changes with every prompt; it says nothing to a model and would spoil
-// every cached prefix.
+// Claude Code's billing line holds a hash that changes with every prompt; it says nothing to a model and
+// would spoil every cached prefix.
 static bool is_billing(pn_str text) { return pn_str_starts(text, PN_STR("x-anthropic-billing-header:")); }
 
 static void add_system(building *b, const pn_json *system) {
@@ -269,7 +269,8 @@ static void add_message(building *b, const pn_json *message) {
     return;
   }
   b->role = says(message, "user") ? TURN_USER : TURN_ASSISTANT;
-  // A turn of its own even when it says nothing: whose it is decides who speaks next. Results are turns of the user's.
+  // A turn of its own even when it says nothing: whose it is decides who speaks next. Results are turns of
+  // the user's.
   if (!holds_results(content) && !open_turn(b, b->role)) return;
   add_content(b, content);
 }

@@ -26,7 +26,7 @@ static void write_content(const tool_list *tools, pn_buf *text, const pn_json *c
     for (size_t i = 0; i < pn_json_len(content); i++) words_write_block(tools, text, pn_json_at(content, i));
 }
 
-// --- what the model can't read ------------------------------------------------------------------------------------------
+// --- what the model can't read -----------------------------------------------------------------------------
 
 // What a source says of what it holds: its media type or where it is; empty when that would be long.
 static pn_str detail_of(const pn_json *source) {
@@ -66,7 +66,7 @@ static void write_unread_document(pn_buf *text, const pn_json *block, const pn_j
   words_add_part(text, pn_json_str(pn_json_get(block, "context")));
 }
 
-// --- blocks -------------------------------------------------------------------------------------------------------------
+// --- blocks ------------------------------------------------------------------------------------------------
 
 static void write_document(const tool_list *tools, pn_buf *text, const pn_json *block) {
   const pn_json *source = pn_json_get(block, "source");
@@ -80,7 +80,8 @@ static void write_document(const tool_list *tools, pn_buf *text, const pn_json *
   write_content(tools, text, pn_json_get(source, "content"));
 }
 
-// A tool that was not shown so far: here the model learns of it. Of those that it can't be shown, only the name.
+// A tool that was not shown so far: here the model learns of it. Of those that it can't be shown, only the
+// name.
 static void write_reference(const tool_list *tools, pn_buf *text, pn_str name) {
   const pn_json *tool = tools_find(tools, name);
   begin_part(text);
@@ -119,8 +120,8 @@ static bool is_blank(pn_str s) {
   return true;
 }
 
-// Nothing is said to be nothing: small models take an empty result for one that is still to come, and some templates drop
-// the turn.
+// Nothing is said to be nothing: small models take an empty result for one that is still to come, and some
+// templates drop the turn.
 void words_write_result(const tool_list *tools, pn_buf *text, const pn_json *block, bool left_out) {
   bool is_error = pn_json_true(pn_json_get(block, "is_error"));
   pn_buf said = {0};

@@ -1,5 +1,5 @@
-// Blocks of a conversation in words, for a model that reads text. Everything is appended; parts are joined by a newline.
-// Memory running out shows in the buffer.
+// Blocks of a conversation in words, for a model that reads text. Everything is appended; parts are joined by
+// a newline. Memory running out shows in the buffer.
 #ifndef PN_API_MESSAGES_WORDS_H
 #define PN_API_MESSAGES_WORDS_H
 

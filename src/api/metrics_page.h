@@ -6,8 +6,8 @@
 
 typedef struct metrics_page metrics_page;
 
-// Adds the series of the process and the build to o->metrics, which asks for them until it is freed: *out must live as
-// long as anybody writes the registry. *out is NULL without a registry.
+// Adds the series of the process and the build to o->metrics, which asks for them until it is freed: *out
+// must live as long as anybody writes the registry. *out is NULL without a registry.
 bool metrics_page_open(const pn_api_options *o, metrics_page **out, pn_error *e);
 void metrics_page_close(metrics_page *p);
 

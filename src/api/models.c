@@ -1,5 +1,5 @@
-// GET /v1/models: the model that is served, under its name and its aliases, in a shape that Anthropic's and OpenAI's
-// clients both read.
+// GET /v1/models: the model that is served, under its name and its aliases, in a shape that Anthropic's and
+// OpenAI's clients both read.
 #include "api/api_core.h"
 #include "api/query.h"
 #include "base/json.h"
@@ -28,7 +28,8 @@ bool model_served(const pn_api *a, pn_str name) {
   return !a->o.strict_model || is_name_of(a, name, &at);
 }
 
-// created_at is the epoch: the files don't say when a model was published, and the API allows that for such models.
+// created_at is the epoch: the files don't say when a model was published, and the API allows that for such
+// models.
 static void write_model(pn_buf *b, const pn_api *a, pn_str name) {
   pn_engine_info info = {0};
   if (a->o.engine) pn_engine_info_of(a->o.engine, &info);
@@ -42,8 +43,8 @@ static void write_model(pn_buf *b, const pn_api *a, pn_str name) {
                 info.n_ctx, info.n_ctx);
 }
 
-// Where the name that a query pair gives stands in the list. False when it is none of the model's names; without the pair
-// *at stays.
+// Where the name that a query pair gives stands in the list. False when it is none of the model's names;
+// without the pair *at stays.
 static bool read_cursor(const pn_api *a, pn_str query, const char *key, size_t *at, pn_error *e) {
   pn_buf id = {0};
   bool ok = !query_get(query, key, &id) || is_name_of(a, pn_buf_view(&id), at);

@@ -25,10 +25,12 @@ typedef struct openai_request {
   bool seeded;
 } openai_request;
 
-// Zero-initialise *r; openai_request_fini frees, also after a failure. PN_ERR_USAGE names the place in OpenAI's body.
+// Zero-initialise *r; openai_request_fini frees, also after a failure. PN_ERR_USAGE names the place in
+// OpenAI's body.
 bool openai_read(const shape *s, pn_str body, openai_request *r, pn_error *e);
 void openai_request_fini(openai_request *r);
-// The conversation of a checked body in the Messages API's shape; NULL with *e. "model" and "messages" are there.
+// The conversation of a checked body in the Messages API's shape; NULL with *e. "model" and "messages" are
+// there.
 pn_json *openai_to_messages(const pn_json *body, pn_error *e);
 
 extern const answer_writer openai_answer; // of both kinds

@@ -5,7 +5,7 @@
 
 static const openai_wish *wish_of(const answer *w) { return w->extra; }
 
-// --- log probabilities ----------------------------------------------------------------------------------------------------
+// --- log probabilities -------------------------------------------------------------------------------------
 
 static void token_text(const answer *w, int32_t id, pn_buf *out) {
   pn_buf_clear(out);
@@ -98,7 +98,7 @@ static void write_logprobs(const answer *w, pn_buf *b, size_t from, size_t to) {
     write_text_logprobs(w, b, from, to);
 }
 
-// --- objects --------------------------------------------------------------------------------------------------------------
+// --- objects -----------------------------------------------------------------------------------------------
 
 static const char *finish_reason(const answer *w) {
   switch (w->live->last.stop) {
@@ -196,8 +196,8 @@ static void whole(answer *w, pn_buf *b) {
   pn_buf_char(b, '}');
 }
 
-// One chunk: what is put between the braces of its delta (of a completion: its text), and the log probabilities from
-// w->token_at on.
+// One chunk: what is put between the braces of its delta (of a completion: its text), and the log
+// probabilities from w->token_at on.
 static void begin_chunk(answer *w, pn_buf *b) {
   pn_buf_z(b, "data: ");
   write_head(w, b, true);

@@ -169,7 +169,7 @@ static pn_json *output_of(const pn_json *body) {
   return NULL;
 }
 
-// --- calls and their results --------------------------------------------------------------------------------------------
+// --- calls and their results -------------------------------------------------------------------------------
 
 static bool check_calls(call_pairs *c, const pn_json *calls, size_t i, pn_error *e) {
   for (size_t k = 0; k < pn_json_len(calls); k++) {

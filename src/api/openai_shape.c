@@ -1,4 +1,5 @@
-// Bodies of OpenAI's endpoints, as far as this server acts on them. What is bounded to one value is not supported otherwise.
+// Bodies of OpenAI's endpoints, as far as this server acts on them. What is bounded to one value is not
+// supported otherwise.
 #include "api/openai.h"
 
 #include <math.h>

@@ -15,7 +15,7 @@ static void flag(pn_buf *b, const char *name) {
   pn_buf_z(b, "true");
 }
 
-// --- errors ---------------------------------------------------------------------------------------------------------------
+// --- errors ------------------------------------------------------------------------------------------------
 
 typedef struct failure {
   int status;
@@ -67,7 +67,7 @@ static void write_failures(pn_buf *b, const shape *envelope) {
   }
 }
 
-// --- one operation --------------------------------------------------------------------------------------------------------
+// --- one operation -----------------------------------------------------------------------------------------
 
 static void write_parameter(pn_buf *b, const char *in, const shape_field *f) {
   pn_buf_printf(b, "%s{", schema_comma(b));
@@ -108,8 +108,8 @@ static void write_event_data(pn_buf *b, const shape *s) {
   pn_buf_char(b, '}');
 }
 
-// In OpenAPI 3.1 the schema of a stream is that of each event, and of lines of JSON that of each line. The Messages API has
-// an event for errors and one for the end.
+// In OpenAPI 3.1 the schema of a stream is that of each event, and of lines of JSON that of each line. The
+// Messages API has an event for errors and one for the end.
 static void write_events(pn_buf *b, const api_route *r) {
   schema_key(b, "text/event-stream");
   pn_buf_z(b, "{\"schema\":{\"type\":\"object\",\"required\":[\"data\"],\"properties\":{");
@@ -172,7 +172,7 @@ static void write_operation(pn_buf *b, const api_route *r) {
   pn_buf_char(b, '}');
 }
 
-// --- all ------------------------------------------------------------------------------------------------------------------
+// --- all ---------------------------------------------------------------------------------------------------
 
 static int first_with(const char *path) {
   int i = 0;

@@ -19,7 +19,7 @@ void schema_text(pn_buf *b, const char *name, const char *text) {
   pn_json_write_str(b, pn_str_of(text));
 }
 
-// --- which there are ------------------------------------------------------------------------------------------------------
+// --- which there are ---------------------------------------------------------------------------------------
 
 void schema_list_fini(schema_list *l) {
   free(l->p);
@@ -65,7 +65,7 @@ static bool collect(schema_list *l, const shape *s, int depth, pn_error *e) {
 
 bool schema_collect(schema_list *l, const shape *s, pn_error *e) { return collect(l, s, 0, e); }
 
-// --- one ------------------------------------------------------------------------------------------------------------------
+// --- one ---------------------------------------------------------------------------------------------------
 
 static void write_ref(pn_buf *b, const char *name, const char *variant) {
   schema_key(b, "$ref");

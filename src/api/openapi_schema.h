@@ -16,12 +16,13 @@ typedef struct schema_list {
   const shape **p;
   size_t n, cap;
 } schema_list;
-// Zero-initialise *l; schema_list_fini frees, also after a failure. PN_ERR_INTERNAL: a name is borne by two shapes, or a
-// shape without a name lies within itself.
+// Zero-initialise *l; schema_list_fini frees, also after a failure. PN_ERR_INTERNAL: a name is borne by two
+// shapes, or a shape without a name lies within itself.
 bool schema_collect(schema_list *l, const shape *s, pn_error *e);
 void schema_list_fini(schema_list *l);
 
-// The member of components.schemas for a shape with a name, and those of its variants: "Name":{...},"Name.variant":{...}
+// The member of components.schemas for a shape with a name, and those of its variants:
+// "Name":{...},"Name.variant":{...}
 void schema_write_component(pn_buf *b, const shape *s);
 
 // What must stand before the next member or item: "," unless it is the first of its object or list.

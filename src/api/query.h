@@ -6,7 +6,8 @@
 
 // `s` with its percent-escapes undone, appended; what is none stays as it is. `form`: '+' is a space.
 void query_unescape(pn_buf *out, pn_str s, bool form);
-// The value of the first pair with this name, with its escapes undone, appended to *value; false when there is none.
+// The value of the first pair with this name, with its escapes undone, appended to *value; false when there
+// is none.
 bool query_get(pn_str query, const char *name, pn_buf *value);
 // The pairs that a list in pages takes.
 extern const shape_field query_page[];

@@ -1,13 +1,13 @@
-// The routes: who answers which path, and what the document of the API says about it. A route with its shapes is all that a
-// new endpoint needs to be documented.
+// The routes: who answers which path, and what the document of the API says about it. A route with its shapes
+// is all that a new endpoint needs to be documented.
 #ifndef PN_API_ROUTE_TABLE_H
 #define PN_API_ROUTE_TABLE_H
 
 #include "api/api_core.h"
 #include "api/shape.h"
 
-// A "*" in a path stands for one name, or, at the end, for everything that follows. The first pattern that a path matches
-// is the one it has, with any method. HEAD is answered as GET; the HTTP layer drops the body.
+// A "*" in a path stands for one name, or, at the end, for everything that follows. The first pattern that a
+// path matches is the one it has, with any method. HEAD is answered as GET; the HTTP layer drops the body.
 typedef struct api_route {
   const char *method, *path;
   api_handler handler;

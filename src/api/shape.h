@@ -1,5 +1,6 @@
-// What a JSON value of a request must look like, as tables: one walk checks a body against them and names the place of
-// the first fault as Anthropic's API does ("messages.3.content.0.text: ..."). The tables are constant data.
+// What a JSON value of a request must look like, as tables: one walk checks a body against them and names the
+// place of the first fault as Anthropic's API does ("messages.3.content.0.text: ..."). The tables are
+// constant data.
 #ifndef PN_API_SHAPE_H
 #define PN_API_SHAPE_H
 

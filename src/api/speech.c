@@ -1,7 +1,7 @@
 #include "api/speech.h"
 
-// A tool, a call and its result under names that no template writes by itself. Nine characters in the id: some templates
-// refuse others.
+// A tool, a call and its result under names that no template writes by itself. Nine characters in the id:
+// some templates refuse others.
 static const char conversation[] = "{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"probe_tool\","
                                    "\"description\":\"d\",\"parameters\":"
                                    "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\","

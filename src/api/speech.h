@@ -1,5 +1,5 @@
-// What a model speaks: whether its template writes tools, in which dialect it calls them, and how it marks its thinking.
-// Found by letting the template render a small conversation.
+// What a model speaks: whether its template writes tools, in which dialect it calls them, and how it marks
+// its thinking. Found by letting the template render a small conversation.
 #ifndef PN_API_SPEECH_H
 #define PN_API_SPEECH_H
 

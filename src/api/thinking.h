@@ -1,5 +1,5 @@
-// Signatures of thoughts: whether a thinking block that comes back is one of this model's, unchanged. Servers of the same
-// model know each other's. They keep honest clients from mixing things up; they are no secret.
+// Signatures of thoughts: whether a thinking block that comes back is one of this model's, unchanged. Servers
+// of the same model know each other's. They keep honest clients from mixing things up; they are no secret.
 #ifndef PN_API_THINKING_H
 #define PN_API_THINKING_H
 

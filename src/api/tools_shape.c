@@ -1,5 +1,5 @@
-// The tools of a request: the client's own, those that the API defines and the client runs, and those that the API's
-// servers would run.
+// The tools of a request: the client's own, those that the API defines and the client runs, and those that
+// the API's servers would run.
 #include "api/messages_shapes.h"
 
 static const char *const object_type[] = {"object", NULL};

@@ -1,15 +1,18 @@
-// The contract of a backend: what computes the steps of a model's plan, where weights, KV and intermediate values live.
+// The contract of a backend: what computes the steps of a model's plan, where weights, KV and intermediate
+// values live.
 //
-// A model is computed by a plan: a list of steps {op, inputs, output, weights, parameters} whose values are views of
-// numbered buffers. A backend keeps the buffers where and how it likes, in a workspace; nobody else has pointers into
-// it. `run` computes any one step; a backend that would rather take a whole plan at once (to fuse steps, to record a
-// graph, to evaluate lazily) offers `compile` and `submit`. Whatever is asked of a backend takes effect in the order of
-// the calls; only `read`, `sync`, `sample` and `collect` wait for results.
+// A model is computed by a plan: a list of steps {op, inputs, output, weights, parameters} whose values are
+// views of numbered buffers. A backend keeps the buffers where and how it likes, in a workspace; nobody else
+// has pointers into it. `run` computes any one step; a backend that would rather take a whole plan at once
+// (to fuse steps, to record a graph, to evaluate lazily) offers `compile` and `submit`. Whatever is asked of
+// a backend takes effect in the order of the calls; only `read`, `sync`, `sample` and `collect` wait for
+// results.
 //
 // Thread: one thread (the engine's) calls a backend; the backend may use threads of its own inside a call.
 //
-// One answer: what a step gives for a row depends only on that row (and on what it attends to): never on the number of
-// rows, their order, the split into calls or the number of threads. So the accumulation order is fixed:
+// One answer: what a step gives for a row depends only on that row (and on what it attends to): never on the
+// number of rows, their order, the split into calls or the number of threads. So the accumulation order is
+// fixed:
 //  - ref: plain loops, ascending index, f32 (double inside norms and softmax sums where it says so);
 //  - cpu: the orders written at each op in backend/cpu.
 // A backend that can't hold this says so in its header.
@@ -29,13 +32,13 @@ typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend
 typedef struct pn_kv pn_kv;               // the memory of the KV pages of all layers
 typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for one step at a time
 
-// A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and biases may
-// lie at any address: safetensors files are not padded. y = W x has `rows` values.
-// Kinds: those with a `decode` in the table of kinds (base/kind.h), whose cols are a multiple of the kind's block, and
-// AFFINE, MLX's: packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of columns.
-// For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits of the first),
-// row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16, BF16 or F32). Scales may
-// be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
+// A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and
+// biases may lie at any address: safetensors files are not padded. y = W x has `rows` values.
+// Kinds: those with a `decode` in the table of kinds (base/kind.h), whose cols are a multiple of the kind's
+// block, and AFFINE, MLX's: packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of
+// columns. For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits
+// of the first), row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16,
+// BF16 or F32). Scales may be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
 typedef struct pn_matrix {
   pn_dtype kind;
   int64_t rows, cols;
@@ -47,10 +50,11 @@ typedef struct pn_matrix {
 } pn_matrix;
 
 // The rows of one step. Arrays have n_rows entries, host memory, valid until the workspace's next `begin`.
-// Row r is token token[r] of the sequence seq[r] at logical position pos[r]; its K and V go to the physical place
-// slot[r] = page * page_tokens + offset. pages[s] is the page table of sequence s: position p lies in page
-// pages[s][p / page_tokens] at offset p % page_tokens. A row attends to positions 0..pos[r] of its own sequence, all of
-// which are written by then, by earlier steps or by rows of this one. Logits are wanted after the rows logit_rows[k].
+// Row r is token token[r] of the sequence seq[r] at logical position pos[r]; its K and V go to the physical
+// place slot[r] = page * page_tokens + offset. pages[s] is the page table of sequence s: position p lies in
+// page pages[s][p / page_tokens] at offset p % page_tokens. A row attends to positions 0..pos[r] of its own
+// sequence, all of which are written by then, by earlier steps or by rows of this one. Logits are wanted
+// after the rows logit_rows[k].
 typedef struct pn_batch {
   int n_rows, n_seqs;
   const int32_t *token, *seq, *pos, *slot;
@@ -59,11 +63,12 @@ typedef struct pn_batch {
   const int32_t *logit_rows;
 } pn_batch;
 
-// How K and V are stored. INT8: each head's vector of each token as codes -127..127 with one f32 scale, max / 127;
-// code = round to even(x / scale). INT4: each vector rotated by the orthonormal Walsh-Hadamard transform (blocks of the
-// largest power of two that divides head_dim), K as codes 0..63, V as codes 0..15, each vector with an f16 scale
-// (max - min) / 63 or / 15 and an f16 minimum; queries are rotated likewise, answers are rotated back. K has two bits
-// more because its errors sit in an exponent. A vector with an infinity or a NaN in it gets a NaN as scale.
+// How K and V are stored. INT8: each head's vector of each token as codes -127..127 with one f32 scale, max /
+// 127; code = round to even(x / scale). INT4: each vector rotated by the orthonormal Walsh-Hadamard transform
+// (blocks of the largest power of two that divides head_dim), K as codes 0..63, V as codes 0..15, each vector
+// with an f16 scale (max - min) / 63 or / 15 and an f16 minimum; queries are rotated likewise, answers are
+// rotated back. K has two bits more because its errors sit in an exponent. A vector with an infinity or a NaN
+// in it gets a NaN as scale.
 typedef enum pn_kv_type {
   PN_KV_F32,
   PN_KV_F16,
@@ -87,8 +92,8 @@ typedef enum pn_rope_order {
   PN_ROPE_INTERLEAVED // GPT-J, llama-type GGUF: pairs (2i, 2i + 1)
 } pn_rope_order;
 
-// angle(pos, i) = pos * inv_freq[i], i < n_rot / 2, f32 product of f32 factors; cos and sin in f32, each times `scale`
-// (LongRoPE's attention factor, else 1). Dimensions from n_rot on pass unchanged and unscaled.
+// angle(pos, i) = pos * inv_freq[i], i < n_rot / 2, f32 product of f32 factors; cos and sin in f32, each
+// times `scale` (LongRoPE's attention factor, else 1). Dimensions from n_rot on pass unchanged and unscaled.
 typedef struct pn_rope {
   pn_rope_order order;
   int n_rot;
@@ -117,25 +122,27 @@ typedef struct pn_view {
 typedef enum pn_op {
   // out[r] = row token[r] of W, times embed.scale.
   PN_OP_EMBED,
-  // For each of norm.heads equal pieces of a row: out[i] = x[i] / sqrt(mean_j x[j]^2 + norm.eps) * w[i]; the mean in
-  // double on ref. w is a vector of a piece's width. `out` may be x.
+  // For each of norm.heads equal pieces of a row: out[i] = x[i] / sqrt(mean_j x[j]^2 + norm.eps) * w[i]; the
+  // mean in double on ref. w is a vector of a piece's width. `out` may be x.
   PN_OP_RMSNORM,
   // x += y, then out = rmsnorm(x) as above, in one piece.
   PN_OP_ADD_RMSNORM,
-  // out[r] = W_0 x[r] | W_1 x[r] | ..., n_weights of them, all of x's width. On cpu, quantised weights meet x quantised
-  // to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each, where group is AFFINE's own or the
-  // kind's (base/kind.h: 16 or 32); order: p_g = fma(bias_g, xsum_g,
+  // out[r] = W_0 x[r] | W_1 x[r] | ..., n_weights of them, all of x's width. On cpu, quantised weights meet x
+  // quantised to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each, where group is
+  // AFFINE's own or the kind's (base/kind.h: 16 or 32); order: p_g = fma(bias_g, xsum_g,
   // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x.
   PN_OP_MATMUL,
   // out[r][i] += w[i].
   PN_OP_ADD_BIAS,
-  // Rotate in place the rope.n_heads heads of `out` by the row's pos, with the plan's rotation number rope.table.
+  // Rotate in place the rope.n_heads heads of `out` by the row's pos, with the plan's rotation number
+  // rope.table.
   PN_OP_ROPE,
-  // Store x (K) and y (V), [n_kv_heads][head_dim], at the row's slot of layer kv.layer, rounded to the KV's type.
+  // Store x (K) and y (V), [n_kv_heads][head_dim], at the row's slot of layer kv.layer, rounded to the KV's
+  // type.
   PN_OP_KV_WRITE,
-  // out[r][h] = sum_p softmax_p(scale * x[r][h] . K_p) V_p, query head h reading kv head h / (n_heads / n_kv_heads).
-  // On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online softmax) within spans of
-  // 8 blocks, and the spans merged likewise.
+  // out[r][h] = sum_p softmax_p(scale * x[r][h] . K_p) V_p, query head h reading kv head h / (n_heads /
+  // n_kv_heads). On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online
+  // softmax) within spans of 8 blocks, and the spans merged likewise.
   PN_OP_ATTENTION,
   // out[r][i] = silu(x[r][i]) * y[r][i], silu(x) = x / (1 + exp(-x)).
   PN_OP_SILU_MUL,
@@ -144,8 +151,8 @@ typedef enum pn_op {
   // out[k] = x[logit_rows[k]], out by logits, x by rows.
   PN_OP_GATHER,
   PN_N_OPS
-  // To come, each with the family that needs it: grouped products of routed experts, causal short convolution, gated
-  // delta rule, sigmoid gates, soft caps, attention sinks.
+  // To come, each with the family that needs it: grouped products of routed experts, causal short
+  // convolution, gated delta rule, sigmoid gates, soft caps, attention sinks.
 } pn_op;
 const char *pn_op_name(pn_op op); // "matmul", ...
 
@@ -223,73 +230,80 @@ typedef struct pn_choice {
 typedef struct pn_backend_ops {
   uint32_t version, size; // PN_BACKEND_VERSION, sizeof(pn_backend_ops)
   const char *name;
-  // Steps run behind the call that asked for them, so that the host has time for other work until it collects. Then
-  // `submit`, `sample_submit` and `collect` are required.
+  // Steps run behind the call that asked for them, so that the host has time for other work until it
+  // collects. Then `submit`, `sample_submit` and `collect` are required.
   bool asynchronous;
   void (*close)(pn_backend *b);
   // What the instance is, for people: "cpu avx512-vnni, 2 threads, int16 activations". Valid while open.
   const char *(*describe)(pn_backend *b);
 
-  // Take a matrix into use. The CPU keeps the pointers: no copy. PN_ERR_UNSUPPORTED names kind, bits and group.
+  // Take a matrix into use. The CPU keeps the pointers: no copy. PN_ERR_UNSUPPORTED names kind, bits and
+  // group.
   pn_weight *(*weight_open)(pn_backend *b, const pn_matrix *m, pn_error *e);
   // A vector (the weights of a norm, biases), copied from the host.
   pn_weight *(*vector_open)(pn_backend *b, const float *host, int64_t n, pn_error *e);
   void (*weight_close)(pn_backend *b, pn_weight *w); // of either; NULL: nothing
 
-  // Bytes that a KV of this shape takes, all pages of it, with whatever the backend lays between them. 0 for a shape
-  // that can't be, UINT64_MAX for one that no memory holds.
+  // Bytes that a KV of this shape takes, all pages of it, with whatever the backend lays between them. 0 for
+  // a shape that can't be, UINT64_MAX for one that no memory holds.
   uint64_t (*kv_bytes)(pn_backend *b, const pn_kv_shape *shape);
-  // K and V of a (layer, page, kv head, offset): head_dim values stored as the shape's type. Address space for all pages
-  // is reserved; memory is committed as pages are written.
+  // K and V of a (layer, page, kv head, offset): head_dim values stored as the shape's type. Address space
+  // for all pages is reserved; memory is committed as pages are written.
   pn_kv *(*kv_open)(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
   void (*kv_close)(pn_backend *b, pn_kv *kv);
   // Page `to` becomes a copy of page `from` in all layers.
   bool (*kv_copy)(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
-  // Optional. What pages [first, first + n) hold is not wanted any more: their memory may go back to the system. What
-  // they hold until they are written again is unspecified, and no result depends on it.
+  // Optional. What pages [first, first + n) hold is not wanted any more: their memory may go back to the
+  // system. What they hold until they are written again is unspecified, and no result depends on it.
   void (*kv_discard)(pn_backend *b, pn_kv *kv, int32_t first, int n);
 
-  // Memory for the plan's buffers, for steps of up to max_rows rows of which max_logits want logits, and for all that
-  // the backend needs beside them in such a step: bytes, and the memory itself. Buffers whose values are never needed
-  // at the same time may share it (pn_plan_layout).
+  // Memory for the plan's buffers, for steps of up to max_rows rows of which max_logits want logits, and for
+  // all that the backend needs beside them in such a step: bytes, and the memory itself. Buffers whose values
+  // are never needed at the same time may share it (pn_plan_layout).
   uint64_t (*workspace_bytes)(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits);
   pn_workspace *(*workspace_open)(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits,
                                   pn_error *e);
   void (*workspace_close)(pn_backend *b, pn_workspace *s); // NULL: nothing
 
-  // The batch and the KV (NULL: no step of the plan needs one) that the workspace's steps refer to until its next
-  // begin. Steps of several workspaces may be run in turn. Nothing allocates in a step once its workspace was made.
+  // The batch and the KV (NULL: no step of the plan needs one) that the workspace's steps refer to until its
+  // next begin. Steps of several workspaces may be run in turn. Nothing allocates in a step once its
+  // workspace was made.
   bool (*begin)(pn_backend *b, pn_workspace *s, pn_kv *kv, const pn_batch *batch, pn_error *e);
   // Compute one step of the workspace's plan, or any other over its buffers. May return before it is done.
   void (*run)(pn_backend *b, pn_workspace *s, const pn_step *step);
-  // Optional. Prepare a workspace whose plan will be submitted as a whole or in pieces: fuse, record, compile. Called
-  // once, after workspace_open. PN_ERR_UNSUPPORTED names the op and the layer that can't be computed.
+  // Optional. Prepare a workspace whose plan will be submitted as a whole or in pieces: fuse, record,
+  // compile. Called once, after workspace_open. PN_ERR_UNSUPPORTED names the op and the layer that can't be
+  // computed.
   bool (*compile)(pn_backend *b, pn_workspace *s, pn_error *e);
-  // Optional; without it the host runs the steps one by one. Compute the plan's steps [from, to) for the batch that was
-  // begun; allocates nothing. May return before they are done; what fails later is told by what waits for them.
+  // Optional; without it the host runs the steps one by one. Compute the plan's steps [from, to) for the
+  // batch that was begun; allocates nothing. May return before they are done; what fails later is told by
+  // what waits for them.
   bool (*submit)(pn_backend *b, pn_workspace *s, int from, int to, pn_error *e);
-  // Make room for `sample` of up to max_rows rows over n_vocab <= PN_SAMPLE_MAX_VOCAB entries: it allocates nothing.
+  // Make room for `sample` of up to max_rows rows over n_vocab <= PN_SAMPLE_MAX_VOCAB entries: it allocates
+  // nothing.
   bool (*sample_reserve)(pn_backend *b, int n_vocab, int max_rows, pn_error *e);
-  // Choose a token from each of the first n rows of logits, a view as wide as the vocabulary, as how[r] says. Waits for the result.
-  // Of the allowed ids whose logits are numbers, `top` is the largest logit. At temperature 0 the choice is the lowest id
-  // with that logit. Otherwise x_i = (l_i - top) * min(1 / temperature, FLT_MAX) in f32, and the weight of i is the whole
-  // number of units q_i = round(exp(x_i) * 2^PN_SAMPLE_UNIT_BITS), exp as backend/cpu/cpu_ops.h states it, and 0 where
-  // x_i < PN_SAMPLE_LEAST. Tokens are ranked by logit, of equal ones the lower id first. Then, in this order, each over
-  // what the one before left:
+  // Choose a token from each of the first n rows of logits, a view as wide as the vocabulary, as how[r] says.
+  // Waits for the result. Of the allowed ids whose logits are numbers, `top` is the largest logit. At
+  // temperature 0 the choice is the lowest id with that logit. Otherwise x_i = (l_i - top) * min(1 /
+  // temperature, FLT_MAX) in f32, and the weight of i is the whole number of units q_i = round(exp(x_i) *
+  // 2^PN_SAMPLE_UNIT_BITS), exp as backend/cpu/cpu_ops.h states it, and 0 where x_i < PN_SAMPLE_LEAST. Tokens
+  // are ranked by logit, of equal ones the lower id first. Then, in this order, each over what the one before
+  // left:
   //  - top_k keeps the first top_k of the ranking;
   //  - top_p keeps the fewest of the first whose weights reach ceil(top_p * sum) units, the product in
   //    double;
   //  - min_p keeps those with x_i >= log(min_p), rounded to f32;
   //  - the choice is the first id, ascending, at which the running sum of weights exceeds
   //    floor(pn_rng_at(seed, position) * sum / 2^64).
-  // Weights are integers and their sums are exact, so no order of summation can change a choice: it is the same on every
-  // backend, for any number of rows and threads.
-  // Log probabilities: l_i - (max + log(sum / 2^PN_SAMPLE_UNIT_BITS)) in double, over the whole vocabulary at temperature
-  // 1; NaN where max is infinite.
+  // Weights are integers and their sums are exact, so no order of summation can change a choice: it is the
+  // same on every backend, for any number of rows and threads.
+  // Log probabilities: l_i - (max + log(sum / 2^PN_SAMPLE_UNIT_BITS)) in double, over the whole vocabulary at
+  // temperature 1; NaN where max is infinite.
   bool (*sample)(pn_backend *b, pn_workspace *s, pn_view logits, const pn_sample *how, int n, pn_choice *out,
                  pn_error *e);
-  // `sample` in two halves, NULL unless asynchronous. sample_submit asks for choices as `sample` does, 1 to max_rows of
-  // all workspaces together; `how` and what it points to stay as they are until the workspace is collected.
+  // `sample` in two halves, NULL unless asynchronous. sample_submit asks for choices as `sample` does, 1 to
+  // max_rows of all workspaces together; `how` and what it points to stay as they are until the workspace is
+  // collected.
   bool (*sample_submit)(pn_backend *b, pn_workspace *s, pn_view logits, const pn_sample *how, int n,
                         pn_error *e);
   // Wait for what was submitted for this workspace, and for nothing behind it; out[n] are the choices of its
@@ -325,7 +339,8 @@ typedef struct pn_backend_kind {
   const char *name;
   const char *(*about)(void);      // what it finds on this machine: "avx2 avx512-vnni"
   const pn_setting_kind *settings; // ends with one without a name
-  // Settings are of names that it declares. PN_ERR_DEVICE when there is no such device, PN_ERR_USAGE for a bad value.
+  // Settings are of names that it declares. PN_ERR_DEVICE when there is no such device, PN_ERR_USAGE for a
+  // bad value.
   pn_backend *(*open)(const pn_setting *settings, int n, pn_error *e);
 } pn_backend_kind;
 
@@ -336,26 +351,29 @@ typedef struct pn_backend_options {
   const char *folders;                      // where modules are, separated by ':'; NULL: there are none
 } pn_backend_options;
 
-// NULL with PN_ERR_DEVICE or PN_ERR_USAGE when there is no such backend here, or it has no such setting. With "auto" a
-// module that does not load or open is logged and passed over.
+// NULL with PN_ERR_DEVICE or PN_ERR_USAGE when there is no such backend here, or it has no such setting. With
+// "auto" a module that does not load or open is logged and passed over.
 pn_backend *pn_backend_open(const pn_backend_options *o, pn_error *e);
 void pn_backend_close(pn_backend *b);
 
-// See every kind that there is: those built in, then a module for each file libpensieve_<name>.so (.dylib) of the
-// folders, with the error why it can't be used (else NULL) and its path (built in: NULL).
+// See every kind that there is: those built in, then a module for each file libpensieve_<name>.so (.dylib) of
+// the folders, with the error why it can't be used (else NULL) and its path (built in: NULL).
 typedef void pn_backend_see(void *ctx, const pn_backend_kind *kind, const char *path, const pn_error *error);
 void pn_backend_each(const char *folders, pn_backend_see *see, void *ctx);
 // Of a kind that is built in, by name; NULL when it is not.
 const pn_backend_kind *pn_backend_builtin(const char *name);
-// The setting that a kind declares by that name, or NULL; and the value that a list of settings gives to it, or NULL.
+// The setting that a kind declares by that name, or NULL; and the value that a list of settings gives to it,
+// or NULL.
 const pn_setting_kind *pn_backend_setting(const pn_backend_kind *kind, const char *name);
 const char *pn_setting_value(const pn_setting *settings, int n, const char *name);
-// A count such as "threads": *out keeps its value when it is not set. PN_ERR_USAGE unless lowest <= it <= highest.
+// A count such as "threads": *out keeps its value when it is not set. PN_ERR_USAGE unless lowest <= it <=
+// highest.
 bool pn_setting_count(const pn_setting *settings, int n, const char *name, int lowest, int highest, int *out,
                       pn_error *e);
 
-// A module is a shared library that exports pn_backend_module. It is given the version that the host speaks and what the
-// host does for it, and returns its kind, which must be of that version and size; NULL: it does not speak that version.
+// A module is a shared library that exports pn_backend_module. It is given the version that the host speaks
+// and what the host does for it, and returns its kind, which must be of that version and size; NULL: it does
+// not speak that version.
 typedef struct pn_backend_host {
   uint32_t version, size;
   void (*fail)(pn_error *e, pn_code code, const char *text);
@@ -364,9 +382,9 @@ typedef struct pn_backend_host {
 typedef const pn_backend_kind *pn_backend_module_fn(uint32_t version, const pn_backend_host *host);
 #define PN_BACKEND_MODULE "pn_backend_module"
 
-// Where the buffers of a plan lie in one block of memory, so that those whose values are never needed at the same time
-// share bytes: offsets[n_buffers] at multiples of 64 bytes, in bytes; rows are dense. Returns the bytes of the block, or
-// UINT64_MAX when they can't be counted. For backends that hold f32 in plain memory.
+// Where the buffers of a plan lie in one block of memory, so that those whose values are never needed at the
+// same time share bytes: offsets[n_buffers] at multiples of 64 bytes, in bytes; rows are dense. Returns the
+// bytes of the block, or UINT64_MAX when they can't be counted. For backends that hold f32 in plain memory.
 uint64_t pn_plan_layout(const pn_plan *plan, int max_rows, int max_logits, uint64_t *offsets);
 
 // The bytes of a page and of a token over all layers, rounded up, of a KV of this shape.

@@ -106,7 +106,8 @@ bool pn_json_push(pn_json *a, pn_json *v) {
 
 pn_json *pn_json_share(const pn_json *v) { return cooked(json_incref(raw(v))); }
 
-// The fewest digits that read back as the same number; always with a point or an exponent, so that it stays a real.
+// The fewest digits that read back as the same number; always with a point or an exponent, so that it stays a
+// real.
 static void write_real(pn_buf *out, double d) {
   char text[40];
   for (int digits = 15; digits <= 17; digits++) {

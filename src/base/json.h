@@ -1,5 +1,5 @@
-// JSON values. The only door to the JSON library. A pn_json is immutable once shared between threads; whoever made or
-// parsed it frees it once; children belong to their parent.
+// JSON values. The only door to the JSON library. A pn_json is immutable once shared between threads; whoever
+// made or parsed it frees it once; children belong to their parent.
 #ifndef PN_BASE_JSON_H
 #define PN_BASE_JSON_H
 
@@ -19,8 +19,8 @@ typedef enum pn_json_type {
   PN_JSON_OBJECT,
 } pn_json_type;
 
-// Parse one whole text (any value at the top). Refused, with line and column: invalid UTF-8, duplicate keys, nesting
-// over 2,048, integers beyond 64 bits. Strings may hold NUL.
+// Parse one whole text (any value at the top). Refused, with line and column: invalid UTF-8, duplicate keys,
+// nesting over 2,048, integers beyond 64 bits. Strings may hold NUL.
 pn_json *pn_json_parse(pn_str text, pn_error *e);
 void pn_json_free(pn_json *v);
 
@@ -46,8 +46,8 @@ const pn_json_member *pn_json_next(const pn_json *object, const pn_json_member *
 pn_str pn_json_key(const pn_json_member *it);
 const pn_json *pn_json_value(const pn_json_member *it);
 
-// Building. NULL when memory ran out or a string is not UTF-8. set and push take ownership of `value` in every case
-// and return false when it is NULL or memory ran out.
+// Building. NULL when memory ran out or a string is not UTF-8. set and push take ownership of `value` in
+// every case and return false when it is NULL or memory ran out.
 pn_json *pn_json_new_null(void);
 pn_json *pn_json_new_bool(bool v);
 pn_json *pn_json_new_int(int64_t v);

@@ -1,4 +1,5 @@
-// One table of the kinds of stored numbers: their names and sizes, and how those that a matrix may have are read.
+// One table of the kinds of stored numbers: their names and sizes, and how those that a matrix may have are
+// read.
 #ifndef PN_BASE_KIND_H
 #define PN_BASE_KIND_H
 
@@ -7,8 +8,8 @@
 // Bytes of a block of 32, for the kinds that have kernels of their own.
 enum { PN_Q4_0_BYTES = 18, PN_Q4_1_BYTES = 20, PN_Q8_0_BYTES = 34 };
 
-// The functions read n blocks that follow each other at p, at any address, and nothing behind them. They are NULL for
-// kinds that no matrix may have; `codes` and `scales` also for plain floats.
+// The functions read n blocks that follow each other at p, at any address, and nothing behind them. They are
+// NULL for kinds that no matrix may have; `codes` and `scales` also for plain floats.
 typedef struct pn_kind {
   const char *name;
   int gguf;              // the type's number in GGUF files, -1: it has none
@@ -29,7 +30,8 @@ typedef struct pn_kind {
 const pn_kind *pn_kind_of(pn_dtype t);
 // The type with this number in GGUF files; PN_OTHER when the table has none.
 pn_dtype pn_kind_of_gguf(uint32_t number);
-// Writes the names of the kinds that a tensor may have to be taken as a matrix, "F32, F16, ...", and returns `out`.
+// Writes the names of the kinds that a tensor may have to be taken as a matrix, "F32, F16, ...", and returns
+// `out`.
 const char *pn_kind_names(char out[160]);
 
 #endif

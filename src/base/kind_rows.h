@@ -1,9 +1,10 @@
 // The rows of the table of kinds and their functions. A new kind is added here and nowhere else.
 //
-// Included by the file that owns the table and once more by each instruction set that wants the functions compiled with
-// its own flags. `codes` and `scales` are therefore written with the vector types of the compiler, which become the
-// instructions of whatever processor a file is compiled for. `decode` is the plain definition. Layouts of blocks are
-// those of GGUF files, little-endian, without padding (checked against gguf-py's dequantize, bit for bit).
+// Included by the file that owns the table and once more by each instruction set that wants the functions
+// compiled with its own flags. `codes` and `scales` are therefore written with the vector types of the
+// compiler, which become the instructions of whatever processor a file is compiled for. `decode` is the plain
+// definition. Layouts of blocks are those of GGUF files, little-endian, without padding (checked against
+// gguf-py's dequantize, bit for bit).
 #ifndef PN_BASE_KIND_ROWS_H
 #define PN_BASE_KIND_ROWS_H
 
@@ -14,8 +15,8 @@
 #define KIND_HALF(h) pn_f16_to_f32(h)
 #endif
 
-// Vectors of bytes, words and floats that may lie at any address. Functions take pointers to them, never values: how a
-// value is passed depends on the flags.
+// Vectors of bytes, words and floats that may lie at any address. Functions take pointers to them, never
+// values: how a value is passed depends on the flags.
 typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t u8x32 __attribute__((vector_size(32), aligned(1)));
 typedef uint16_t u16x16 __attribute__((vector_size(32), aligned(1)));
@@ -94,7 +95,8 @@ static void scales_q4_1(const unsigned char *p, int64_t n, float *scale, float *
   head_pairs(p, PN_Q4_1_BYTES, n, scale, bias);
 }
 
-// Q8_0, 34 bytes for 32: 0: f16 d; 2: 32 int8. Value = q * d; the code is q with its top bit flipped, q + 128.
+// Q8_0, 34 bytes for 32: 0: f16 d; 2: 32 int8. Value = q * d; the code is q with its top bit flipped, q +
+// 128.
 static void decode_q8_0(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += PN_Q8_0_BYTES, out += 32) {
     const float d = half_at(p);
@@ -109,8 +111,9 @@ static void scales_q8_0(const unsigned char *p, int64_t n, float *scale, float *
   head_scales(p, PN_Q8_0_BYTES, n, scale);
 }
 
-// 32 codes of nibbles in halves at q, their fifth bits in the little-endian word at `high`. Word j of the eight takes
-// bits 4 j .. 4 j + 3; a product with a bit every 7 places puts each bit of them into a byte of its own.
+// 32 codes of nibbles in halves at q, their fifth bits in the little-endian word at `high`. Word j of the
+// eight takes bits 4 j .. 4 j + 3; a product with a bit every 7 places puts each bit of them into a byte of
+// its own.
 static inline void five_bits(const unsigned char *high, const unsigned char *q, uint8_t *codes) {
   uint32_t h;
   memcpy(&h, high, 4);
@@ -123,7 +126,8 @@ static inline void five_bits(const unsigned char *high, const unsigned char *q, 
   *(u8x16 *)(codes + 16) = v >> 4 | half[1];
 }
 
-// Q5_0, 22 bytes for 32: 0: f16 d; 2: u32, bit i is the fifth bit of q_i; 6: 16 bytes of nibbles. Value = (q - 16) * d.
+// Q5_0, 22 bytes for 32: 0: f16 d; 2: u32, bit i is the fifth bit of q_i; 6: 16 bytes of nibbles. Value = (q
+// - 16) * d.
 static void decode_q5_0(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += 22, out += 32) {
     const float d = half_at(p);
@@ -139,8 +143,9 @@ static void scales_q5_0(const unsigned char *p, int64_t n, float *scale, float *
   head_scales(p, 22, n, scale);
 }
 
-// Number i of eight scales (min: of eight minimums), 6 bits each, in the 12 bytes at s: the first four of both lie in the
-// low six bits of bytes 0 .. 7, the last four are nibbles of bytes 8 .. 11 with the two bits that are left of those.
+// Number i of eight scales (min: of eight minimums), 6 bits each, in the 12 bytes at s: the first four of
+// both lie in the low six bits of bytes 0 .. 7, the last four are nibbles of bytes 8 .. 11 with the two bits
+// that are left of those.
 static inline int six_bits_at(const unsigned char *s, int i, bool min) {
   if (i < 4) return s[min ? i + 4 : i] & 63;
   return min ? s[i + 4] >> 4 | s[i] >> 6 << 4 : (s[i + 4] & 15) | s[i - 4] >> 6 << 4;
@@ -160,8 +165,9 @@ static inline void k_scales(const unsigned char *p, size_t bytes, int64_t n, flo
   }
 }
 
-// Q4_K, 144 bytes for 256: 0: f16 d; 2: f16 dmin; 4: 12 bytes of scales S and minimums M of the eight 32; 16: 128 bytes of
-// nibbles, the low ones of each 32 bytes for the next 32 elements, then the high ones. Value = q * (d * S) - dmin * M.
+// Q4_K, 144 bytes for 256: 0: f16 d; 2: f16 dmin; 4: 12 bytes of scales S and minimums M of the eight 32; 16:
+// 128 bytes of nibbles, the low ones of each 32 bytes for the next 32 elements, then the high ones. Value = q
+// * (d * S) - dmin * M.
 static void decode_q4_k(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += 144, out += 256) {
     for (int i = 0; i < 256; i++) {
@@ -186,9 +192,9 @@ static void scales_q4_k(const unsigned char *p, int64_t n, float *scale, float *
   k_scales(p, 144, n, scale, bias);
 }
 
-// Q6_K, 210 bytes for 256: 0: 128 bytes of low nibbles; 128: 64 bytes of two high bits; 192: 16 int8 S, one for each 16;
-// 208: f16 d. Of each 128 elements, r-th of them: the nibble is in byte r % 64 of 64, low for r < 64; the high bits are
-// 2 * (r / 32) and up of byte r % 32 of 32. Value = (q - 32) * (d * S).
+// Q6_K, 210 bytes for 256: 0: 128 bytes of low nibbles; 128: 64 bytes of two high bits; 192: 16 int8 S, one
+// for each 16; 208: f16 d. Of each 128 elements, r-th of them: the nibble is in byte r % 64 of 64, low for r
+// < 64; the high bits are 2 * (r / 32) and up of byte r % 32 of 32. Value = (q - 32) * (d * S).
 static void decode_q6_k(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += 210, out += 256) {
     for (int i = 0; i < 256; i++) {
@@ -237,8 +243,8 @@ static void scales_q5_1(const unsigned char *p, int64_t n, float *scale, float *
   head_pairs(p, 24, n, scale, bias);
 }
 
-// Q5_K, 176 bytes for 256: as Q4_K, with 16: 32 bytes of fifth bits, bit g of byte i % 32 for element i of the g-th 32;
-// 48: 128 bytes of nibbles.
+// Q5_K, 176 bytes for 256: as Q4_K, with 16: 32 bytes of fifth bits, bit g of byte i % 32 for element i of
+// the g-th 32; 48: 128 bytes of nibbles.
 static void decode_q5_k(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += 176, out += 256) {
     for (int i = 0; i < 256; i++) {
@@ -268,7 +274,8 @@ static void scales_q5_k(const unsigned char *p, int64_t n, float *scale, float *
 // A plain float type.
 #define KIND_FLOAT(name, gguf, bytes, f)                                                                     \
   { name, gguf, 1, bytes, 0, 0, 0, false, decode_##f, NULL, NULL }
-// name, number in GGUF files, elements and bytes of a block, bits, offset, group, biased, suffix of its functions.
+// name, number in GGUF files, elements and bytes of a block, bits, offset, group, biased, suffix of its
+// functions.
 #define KIND_CODES(name, gguf, block, bytes, bits, offset, group, biased, f)                                 \
   { name, gguf, block, bytes, bits, offset, group, biased, decode_##f, codes_##f, scales_##f }
 

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
-// Zero-initialise; owned by one, readable by all threads while open. Bytes [0, n) of the file; an empty file has
-// n == 0 and p == NULL.
+// Zero-initialise; owned by one, readable by all threads while open. Bytes [0, n) of the file; an empty file
+// has n == 0 and p == NULL.
 typedef struct pn_map {
   const unsigned char *p;
   size_t n;

@@ -1,7 +1,7 @@
 // Counters, gauges and histograms, and their text for Prometheus (exposition format 0.0.4).
 //
-// Threads: series are added by one thread before others start; counting is lock-free from any thread; writing happens
-// on one thread at a time. Every function takes NULL for "nobody counts" and does nothing then.
+// Threads: series are added by one thread before others start; counting is lock-free from any thread; writing
+// happens on one thread at a time. Every function takes NULL for "nobody counts" and does nothing then.
 #ifndef PN_BASE_METRICS_H
 #define PN_BASE_METRICS_H
 
@@ -15,8 +15,8 @@ typedef struct pn_metric pn_metric;   // one series of it; lives as long as the 
 
 typedef enum pn_metric_kind { PN_COUNTER, PN_GAUGE, PN_HISTOGRAM } pn_metric_kind;
 
-// Labels are copied; other texts and bounds are borrowed and must outlive the registry. Series of one name (with
-// different labels) share kind and help and are written together.
+// Labels are copied; other texts and bounds are borrowed and must outlive the registry. Series of one name
+// (with different labels) share kind and help and are written together.
 typedef struct pn_metric_spec {
   pn_metric_kind kind;
   const char *name, *help;
@@ -36,7 +36,8 @@ void pn_metric_set(pn_metric *g, double value); // gauges
 void pn_metric_observe(pn_metric *h, double value);
 double pn_metric_value(const pn_metric *s); // of a counter or gauge; of a histogram the sum; 0 when NULL
 
-// `refresh` is called before every write, on the writer's thread, to set gauges of what is only looked up. Up to 8.
+// `refresh` is called before every write, on the writer's thread, to set gauges of what is only looked up. Up
+// to 8.
 bool pn_metrics_on_write(pn_metrics *m, void (*refresh)(void *ctx), void *ctx);
 void pn_metrics_write(pn_metrics *m, pn_buf *out);
 

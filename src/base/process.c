@@ -58,8 +58,8 @@ static double seconds_of(clockid_t clock) {
   return clock_gettime(clock, &t) == 0 ? (double)t.tv_sec + (double)t.tv_nsec * 1e-9 : 0;
 }
 
-// stat: field 22 is the start in ticks since the machine booted. The second field is the program's name in parentheses
-// and may hold anything, so the fields are counted from its end.
+// stat: field 22 is the start in ticks since the machine booted. The second field is the program's name in
+// parentheses and may hold anything, so the fields are counted from its end.
 static double start_s(void) {
   char text[1024];
   if (!read_text("/proc/self/stat", text, sizeof text)) return 0;

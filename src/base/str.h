@@ -29,8 +29,8 @@ size_t pn_str_find(pn_str hay, pn_str needle, size_t from);
 // Heap copy with a NUL behind it, or NULL when memory ran out; free() it.
 char *pn_str_dup(pn_str s);
 
-// Growable bytes. Zero-initialise; pn_buf_fini frees. When memory runs out `oom` is set and stays set and later
-// appends do nothing: write everything, check once.
+// Growable bytes. Zero-initialise; pn_buf_fini frees. When memory runs out `oom` is set and stays set and
+// later appends do nothing: write everything, check once.
 typedef struct pn_buf {
   char *p;
   size_t n, cap;

@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
-// Expected length and the allowed range of the second byte for a lead byte (RFC 3629, section 4); 0: never a lead.
+// Expected length and the allowed range of the second byte for a lead byte (RFC 3629, section 4); 0: never a
+// lead.
 static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi) {
   *lo = 0x80;
   *hi = 0xBF;
@@ -13,7 +14,8 @@ static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi) {
   return c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
 }
 
-// How many bytes at s[at] are valid so far (0 if the first is bad); *want is the length the lead byte promises.
+// How many bytes at s[at] are valid so far (0 if the first is bad); *want is the length the lead byte
+// promises.
 static size_t valid_bytes(pn_str s, size_t at, size_t *want) {
   unsigned char lo, hi;
   *want = lead((unsigned char)s.p[at], &lo, &hi);

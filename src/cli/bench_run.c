@@ -22,8 +22,8 @@ static bool is_ordinary(const bench_run *r, int32_t id) {
   return !pn_tokenizer_is_control(r->m->tokenizer, id);
 }
 
-// Ordinary tokens: what they say does not matter, but that they differ does. The first one counts up, so that no prompt
-// begins like one before it until the vocabulary is used up.
+// Ordinary tokens: what they say does not matter, but that they differ does. The first one counts up, so that
+// no prompt begins like one before it until the vocabulary is used up.
 static void make_prompt(bench_run *r, int n) {
   int32_t n_vocab = pn_model_config_of(r->m->model)->n_vocab;
   for (int32_t tries = 0; tries < n_vocab; tries++) {
@@ -117,8 +117,8 @@ static bool run_all(bench_run *r, stream *s, int n, int n_prompt, int n_out, bel
   return true;
 }
 
-// Tokens that came after the last prompt was computed, over the time from there to the end. Of an answer that had begun
-// before, the share of its time that lies behind that moment counts.
+// Tokens that came after the last prompt was computed, over the time from there to the end. Of an answer that
+// had begun before, the share of its time that lies behind that moment counts.
 static double together(const stream *s, int n) {
   uint64_t from = 0, end = 0;
   double tokens = 0;

@@ -1,4 +1,5 @@
-// Generations that are measured. Every prompt is a new one: what the engine has cached never shortens a measurement.
+// Generations that are measured. Every prompt is a new one: what the engine has cached never shortens a
+// measurement.
 #ifndef PN_CLI_BENCH_RUN_H
 #define PN_CLI_BENCH_RUN_H
 
@@ -21,13 +22,13 @@ typedef struct bench_run {
 bool bench_run_init(bench_run *r, const open_model *m, pn_engine *g, int max_prompt, pn_error *e);
 void bench_run_fini(bench_run *r);
 
-// One generation of n_out tokens after a prompt of n_prompt: tokens a second of the prompt, and of the answer behind its
-// first token. Either may be NULL.
+// One generation of n_out tokens after a prompt of n_prompt: tokens a second of the prompt, and of the answer
+// behind its first token. Either may be NULL.
 bool bench_run_one(bench_run *r, int n_prompt, int n_out, double *prompt_tok_s, double *answer_tok_s,
                    pn_error *e);
 
-// n answers at the same time, each of n_out tokens after a prompt of n_prompt: tokens a second of all of them together, from
-// the moment when every prompt is computed until the last answer ends.
+// n answers at the same time, each of n_out tokens after a prompt of n_prompt: tokens a second of all of them
+// together, from the moment when every prompt is computed until the last answer ends.
 bool bench_run_streams(bench_run *r, int n, int n_prompt, int n_out, double *tok_s, pn_error *e);
 
 #endif

@@ -84,8 +84,8 @@ static bool own_group(const char *root, const char *controller, char out[PATH_MA
   return found;
 }
 
-// Call `look` with the folder of the group and of each one above it. A container often sees its own group as the mount
-// itself, while /proc names the path outside: folders that aren't there have no limits.
+// Call `look` with the folder of the group and of each one above it. A container often sees its own group as
+// the mount itself, while /proc names the path outside: folders that aren't there have no limits.
 static void walk(const char *root, layout l, void (*look)(void *ctx, const char *dir), void *ctx) {
   char group[PATH_MAX_BYTES] = "", dir[2 * PATH_MAX_BYTES];
   if (!own_group(root, l.controller, group)) return;

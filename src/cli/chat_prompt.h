@@ -16,7 +16,8 @@ void chat_fini(chat *c);
 bool chat_add(chat *c, const char *role, pn_str text, pn_error *e);
 void chat_drop_last(chat *c);
 void chat_clear(chat *c);
-// The ids of the whole conversation, ready for the model's answer. What the messages say is never read as control tokens.
+// The ids of the whole conversation, ready for the model's answer. What the messages say is never read as
+// control tokens.
 bool chat_ids(const chat *c, const open_model *m, pn_ids *out, pn_error *e);
 
 #endif

@@ -9,15 +9,17 @@ typedef struct claude_facts {
   int n_ctx;
 } claude_facts;
 
-// NULL behind the last; all in the arena or in `from`. NULL when memory ran out. What names the server and the model takes
-// the place of the user's own; the user's own limits and times stay; what would lead elsewhere is left out.
+// NULL behind the last; all in the arena or in `from`. NULL when memory ran out. What names the server and
+// the model takes the place of the user's own; the user's own limits and times stay; what would lead
+// elsewhere is left out.
 char **claude_env(char *const *from, const claude_facts *f, pn_arena *a);
 // The value in such an environment, or NULL.
 const char *claude_env_get(char *const *env, const char *name);
 // How many tokens an answer may have in a context of n_ctx.
 int claude_max_output(int n_ctx);
 
-// The program that a name means: a path as it is, else looked up in `path` (PATH). NULL when there is none that may be run.
+// The program that a name means: a path as it is, else looked up in `path` (PATH). NULL when there is none
+// that may be run.
 char *claude_find(const char *name, const char *path, pn_arena *a);
 
 #endif

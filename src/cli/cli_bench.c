@@ -82,7 +82,8 @@ static bool measure_streams(bench *b, pn_error *e) {
   return true;
 }
 
-// Bytes that computing one token of the decode measurement reads: the weights, and the KV cache at half of the way.
+// Bytes that computing one token of the decode measurement reads: the weights, and the KV cache at half of
+// the way.
 static double token_bytes(const bench *b) {
   const pn_kv_shape token = pn_model_kv_shape(b->m.model, b->m.kv_type, PN_KV_PAGE_TOKENS, 1);
   return (double)pn_model_weight_bytes(b->m.model) +

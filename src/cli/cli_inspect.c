@@ -51,7 +51,8 @@ static void check_types(report *r) {
   }
 }
 
-// The configuration, and every tensor that the family needs, with its shape: taken into use as they lie in the file.
+// The configuration, and every tensor that the family needs, with its shape: taken into use as they lie in
+// the file.
 static void check_weights(report *r) {
   pn_error e = {0};
   open_model *m = &r->m;

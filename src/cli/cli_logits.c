@@ -46,8 +46,8 @@ static bool read_ids(const options *o, pn_ids *ids, pn_error *e) {
   return ok;
 }
 
-// The header of a NumPy file, version 1.0: magic, version, length, and a dictionary padded so that the data begins at
-// a multiple of 64. Source: the format's description in NumPy's documentation.
+// The header of a NumPy file, version 1.0: magic, version, length, and a dictionary padded so that the data
+// begins at a multiple of 64. Source: the format's description in NumPy's documentation.
 static bool write_header(FILE *f, size_t n_rows, int n_cols) {
   char dict[256];
   int n = snprintf(dict, sizeof dict, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }",

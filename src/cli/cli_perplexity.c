@@ -24,7 +24,8 @@ static double surprise(const float *logits, int n_vocab, int32_t id) {
   return log(sum) + max - logits[id];
 }
 
-// One window from position 0: the logits after each token but the last are held against the token that follows.
+// One window from position 0: the logits after each token but the last are held against the token that
+// follows.
 static bool score_window(stepper *s, const int32_t *ids, int n, float *logits, score *total, pn_error *e) {
   int n_vocab = pn_model_config_of(s->m->model)->n_vocab;
   for (int at = 0; at < n - 1; at += s->chunk) {

@@ -22,8 +22,8 @@ typedef struct found_models {
 bool discover_all(const options *o, found_models *out, pn_error *e);
 void discover_fini(found_models *f);
 
-// The path of the model that is meant: `named` (or --model, or MODEL_PATH): a path or a name; else the one named
-// "default", else the only one. Copied into `path`. PN_ERR_NOT_FOUND says how to get one.
+// The path of the model that is meant: `named` (or --model, or MODEL_PATH): a path or a name; else the one
+// named "default", else the only one. Copied into `path`. PN_ERR_NOT_FOUND says how to get one.
 bool discover_model(const options *o, const char *named, char *path, size_t cap, pn_error *e);
 
 // --data-dir, or the folder for the user's data; it may not exist. NULL when memory ran out.

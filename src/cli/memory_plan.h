@@ -1,4 +1,5 @@
-// Where the memory goes: weights, the pool of KV pages and scratch, within what the machine has or what was allowed.
+// Where the memory goes: weights, the pool of KV pages and scratch, within what the machine has or what was
+// allowed.
 #ifndef PN_CLI_MEMORY_PLAN_H
 #define PN_CLI_MEMORY_PLAN_H
 
@@ -47,9 +48,9 @@ typedef struct memory_plan {
 // PN_ERR_LIMIT with the numbers when the weights alone are too large.
 bool memory_plan_weights(const char *model, uint64_t weights_bytes, const memory_limit *limit, pn_error *e);
 
-// PN_ERR_USAGE when the model was not made for the context asked for. PN_ERR_LIMIT, with the numbers and what would fit,
-// when a context that was asked for, or what the verb needs, does not fit. A limit that nobody set is not used up: a fifth
-// of what is free is left to others, but for what was asked for.
+// PN_ERR_USAGE when the model was not made for the context asked for. PN_ERR_LIMIT, with the numbers and what
+// would fit, when a context that was asked for, or what the verb needs, does not fit. A limit that nobody set
+// is not used up: a fifth of what is free is left to others, but for what was asked for.
 bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e);
 
 // The context that a plan begins with, before it is known what fits.

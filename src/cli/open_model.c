@@ -98,7 +98,8 @@ void open_model_close(open_model *m) {
   *m = (open_model){0};
 }
 
-// "unk_token": "<unk>" or {"content": "<unk>", ...} of tokenizer_config.json, or the token that a GGUF key numbers.
+// "unk_token": "<unk>" or {"content": "<unk>", ...} of tokenizer_config.json, or the token that a GGUF key
+// numbers.
 static pn_str special(pn_files *files, const pn_tokenizer *t, const char *json_key, const char *gguf_key) {
   const pn_gguf *g = pn_files_gguf(files);
   if (g) {

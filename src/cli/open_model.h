@@ -29,7 +29,8 @@ bool open_model_read(open_model *m, const options *o, const char *named, unsigne
 void open_model_close(open_model *m);
 
 // Threads to compute with: --threads, or as many as there are cores for this process.
-// The folders where modules of backends are looked for, separated by ':'; of the user's, then those of this program.
+// The folders where modules of backends are looked for, separated by ':'; of the user's, then those of this
+// program.
 void open_model_modules(const options *o, char *out, size_t cap);
 int open_model_threads(const options *o);
 
@@ -46,8 +47,8 @@ typedef struct engine_wish {
   pn_metrics *metrics; // NULL: nothing is counted
 } engine_wish;
 
-// An engine over an opened model, within memory: with the context that was asked for or a refusal that says what would
-// fit; else with the wish's, or with what fits, which is said on stderr.
+// An engine over an opened model, within memory: with the context that was asked for or a refusal that says
+// what would fit; else with the wish's, or with what fits, which is said on stderr.
 pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish *w, pn_error *e);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-// Insertions, deletions, replacements and swaps of neighbours that turn a into b; words longer than 31 are far apart.
+// Insertions, deletions, replacements and swaps of neighbours that turn a into b; words longer than 31 are
+// far apart.
 static int distance(const char *a, const char *b) {
   size_t na = strlen(a), nb = strlen(b);
   int d[33][33];

@@ -32,7 +32,7 @@ static const option_value *get(const options *o, const char *name) {
   return &o->values[i];
 }
 
-// --- checking -------------------------------------------------------------------------------------------------------
+// --- checking ----------------------------------------------------------------------------------------------
 
 static bool parse_switch(const char *text, bool *on) {
   static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0", "no", "off"};
@@ -119,7 +119,7 @@ static bool check_value(const options *o, const option_value *v, pn_error *e) {
                  s->kind == OPTION_INT ? "a whole number" : "a number", range, v->text);
 }
 
-// --- sources --------------------------------------------------------------------------------------------------------
+// --- sources -----------------------------------------------------------------------------------------------
 
 static bool set(options *o, option_value *v, const char *text, option_source source, pn_error *e) {
   v->text = text;
@@ -197,7 +197,8 @@ static bool read_flags(options *o, int argc, char **argv, pn_error *e) {
   return true;
 }
 
-// Whether a key of the configuration file names this setting: as the flag, with _ for -, or as in the environment.
+// Whether a key of the configuration file names this setting: as the flag, with _ for -, or as in the
+// environment.
 static bool key_is(const option_spec *s, const char *key) {
   char env[64];
   option_env_name(s, env);
@@ -272,7 +273,7 @@ bool options_read(options *o, const char *verb_name, unsigned verb, int argc, ch
 
 void options_fini(options *o) { pn_arena_fini(&o->arena); }
 
-// --- values ---------------------------------------------------------------------------------------------------------
+// --- values ------------------------------------------------------------------------------------------------
 
 const char *options_text(const options *o, const char *name) { return get(o, name)->text; }
 bool options_set(const options *o, const char *name) { return get(o, name)->source != FROM_DEFAULT; }

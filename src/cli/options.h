@@ -13,7 +13,8 @@ typedef enum option_kind {
   OPTION_SWITCH, // a flag without a value; "true" or "false" elsewhere
   OPTION_CHOICE, // one of choices
   OPTION_BYTES,  // bytes, or with K, M, G, T (of 1024), or a percentage
-  OPTION_SECRET, // text that is never shown, and never a flag: other users of the machine can read command lines
+  // text that is never shown, and never a flag: other users of the machine can read command lines
+  OPTION_SECRET,
 } option_kind;
 
 // Verbs as bits.
@@ -30,7 +31,8 @@ enum {
   VERB_VERSION = 1 << 9,
   VERB_CLAUDE = 1 << 10,
 };
-// Verbs that hand words on to another program: from the first word that is not one of their flags, all are arguments.
+// Verbs that hand words on to another program: from the first word that is not one of their flags, all are
+// arguments.
 #define VERBS_HANDING_ON VERB_CLAUDE
 
 typedef struct option_spec {
@@ -73,8 +75,8 @@ typedef struct options {
   pn_arena arena; // memory of all texts
 } options;
 
-// Read the words behind the verb, the environment and the configuration file. The words must outlive the options.
-// options_fini in every case.
+// Read the words behind the verb, the environment and the configuration file. The words must outlive the
+// options. options_fini in every case.
 bool options_read(options *o, const char *verb_name, unsigned verb, int argc, char **argv, pn_error *e);
 void options_fini(options *o);
 

@@ -28,7 +28,8 @@ static void sleep_ms(int ms) {
   nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
 }
 
-// The words that start the server: our flags as they were given. The environment and the configuration file it reads itself.
+// The words that start the server: our flags as they were given. The environment and the configuration file
+// it reads itself.
 static char **words_of(const options *o, pn_arena *a) {
   char **argv = pn_arena_array(a, (size_t)o->n_values + 3, sizeof *argv);
   int n = 0;

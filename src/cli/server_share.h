@@ -1,10 +1,11 @@
-// A server that several programs of one user share: whoever finds none starts it, the last one ends it. All of it lies in
-// locks (flock) on empty files in the user's folder for state, so nothing stale is left when a program is killed.
+// A server that several programs of one user share: whoever finds none starts it, the last one ends it. All
+// of it lies in locks (flock) on empty files in the user's folder for state, so nothing stale is left when a
+// program is killed.
 //
 //   claude-HOST-PORT.start      held while one looks for the server, starts it or ends it: one at a time
 //   claude-HOST-PORT.sessions   held, shared, by everybody who uses the server
-//   claude-HOST-PORT.server     held by a server that was started here, as long as it lives; its process id is in it
-//   serve.log                   what such servers say
+//   claude-HOST-PORT.server     held by a server that was started here, as long as it lives; its process id
+//   is in it serve.log                   what such servers say
 #ifndef PN_CLI_SERVER_SHARE_H
 #define PN_CLI_SERVER_SHARE_H
 

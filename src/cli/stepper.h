@@ -18,8 +18,8 @@ typedef struct stepper {
 // Room for n_tokens positions in steps of up to `chunk` tokens.
 bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *e);
 void stepper_close(stepper *s);
-// Compute ids[0..n), n <= chunk, at positions pos, pos + 1, ...; everything before must have been computed. The logits
-// after each go to `logits` ([n][n_vocab], host).
+// Compute ids[0..n), n <= chunk, at positions pos, pos + 1, ...; everything before must have been computed.
+// The logits after each go to `logits` ([n][n_vocab], host).
 bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e);
 
 // Whether every id is one of the model's.

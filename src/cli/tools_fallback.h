@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/json.h"
 
-// A new object of template variables from `vars`: without "tools", which the system message then tells of; calls of the
-// assistant are in its content, results of tools in the user's. NULL when memory ran out.
+// A new object of template variables from `vars`: without "tools", which the system message then tells of;
+// calls of the assistant are in its content, results of tools in the user's. NULL when memory ran out.
 pn_json *tools_fallback(const pn_json *vars, pn_error *e);
 
 #endif

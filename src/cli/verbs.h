@@ -1,5 +1,5 @@
-// The verbs. Each has its file cli_VERB.c. A verb writes results to stdout and returns false with *e filled when it
-// failed; main.c turns the code into the exit status.
+// The verbs. Each has its file cli_VERB.c. A verb writes results to stdout and returns false with *e filled
+// when it failed; main.c turns the code into the exit status.
 #ifndef PN_CLI_VERBS_H
 #define PN_CLI_VERBS_H
 

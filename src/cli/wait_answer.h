@@ -19,8 +19,8 @@ void bell_ring(void *b); // for pn_request.notify
 // Wait for a ring since the last call, at most timeout_ms.
 void bell_wait(bell *b, int timeout_ms);
 
-// Submit, hand each piece of text to `take` (which may be NULL), and wait for the end: `last` is the DONE event. Ctrl-C
-// (counted by interrupt.h) cancels: PN_ERR_CANCELLED, after what was there was handed over.
+// Submit, hand each piece of text to `take` (which may be NULL), and wait for the end: `last` is the DONE
+// event. Ctrl-C (counted by interrupt.h) cancels: PN_ERR_CANCELLED, after what was there was handed over.
 bool answer_wait(pn_engine *g, pn_request *r, void (*take)(void *ctx, const pn_event *ev), void *ctx,
                  pn_event *last, pn_error *e);
 

@@ -1,8 +1,10 @@
-// How tools, calls and results are put into words for a model, and how a model's answer is taken apart into text, thinking
-// and calls. One description a family of models; what a chat template writes by itself is the template's.
+// How tools, calls and results are put into words for a model, and how a model's answer is taken apart into
+// text, thinking and calls. One description a family of models; what a chat template writes by itself is the
+// template's.
 //
-// Raw text is an answer as the engine gives it with `raw`: UTF-8, and control tokens by their spelling between the bytes
-// FF and FE, which no UTF-8 text holds. So a spelled mark is never taken for the control token of that name.
+// Raw text is an answer as the engine gives it with `raw`: UTF-8, and control tokens by their spelling
+// between the bytes FF and FE, which no UTF-8 text holds. So a spelled mark is never taken for the control
+// token of that name.
 #ifndef PN_DIALECT_H
 #define PN_DIALECT_H
 
@@ -25,8 +27,9 @@ extern const pn_value_style pn_style_python; // as Python's literals; strings as
 void pn_style_write(pn_buf *out, const pn_value_style *s, const pn_json *v);
 void pn_style_write_str(pn_buf *out, const pn_value_style *s, pn_str text);
 
-// A section is OPEN BEGIN call {BETWEEN call} END, and AGAIN, which is white space or empty, may lead to the next one. A call is HEAD name MIDDLE arguments
-// TAIL. Arguments are an object in the style's way, or NAMED: a=1, b=2.
+// A section is OPEN BEGIN call {BETWEEN call} END, and AGAIN, which is white space or empty, may lead to the
+// next one. A call is HEAD name MIDDLE arguments TAIL. Arguments are an object in the style's way, or NAMED:
+// a=1, b=2.
 typedef struct pn_dialect {
   const char *name, *about;
   const char *open, *begin, *head, *middle, *tail, *between, *end,
@@ -59,22 +62,24 @@ typedef struct pn_tongue {
 bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *m, const pn_tokenizer *k);
 void pn_tongue_fini(pn_tongue *t);
 
-// --- writing, for templates that know no tools ------------------------------------------------------------------------
-// Only text is appended; JSON is borrowed. Memory running out shows in the buffer.
+// --- writing, for templates that know no tools
+// ------------------------------------------------------------------------ Only text is appended; JSON is
+// borrowed. Memory running out shows in the buffer.
 
-// Say which tools there are and how one is called. `tools`: an array of {"type":"function","function":{"name",
-// "description","parameters"}}.
+// Say which tools there are and how one is called. `tools`: an array of
+// {"type":"function","function":{"name", "description","parameters"}}.
 void pn_dialect_write_tools(pn_buf *out, const pn_dialect *d, const pn_json *tools);
 // One tool as a line of that list; also what tells a model of a tool that comes later.
 void pn_dialect_write_tool(pn_buf *out, const pn_json *tool);
-// A call, as the model is asked to write it. `behind_call`: `out` ends with another call that was written so; then this one
-// joins its section, or a section of its own follows, as the dialect has it. What is there is complete after each call.
+// A call, as the model is asked to write it. `behind_call`: `out` ends with another call that was written so;
+// then this one joins its section, or a section of its own follows, as the dialect has it. What is there is
+// complete after each call.
 void pn_dialect_write_call(pn_buf *out, const pn_dialect *d, pn_str name, const pn_json *arguments,
                            bool behind_call);
 // What a tool gave back.
 void pn_dialect_write_result(pn_buf *out, pn_str text, bool is_error);
 
-// --- reading an answer ------------------------------------------------------------------------------------------------
+// --- reading an answer -------------------------------------------------------------------------------------
 
 // What an answer turns out to be, as it comes. Texts are borrowed for the call.
 typedef struct pn_dialect_sink {
@@ -88,16 +93,18 @@ typedef struct pn_dialect_sink {
 } pn_dialect_sink;
 
 // What is read as what:
-// - A call begins where OPEN BEGIN HEAD name MIDDLE is complete and is_tool(name); white space in front of OPEN is dropped,
-//   and white space between the last section and the answer's end. Where it is not complete, it is text from OPEN on.
-// - Arguments come out as compact JSON in whole characters, escapes and literals. They end where they don't fit: at bytes
-//   that can't follow, at a key that its object has already, beyond limits of depth, key length and number of members, and
-//   at the dialect's own control tokens. The rest is text then. What an answer's end leaves half is dropped; a key without
-//   a value gets null.
-// - A call whose arguments are complete is whole. What doesn't fit behind it is text, except an END that is cut off, which is dropped,
-//   and `, "id": "..."` in front of the brace that ends the call, which some models write.
-// - Thinking begins the answer (or is on already: `thinks`) and ends at its mark; white space around and within its marks is
-//   dropped. Nothing in it is a call.
+// - A call begins where OPEN BEGIN HEAD name MIDDLE is complete and is_tool(name); white space in front of
+//   OPEN is dropped, and white space between the last section and the answer's end. Where it is not complete,
+//   it is text from OPEN on.
+// - Arguments come out as compact JSON in whole characters, escapes and literals. They end where they don't
+//   fit: at bytes that can't follow, at a key that its object has already, beyond limits of depth, key length
+//   and number of members, and at the dialect's own control tokens. The rest is text then. What an answer's
+//   end leaves half is dropped; a key without a value gets null.
+// - A call whose arguments are complete is whole. What doesn't fit behind it is text, except an END that is
+//   cut off, which is dropped, and `, "id": "..."` in front of the brace that ends the call, which some
+//   models write.
+// - Thinking begins the answer (or is on already: `thinks`) and ends at its mark; white space around and
+//   within its marks is dropped. Nothing in it is a call.
 // - Control tokens that are no mark at their place are dropped.
 // Text of UTF-8 that comes in whole characters comes out in whole characters.
 typedef struct pn_dialect_reader pn_dialect_reader;
@@ -112,8 +119,8 @@ pn_dialect_reader *pn_dialect_reader_new(const pn_dialect_reading *how, const pn
 void pn_dialect_reader_free(pn_dialect_reader *r);
 // The next bytes of raw text, cut anywhere: the events don't depend on where. False: out of memory.
 bool pn_dialect_read(pn_dialect_reader *r, pn_str raw);
-// No more comes: what was held back is text after all, unless it is a call's header that was cut off, and a call that is not complete is closed, so that its arguments are
-// a valid object.
+// No more comes: what was held back is text after all, unless it is a call's header that was cut off, and a
+// call that is not complete is closed, so that its arguments are a valid object.
 bool pn_dialect_read_end(pn_dialect_reader *r);
 
 #endif

@@ -1,5 +1,5 @@
-// An answer is read as it comes. A step looks at what is held and takes what is decided; what may still become a mark or a
-// call's header stays, which is never more than the longest header.
+// An answer is read as it comes. A step looks at what is held and takes what is decided; what may still
+// become a mark or a call's header stays, which is never more than the longest header.
 #include "dialect/raw.h"
 #include "dialect/value_reader.h"
 
@@ -53,7 +53,7 @@ void pn_dialect_reader_free(pn_dialect_reader *r) {
   free(r);
 }
 
-// --- telling the sink -----------------------------------------------------------------------------------------------------
+// --- telling the sink --------------------------------------------------------------------------------------
 
 static void tell_said(pn_dialect_reader *r) {
   if (r->said.n && !r->said.oom)
@@ -98,7 +98,7 @@ static void end_call(pn_dialect_reader *r, bool whole) {
   r->mode = whole ? AT_TAIL : IN_TEXT;
 }
 
-// --- marks ----------------------------------------------------------------------------------------------------------------
+// --- marks -------------------------------------------------------------------------------------------------
 
 // At the end of the answer nothing is left open.
 static raw_match begins(const pn_dialect_reader *r, pn_str raw, pn_str want) {
@@ -108,7 +108,8 @@ static raw_match begins(const pn_dialect_reader *r, pn_str raw, pn_str want) {
 
 static pn_str rest_of(pn_str raw, size_t n) { return raw.n ? (pn_str){raw.p + n, raw.n - n} : raw; }
 
-// The name of a call and MIDDLE. A name ends where MIDDLE, or else the arguments begin, of which names have no byte.
+// The name of a call and MIDDLE. A name ends where MIDDLE, or else the arguments begin, of which names have
+// no byte.
 static raw_match name_begins(const pn_dialect_reader *r, pn_str raw, pn_str *name, size_t *n) {
   pn_str middle = r->how.tongue->middle;
   char end = middle.n ? middle.p[0] : '{';
@@ -145,7 +146,7 @@ static raw_match section_begins(const pn_dialect_reader *r, pn_str raw, pn_str *
   return call_begins(r, raw, open, r->how.tongue->begin, name, n);
 }
 
-// --- steps ----------------------------------------------------------------------------------------------------------------
+// --- steps -------------------------------------------------------------------------------------------------
 // Each takes the first *n bytes and says whether to go on.
 
 static bool skip_control(pn_dialect_reader *r, pn_str raw, size_t *n) {

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Every read_... takes *used bytes from the beginning of `raw`, which is not empty. VALUE_MORE: it fits so far; with nothing
-// used and at the same place, it ends too early.
+// Every read_... takes *used bytes from the beginning of `raw`, which is not empty. VALUE_MORE: it fits so
+// far; with nothing used and at the same place, it ends too early.
 
 void value_reader_fini(value_reader *r) {
   pn_buf_fini(&r->key);
@@ -42,7 +42,7 @@ static void begin_item(value_reader *r) {
   top(r)->has_items = true;
 }
 
-// --- keys -----------------------------------------------------------------------------------------------------------------
+// --- keys --------------------------------------------------------------------------------------------------
 
 static bool grow_seen(value_reader *r) {
   size_t cap = r->cap_seen ? r->cap_seen * 2 : 32;
@@ -123,7 +123,7 @@ static value_result read_bare_key(value_reader *r, pn_str raw, size_t *used) {
   return string_char(&r->key, raw, true, used) ? VALUE_MORE : VALUE_BAD;
 }
 
-// --- values ---------------------------------------------------------------------------------------------------------------
+// --- values ------------------------------------------------------------------------------------------------
 
 // Only what is a number in JSON.
 static bool is_number(pn_str s, bool *whole) {
@@ -239,7 +239,7 @@ static value_result read_behind(value_reader *r, pn_str raw, size_t *used) {
   return VALUE_BAD;
 }
 
-// --- steps ----------------------------------------------------------------------------------------------------------------
+// --- steps -------------------------------------------------------------------------------------------------
 
 // A control token that is no quote: the dialect's marks end the arguments, others say nothing.
 static value_result read_control(value_reader *r, pn_str raw, size_t *used) {

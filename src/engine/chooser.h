@@ -1,4 +1,5 @@
-// The next tokens of all sequences of a step, chosen in one call of the backend, or in two where it is asynchronous.
+// The next tokens of all sequences of a step, chosen in one call of the backend, or in two where it is
+// asynchronous.
 #ifndef PN_ENGINE_CHOOSER_H
 #define PN_ENGINE_CHOOSER_H
 
@@ -21,10 +22,11 @@ void chooser_fini(chooser *c);
 void chooser_clear(chooser *c);
 // Add a row for this generation: take what it allows and wants. Returns the row's number, from 0.
 int chooser_add(chooser *c, pn_gen *gen);
-// Rows [first, first + n) are for the first n rows of those logits: begin to choose, where the backend is asynchronous.
+// Rows [first, first + n) are for the first n rows of those logits: begin to choose, where the backend is
+// asynchronous.
 bool chooser_submit(chooser *c, pn_logits logits, int first, int n, pn_error *e);
-// Wait for what was submitted for the logits' workspace (n may be 0), with the choices of these rows, which hold until
-// the rows are cleared; a backend that is not asynchronous chooses now. False: the backend failed.
+// Wait for what was submitted for the logits' workspace (n may be 0), with the choices of these rows, which
+// hold until the rows are cleared; a backend that is not asynchronous chooses now. False: the backend failed.
 bool chooser_collect(chooser *c, pn_logits logits, int first, int n, pn_error *e);
 // NULL: memory ran out when row k was added. An id of -1: its logits are not finite.
 const pn_choice *chooser_choice(const chooser *c, int k);

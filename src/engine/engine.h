@@ -1,5 +1,5 @@
-// The engine: one thread that owns a model and its KV cache and generates for all requests. Other threads hand it
-// requests and read their outboxes; nothing else is shared.
+// The engine: one thread that owns a model and its KV cache and generates for all requests. Other threads
+// hand it requests and read their outboxes; nothing else is shared.
 #ifndef PN_ENGINE_H
 #define PN_ENGINE_H
 
@@ -16,7 +16,8 @@ typedef struct pn_engine pn_engine;
 typedef struct pn_gen pn_gen; // one generation, shared by its submitter and the engine
 
 typedef struct pn_engine_options {
-  int n_ctx; // tokens a sequence may have, prompt and answer; <= PN_MODEL_STRETCH times the model's max_positions
+  // tokens a sequence may have, prompt and answer; <= PN_MODEL_STRETCH times the model's max_positions
+  int n_ctx;
   int64_t
       kv_tokens;    // tokens that the KV pool holds, of running sequences and cached prefixes; at least n_ctx
   int max_running;  // sequences computed at the same time; 0: 1
@@ -46,15 +47,16 @@ typedef struct pn_request {
   const pn_str *stops; // stop strings, not empty; copied
   size_t n_stops;
   pn_guide *guide; // what the answer may be; a reference is taken. NULL: anything
-  bool
-      raw; // control tokens stand in the text, as dialect.h says; stop strings count only where the guide has text
+  // Control tokens stand in the text, as dialect.h says; stop strings count only where the guide has text.
+  bool raw;
   bool ignore_end;     // go on after end-of-turn tokens (bench)
   bool background;     // computed only while no other request runs or waits
   bool logprobs;       // tell the log probability of every token, and of the likeliest ones at its place
   int n_top_logprobs;  // so many, 0 to PN_TOP_LOGPROBS
   uint64_t client;     // who asks: waiting requests are taken from the clients in turn
   uint64_t timeout_us; // from submit to the last token; over: the request fails with PN_ERR_TIMEOUT; 0: none
-  // Called on the engine's thread when the outbox has something new; must not block and must not call the engine.
+  // Called on the engine's thread when the outbox has something new; must not block and must not call the
+  // engine.
   void (*notify)(void *ctx);
   void *notify_ctx;
 } pn_request;
@@ -69,9 +71,12 @@ typedef enum pn_stop_reason {
 typedef enum pn_event_kind {
   PN_EVENT_QUEUED,  // first: the engine knows of the request; n_cached is what it would reuse if it began now
   PN_EVENT_PREFILL, // n_prompt_done of the prompt's tokens have been computed
-  PN_EVENT_TOKEN, // token: the next one was chosen, end-of-turn tokens included; only with `logprobs`, before its text
-  PN_EVENT_TEXT, // text[0..n_text): whole UTF-8 characters (or marks of raw text), decided (no stop string can still begin in it)
-  PN_EVENT_DONE, // the last event: stop, n_output, times
+  // token: the next one was chosen, end-of-turn tokens included; only with `logprobs`, before its text
+  PN_EVENT_TOKEN,
+  // text[0..n_text): whole UTF-8 characters (or marks of raw text), decided (no stop string can still begin
+  // in it)
+  PN_EVENT_TEXT,
+  PN_EVENT_DONE,   // the last event: stop, n_output, times
   PN_EVENT_FAILED, // the last event: error
 } pn_event_kind;
 
@@ -94,8 +99,8 @@ typedef struct pn_event {
   };
 } pn_event;
 
-// Bytes that an engine with these options takes beside the KV cache: the values of its steps, logits, and for each request
-// its tokens, page table and outbox.
+// Bytes that an engine with these options takes beside the KV cache: the values of its steps, logits, and for
+// each request its tokens, page table and outbox.
 uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o);
 
 // Starts the thread. The model, tokenizer and backend must outlive the engine.
@@ -115,21 +120,24 @@ typedef struct pn_engine_info {
 } pn_engine_info;
 void pn_engine_info_of(pn_engine *g, pn_engine_info *out); // any thread
 
-// Any thread. NULL with PN_ERR_BUSY (queue full), PN_ERR_USAGE, or PN_ERR_LIMIT when the prompt does not fit the context.
-// A prefix that the cache holds is not computed again. When the KV pool is full, the youngest running request gives way:
-// its stream pauses and goes on later with the same bytes.
+// Any thread. NULL with PN_ERR_BUSY (queue full), PN_ERR_USAGE, or PN_ERR_LIMIT when the prompt does not fit
+// the context. A prefix that the cache holds is not computed again. When the KV pool is full, the youngest
+// running request gives way: its stream pauses and goes on later with the same bytes.
 pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e);
-// The next event; false when there is none yet. Only the submitter's thread. After DONE or FAILED none follows.
+// The next event; false when there is none yet. Only the submitter's thread. After DONE or FAILED none
+// follows.
 bool pn_gen_next(pn_gen *gen, pn_event *out);
-// The client has gone: stop within one step. Any thread, any number of times. A FAILED event with PN_ERR_CANCELLED follows.
+// The client has gone: stop within one step. Any thread, any number of times. A FAILED event with
+// PN_ERR_CANCELLED follows.
 void pn_gen_cancel(pn_gen *gen);
-// Nobody reads just now: within one step the request gives up its place, and what it computed stays known in the prefix
-// cache; nothing of it is lost, and it takes no place in the queue. It goes on after pn_gen_resume, with the same bytes
-// as if it had never stopped. Its deadline still counts. Any thread, any number of times.
+// Nobody reads just now: within one step the request gives up its place, and what it computed stays known in
+// the prefix cache; nothing of it is lost, and it takes no place in the queue. It goes on after
+// pn_gen_resume, with the same bytes as if it had never stopped. Its deadline still counts. Any thread, any
+// number of times.
 void pn_gen_hold(pn_gen *gen);
 void pn_gen_resume(pn_gen *gen);
-// The tokens that were generated, end-of-turn token included when there was one. Only the submitter's thread, after DONE
-// or FAILED was taken; valid until release.
+// The tokens that were generated, end-of-turn token included when there was one. Only the submitter's thread,
+// after DONE or FAILED was taken; valid until release.
 const int32_t *pn_gen_output(const pn_gen *gen, int *n);
 // The submitter is done with it (cancels when still running). After this `notify` is not called any more.
 void pn_gen_release(pn_gen *gen);

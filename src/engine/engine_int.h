@@ -68,10 +68,11 @@ void engine_finish(pn_engine *g, pn_gen *gen, pn_stop_reason why, int stop_index
 void engine_show_state(pn_engine *g); // for other threads and for the metrics
 
 // engine_take.c: what becomes of chosen tokens, in two halves: appended, then said.
-// Append the token that was chosen for a sequence (NULL: memory ran out on the way), and those that must follow it. The
-// answer ends here when that is settled without its text; else it is said later.
+// Append the token that was chosen for a sequence (NULL: memory ran out on the way), and those that must
+// follow it. The answer ends here when that is settled without its text; else it is said later.
 void engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice);
-// Say all that was appended, and wake the clients. Answers that turn out to be over end, unless they are in flight.
+// Say all that was appended, and wake the clients. Answers that turn out to be over end, unless they are in
+// flight.
 void engine_say(pn_engine *g);
 
 // engine_step.c: admit, plan, compute, choose.

@@ -54,8 +54,8 @@ static void take(pn_engine *g, pn_gen *gen) {
   generation_tell(gen);
 }
 
-// Something goes back after a rest: the memory of free pages soon, the prefix cache later. Returns after how long a rest
-// the next of these is due.
+// Something goes back after a rest: the memory of free pages soon, the prefix cache later. Returns after how
+// long a rest the next of these is due.
 static uint64_t give_back(pn_engine *g, uint64_t rested_us) {
   uint64_t keep_us = g->options.cache_idle_s > 0 ? (uint64_t)g->options.cache_idle_s * 1000000 : UINT64_MAX;
   int n_cached = pn_kv_pool_stats(g->pool).n_cached;

@@ -1,5 +1,5 @@
-// What the engine counts. Everything is optional: without a registry all of it does nothing. docs/METRICS.md lists the
-// series.
+// What the engine counts. Everything is optional: without a registry all of it does nothing. docs/METRICS.md
+// lists the series.
 //
 // Threads: engine_metrics_now from the engine's; the rest from any.
 #ifndef PN_ENGINE_METRICS_H
@@ -20,7 +20,8 @@ typedef struct engine_metrics_setup {
 engine_metrics *engine_metrics_new(pn_metrics *registry, const engine_metrics_setup *s);
 void engine_metrics_free(engine_metrics *m);
 
-// A step of streams (a row each) or a pass of prompts that went well: how long it took, rows, sequences in it.
+// A step of streams (a row each) or a pass of prompts that went well: how long it took, rows, sequences in
+// it.
 void engine_metrics_step(engine_metrics *m, bool prompts, uint64_t us, int n_rows, int n_seqs);
 void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt,
                             int n_cached); // first admission

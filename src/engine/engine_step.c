@@ -1,5 +1,6 @@
-// One turn of the engine: a step of the running streams and a part of a pass of prompts, each in two halves: planned and
-// submitted, then collected and taken. Nothing here allocates, but for what guides learn on the way.
+// One turn of the engine: a step of the running streams and a part of a pass of prompts, each in two halves:
+// planned and submitted, then collected and taken. Nothing here allocates, but for what guides learn on the
+// way.
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_int.h"
@@ -33,7 +34,8 @@ void engine_admit(pn_engine *g) {
 
 static bool asynchronous(const pn_engine *g) { return g->backend->ops->asynchronous; }
 
-// The parts' sequences fail. What was submitted for them is over first, since their pages are others' from then on.
+// The parts' sequences fail. What was submitted for them is over first, since their pages are others' from
+// then on.
 static void fail_parts(pn_engine *g, step_rows *r, const pn_error *e) {
   pn_error ignored;
   if (asynchronous(g)) g->backend->ops->sync(g->backend, &ignored);
@@ -79,8 +81,8 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
                     r->slot,   r->pages,   r->n_logits, r->logit_rows};
 }
 
-// Its rows are submitted: gather the masks of the sequences that are computed to their end with it, and have their
-// tokens chosen.
+// Its rows are submitted: gather the masks of the sequences that are computed to their end with it, and have
+// their tokens chosen.
 static bool submit_choices(pn_engine *g, step_rows *r, pn_logits logits, pn_error *e) {
   r->first_choice = g->chooser.n;
   for (int i = 0; i < r->n_parts; i++)
@@ -90,8 +92,8 @@ static bool submit_choices(pn_engine *g, step_rows *r, pn_logits logits, pn_erro
   return true;
 }
 
-// Nothing of the step is in flight any more: end the answers that were over meanwhile, without what was computed for
-// them.
+// Nothing of the step is in flight any more: end the answers that were over meanwhile, without what was
+// computed for them.
 static void land(pn_engine *g, step_rows *r) {
   int n = r->n_parts, left = 0;
   for (int i = 0; i < n; i++) {
@@ -108,8 +110,9 @@ static void land(pn_engine *g, step_rows *r) {
   r->n_parts = left;
 }
 
-// Wait for the step, and append the tokens that were chosen. A backend that is not asynchronous has nothing to do
-// meanwhile, so they are said at once, when every sequence has its token: clients don't take the core before.
+// Wait for the step, and append the tokens that were chosen. A backend that is not asynchronous has nothing
+// to do meanwhile, so they are said at once, when every sequence has its token: clients don't take the core
+// before.
 static bool collect(pn_engine *g, step_rows *r, pn_logits logits) {
   pn_error e;
   bool ok = chooser_collect(&g->chooser, logits, r->first_choice, r->n_logits, &e);
@@ -135,7 +138,7 @@ static bool collect(pn_engine *g, step_rows *r, pn_logits logits) {
   return true;
 }
 
-// --- streams ------------------------------------------------------------------------------------------------
+// --- streams -----------------------------------------------------------------------------------------------
 
 static bool plan_streams(pn_engine *g) {
   pn_error e;
@@ -171,7 +174,7 @@ static bool step_streams(pn_engine *g) {
   return true;
 }
 
-// --- prompts ------------------------------------------------------------------------------------------------
+// --- prompts -----------------------------------------------------------------------------------------------
 
 void engine_leave_pass(pn_engine *g, const sequence *seq) {
   for (int i = 0; i < g->prompts.n_parts; i++)
@@ -234,7 +237,7 @@ static bool submit_pass(pn_engine *g) {
   return false;
 }
 
-// --- the turn -----------------------------------------------------------------------------------------------
+// --- the turn ----------------------------------------------------------------------------------------------
 
 static void drop_paused(step_rows *r) {
   int n = 0;
@@ -243,8 +246,8 @@ static void drop_paused(step_rows *r) {
   r->n_parts = n;
 }
 
-// Computed behind the call: the streams' step, then a whole pass of prompts. All pages are given out before, and nothing
-// is in flight between two turns.
+// Computed behind the call: the streams' step, then a whole pass of prompts. All pages are given out before,
+// and nothing is in flight between two turns.
 static void turn_behind(pn_engine *g) {
   bool streams = plan_streams(g);
   prompt_pace_turn(&g->pace, streams ? g->streams_us + 1 : 0, scheduler_n_prompts(&g->scheduler));

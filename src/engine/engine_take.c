@@ -1,5 +1,5 @@
-// What becomes of chosen tokens, in two halves. Appending them is all that the next step needs. Saying them (text, stop
-// strings, outboxes, waking clients) may happen while that step is computed.
+// What becomes of chosen tokens, in two halves. Appending them is all that the next step needs. Saying them
+// (text, stop strings, outboxes, waking clients) may happen while that step is computed.
 #include "base/log.h"
 #include "engine/engine_int.h"
 
@@ -16,7 +16,8 @@ static void fail_one(pn_engine *g, pn_gen *gen, const pn_error *e) {
   engine_finish(g, gen, PN_STOP_END_TURN, -1, e, false);
 }
 
-// Append a token, the model's own or one that must follow. False: the answer ends with it, for the reason *why.
+// Append a token, the model's own or one that must follow. False: the answer ends with it, for the reason
+// *why.
 static bool append(pn_engine *g, pn_gen *gen, int32_t id, const pn_token_event *told, pn_stop_reason *why) {
   bool end = !gen->ignore_end && is_end(g, id);
   generation_append(gen, id, end, told, g->now_us);
@@ -59,7 +60,8 @@ void engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice) {
     engine_finish(g, gen, why, -1, NULL, true);
 }
 
-// A stop string is complete, or its reader is too slow. Rows of it that are in flight are dropped when they land.
+// A stop string is complete, or its reader is too slow. Rows of it that are in flight are dropped when they
+// land.
 static void end_answer(pn_engine *g, pn_gen *gen, int stop) {
   if (!gen->in_flight) {
     engine_finish(g, gen, stop >= 0 ? PN_STOP_STRING : PN_STOP_END_TURN, stop, NULL, true);

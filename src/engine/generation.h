@@ -70,8 +70,8 @@ typedef struct generation_bell {
   pn_mpsc *inbox;
 } generation_bell;
 
-// Copies everything, and reserves what an ordinary answer takes; two references. NULL with PN_ERR_NOMEM. n_ctx bounds
-// what its sequence can hold.
+// Copies everything, and reserves what an ordinary answer takes; two references. NULL with PN_ERR_NOMEM.
+// n_ctx bounds what its sequence can hold.
 pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, generation_bell bell,
                        pn_error *e);
 void generation_unref(pn_gen *gen);
@@ -87,15 +87,17 @@ bool generation_mask(pn_gen *gen, pn_mask *mask);
 // The tokens that must follow now, at most max; they are to be taken one by one.
 int generation_forced(pn_gen *gen, int32_t *ids, int max);
 bool generation_over(const pn_gen *gen); // its guide lets nothing follow
-// The first half of a token: appended to the sequence and known to the guide, so that the next rows may be planned.
-// `told` (else NULL): its log probabilities are told. At most SEQUENCE_AHEAD between two calls of generation_say, and
-// only the first of them is told.
+// The first half of a token: appended to the sequence and known to the guide, so that the next rows may be
+// planned. `told` (else NULL): its log probabilities are told. At most SEQUENCE_AHEAD between two calls of
+// generation_say, and only the first of them is told.
 void generation_append(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us);
-// The second half, of all that were appended: what is told and their text, to the outbox. True: the answer is over with
-// one of them, since a stop string is complete (*stop) or nobody reads (-1); those behind it are taken back.
+// The second half, of all that were appended: what is told and their text, to the outbox. True: the answer is
+// over with one of them, since a stop string is complete (*stop) or nobody reads (-1); those behind it are
+// taken back.
 bool generation_say(pn_gen *gen, int *stop);
 void generation_tell(pn_gen *gen);
-// Makes the last event, `final`: error NULL means DONE. Then, when everything is counted, the client hears of it.
+// Makes the last event, `final`: error NULL means DONE. Then, when everything is counted, the client hears of
+// it.
 void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_error *error, uint64_t now_us);
 void generation_tell_end(pn_gen *gen);
 

@@ -1,6 +1,7 @@
-// How fast prompts are computed beside running streams, so that those hardly notice. A pass of prompt rows goes through
-// the model's layers; between two layers the streams have their step. Of each such turn the prompts get a share of the
-// time; what is not used is saved for a layer that costs more. Pure: time comes in as numbers. One owner.
+// How fast prompts are computed beside running streams, so that those hardly notice. A pass of prompt rows
+// goes through the model's layers; between two layers the streams have their step. Of each such turn the
+// prompts get a share of the time; what is not used is saved for a layer that costs more. Pure: time comes in
+// as numbers. One owner.
 #ifndef PN_ENGINE_PROMPT_PACE_H
 #define PN_ENGINE_PROMPT_PACE_H
 
@@ -9,7 +10,8 @@
 
 typedef struct prompt_pace {
   double
-      share; // of the time, for one prompt; more prompts get more, but streams never go at less than half speed
+      // of the time, for one prompt; more prompts get more, but streams never go at less than half speed
+      share;
   int max_rows;             // of a pass
   int n_layers;             // 1: a pass is computed whole, in one turn
   int least;                // rows of a pass, where the prompts have as many

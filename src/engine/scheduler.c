@@ -29,7 +29,8 @@ void scheduler_add(scheduler *s, sequence *seq) {
   waiting_add(&s->waiting, seq);
 }
 
-// Take from the cache what it knows beyond n_computed. The last token is always computed: its logits are needed.
+// Take from the cache what it knows beyond n_computed. The last token is always computed: its logits are
+// needed.
 static void attach(scheduler *s, sequence *seq) {
   int n = seq->n_tokens - 1;
   if (n <= seq->n_computed) return;
@@ -62,7 +63,8 @@ static void choose_leader(const scheduler *s, sequence *seq) {
   }
 }
 
-// Pages that running sequences may still take: for the rest of their prompts and what was reserved for their answers.
+// Pages that running sequences may still take: for the rest of their prompts and what was reserved for their
+// answers.
 static int promised(const scheduler *s) {
   int n = 0;
   for (int i = 0; i < s->n_running; i++) {

@@ -1,12 +1,14 @@
-// Which sequences the next step computes, and which pages they get: pure decisions over sequences and a pool of page
-// numbers, without threads, clock or model. Owned by the engine's thread; after scheduler_init nothing allocates.
+// Which sequences the next step computes, and which pages they get: pure decisions over sequences and a pool
+// of page numbers, without threads, clock or model. Owned by the engine's thread; after scheduler_init
+// nothing allocates.
 //
-// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A step has the
-// rows of every running stream: one, and one more for each token that was forced. Prompts are computed in passes of their own, within a budget of rows: at least half of it for
-// the oldest prompt, the rest for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages run out the
-// youngest sequence pauses: it gives its pages back and computes again later what the cache has lost. Sequences that are
-// held, and those of the background while there are others, are laid aside: they give their pages back in the same way
-// and neither run nor wait.
+// Waiting sequences are admitted while the pool has room for their prompt and a reserve for their answer. A
+// step has the rows of every running stream: one, and one more for each token that was forced. Prompts are
+// computed in passes of their own, within a budget of rows: at least half of it for the oldest prompt, the
+// rest for the shortest. A sequence whose prefix is being computed by another one waits for it. When pages
+// run out the youngest sequence pauses: it gives its pages back and computes again later what the cache has
+// lost. Sequences that are held, and those of the background while there are others, are laid aside: they
+// give their pages back in the same way and neither run nor wait.
 #ifndef PN_ENGINE_SCHEDULER_H
 #define PN_ENGINE_SCHEDULER_H
 
@@ -52,20 +54,21 @@ sequence *scheduler_admit(scheduler *s);
 
 int scheduler_n_prompts(const scheduler *s);
 
-// Fill `parts` (room for max_running) with the next step of the streams, or with a pass of at most `budget` rows of
-// prompts, which may be planned when no other is under way. Their pages are reserved. The number of parts; 0 with *stuck
-// set: that sequence is alone and the pool has no page for it (*e says so).
+// Fill `parts` (room for max_running) with the next step of the streams, or with a pass of at most `budget`
+// rows of prompts, which may be planned when no other is under way. Their pages are reserved. The number of
+// parts; 0 with *stuck set: that sequence is alone and the pool has no page for it (*e says so).
 int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_error *e);
 int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e);
 // The rows of a part are computed. (After a step that failed this is not called: nothing has changed.)
 void scheduler_computed(scheduler *s, const step_part *part);
 
-// Lay a sequence aside until it is released; then it waits like a new one. The owner sees to it that no pass has rows of
-// it.
+// Lay a sequence aside until it is released; then it waits like a new one. The owner sees to it that no pass
+// has rows of it.
 void scheduler_hold(scheduler *s, sequence *seq);
 void scheduler_release(scheduler *s, sequence *seq);
-// A sequence of the background that is to be laid aside because others run or wait; NULL: none. Call scheduler_yield for it,
-// until NULL. Once no others are left those of the background wait again by themselves.
+// A sequence of the background that is to be laid aside because others run or wait; NULL: none. Call
+// scheduler_yield for it, until NULL. Once no others are left those of the background wait again by
+// themselves.
 sequence *scheduler_in_the_way(scheduler *s);
 void scheduler_yield(scheduler *s, sequence *seq);
 

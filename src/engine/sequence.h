@@ -1,4 +1,5 @@
-// The tokens of one generation and where their K and V lie: what the scheduler knows of it. Owned by the engine's thread.
+// The tokens of one generation and where their K and V lie: what the scheduler knows of it. Owned by the
+// engine's thread.
 #ifndef PN_ENGINE_SEQUENCE_H
 #define PN_ENGINE_SEQUENCE_H
 
@@ -38,7 +39,8 @@ typedef struct sequence {
 
 #define SEQUENCE_AHEAD 16 // tokens that a stream computes in one step
 
-// Only the tokens that came last are left to compute: the one that was chosen, and those that had to follow it.
+// Only the tokens that came last are left to compute: the one that was chosen, and those that had to follow
+// it.
 static inline bool sequence_decoding(const sequence *s) {
   return s->n_tokens > s->n_prompt && s->n_tokens - s->n_computed <= SEQUENCE_AHEAD;
 }

@@ -1,6 +1,7 @@
-// Model files: safetensors folders and GGUF files. Parsing works on bytes in memory and touches no file; opening maps
-// files read-only and parses them. Everything returned stays valid until the owner is closed; readable by all threads.
-// Every offset, count, length, alignment and type in a file is a claim that is checked before it is used.
+// Model files: safetensors folders and GGUF files. Parsing works on bytes in memory and touches no file;
+// opening maps files read-only and parses them. Everything returned stays valid until the owner is closed;
+// readable by all threads. Every offset, count, length, alignment and type in a file is a claim that is
+// checked before it is used.
 #ifndef PN_FORMATS_H
 #define PN_FORMATS_H
 
@@ -12,10 +13,10 @@
 
 #define PN_TENSOR_DIMS 4
 
-// One tensor of a file, row-major: shape[0] is the outermost dimension, shape[n_dims - 1] is contiguous (GGUF's
-// dimensions are reversed to this order). n_bytes is checked against shape and dtype and lies inside the file; for
-// PN_OTHER of a type whose size isn't known it is what the file gives the tensor. `data` may have any alignment, odd
-// addresses too: MLX writes safetensors headers of any length.
+// One tensor of a file, row-major: shape[0] is the outermost dimension, shape[n_dims - 1] is contiguous
+// (GGUF's dimensions are reversed to this order). n_bytes is checked against shape and dtype and lies inside
+// the file; for PN_OTHER of a type whose size isn't known it is what the file gives the tensor. `data` may
+// have any alignment, odd addresses too: MLX writes safetensors headers of any length.
 typedef struct pn_tensor {
   pn_str name;
   pn_dtype dtype;
@@ -37,9 +38,9 @@ typedef struct pn_tensors {
 // NULL when there is none of that name.
 const pn_tensor *pn_tensors_find(const pn_tensors *t, pn_str name);
 
-// safetensors: 8 bytes little-endian header length N, N bytes of JSON {name: {dtype, shape, data_offsets: [a, b]}},
-// then the data; offsets count from the end of the header. `where` names the file in messages. Tensor data points
-// into `file`. Source: the format's description in the safetensors repository.
+// safetensors: 8 bytes little-endian header length N, N bytes of JSON {name: {dtype, shape, data_offsets: [a,
+// b]}}, then the data; offsets count from the end of the header. `where` names the file in messages. Tensor
+// data points into `file`. Source: the format's description in the safetensors repository.
 bool pn_safetensors_parse(pn_arena *a, pn_str file, const char *where, pn_tensors *out, pn_error *e);
 
 typedef enum pn_gguf_type { // the file's own numbers
@@ -69,7 +70,8 @@ typedef struct pn_gguf_value {
   const pn_str *strings;     // n strings, for PN_GGUF_STR only
 } pn_gguf_value;
 
-// Element i of a numeric value converted; false when it isn't a number (or bool), i is out of range, or it doesn't fit.
+// Element i of a numeric value converted; false when it isn't a number (or bool), i is out of range, or it
+// doesn't fit.
 bool pn_gguf_int(const pn_gguf_value *v, uint64_t i, int64_t *out);
 bool pn_gguf_num(const pn_gguf_value *v, uint64_t i, double *out);
 pn_str pn_gguf_str(const pn_gguf_value *v, uint64_t i); // empty when it isn't a string
@@ -85,8 +87,8 @@ typedef struct pn_gguf {
 bool pn_gguf_parse(pn_arena *a, pn_str file, const char *where, pn_gguf *out, pn_error *e);
 const pn_gguf_value *pn_gguf_get(const pn_gguf *g, const char *key); // NULL when absent
 
-// A model on disk: a folder with config.json and safetensors (single, or sharded by model.safetensors.index.json), or
-// one .gguf file. Opening maps the weights but reads none of them.
+// A model on disk: a folder with config.json and safetensors (single, or sharded by
+// model.safetensors.index.json), or one .gguf file. Opening maps the weights but reads none of them.
 typedef struct pn_files pn_files;
 
 pn_files *pn_files_open(const char *path,
@@ -97,9 +99,9 @@ const char *pn_files_path(const pn_files *f);
 const pn_gguf *pn_files_gguf(const pn_files *f);       // NULL when it is a folder
 const pn_tensors *pn_files_tensors(const pn_files *f); // all shards together
 uint64_t pn_files_bytes(const pn_files *f);            // size of the mapped weight files
-// A JSON file of the folder ("config.json", "tokenizer.json", ...). Parsed at the first call and kept; *out is NULL
-// when the folder (or GGUF) has no such file. False only when it is there and can't be read or parsed.
-// Not thread-safe: all reading of JSON files happens while the model is opened.
+// A JSON file of the folder ("config.json", "tokenizer.json", ...). Parsed at the first call and kept; *out
+// is NULL when the folder (or GGUF) has no such file. False only when it is there and can't be read or
+// parsed. Not thread-safe: all reading of JSON files happens while the model is opened.
 bool pn_files_json(pn_files *f, const char *name, const pn_json **out, pn_error *e);
 // A small text file of the folder, such as "chat_template.jinja"; same rules. *out is {NULL, 0} when absent.
 bool pn_files_text(pn_files *f, const char *name, pn_str *out, pn_error *e);

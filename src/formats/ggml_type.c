@@ -1,5 +1,5 @@
-// Numbers of tensor types in GGUF files: those of the table of kinds, and the names and sizes of the others, so that a
-// message can say what a file holds.
+// Numbers of tensor types in GGUF files: those of the table of kinds, and the names and sizes of the others,
+// so that a message can say what a file holds.
 #include "formats/ggml_type.h"
 
 #include "base/kind.h"

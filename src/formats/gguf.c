@@ -4,8 +4,8 @@
 //   offset 8   u64  number of tensors
 //   offset 16  u64  number of metadata entries
 //   offset 24       entries: string key, u32 type, value; an array is u32 type, u64 n, n elements
-//              ...  tensors: string name, u32 n_dims, u64 dims[n_dims] (contiguous first), u32 type, u64 offset
-//              ...  padding to general.alignment (32 when absent), then data; offsets count from here
+//              ...  tensors: string name, u32 n_dims, u64 dims[n_dims] (contiguous first), u32 type, u64
+//              offset ...  padding to general.alignment (32 when absent), then data; offsets count from here
 #include "base/utf8.h"
 #include "formats/formats.h"
 #include "formats/ggml_type.h"
@@ -183,7 +183,8 @@ static bool take_shape(reader *r, pn_tensor *t, uint64_t *n_elements) {
   return true;
 }
 
-// Name, shape, type and data offset of one tensor. `bytes` is its range in the data, empty when *sized is false.
+// Name, shape, type and data offset of one tensor. `bytes` is its range in the data, empty when *sized is
+// false.
 static bool take_tensor(reader *r, uint64_t alignment, pn_tensor *t, range *bytes, bool *sized) {
   uint64_t n_elements = 1, n_bytes = 0;
   uint32_t number;
@@ -218,7 +219,8 @@ static bool take_tensor(reader *r, uint64_t alignment, pn_tensor *t, range *byte
   return true;
 }
 
-// Give every tensor its bytes. `ranges` in the order of the tensors; data begins at offset `begin` of the file.
+// Give every tensor its bytes. `ranges` in the order of the tensors; data begins at offset `begin` of the
+// file.
 static bool place(reader *r, pn_tensors *ts, range *ranges, const bool *sized, uint64_t begin) {
   if (begin > r->n) begin = r->n; // only tensors without bytes are left then
   uint64_t n_data = r->n - begin, at = 0;

@@ -17,8 +17,8 @@ struct pn_files {
   struct kept *kept; // JSON and text files that were read
 };
 
-// Path of a file of the folder, in the arena. Refused: a name that could leave the folder (empty, with '/' or '\\' or
-// NUL, or beginning with '.'). `said_by` names who named the file.
+// Path of a file of the folder, in the arena. Refused: a name that could leave the folder (empty, with '/' or
+// '\\' or NUL, or beginning with '.'). `said_by` names who named the file.
 const char *model_files_join(pn_files *f, pn_str name, const char *said_by, pn_error *e);
 bool model_files_has(pn_files *f, const char *name); // an entry of that name is in the folder
 // Map one weight file as the next of f->maps, which has room. Returns the map or NULL.
@@ -26,7 +26,8 @@ const pn_map *model_files_map(pn_files *f, const char *path, pn_error *e);
 
 // Map and parse all safetensors of the folder and fill f->tensors.
 bool shards_open(pn_files *f, pn_error *e);
-// Name of the folder's first entry (in byte order) that ends with `suffix`, in the arena; NULL when there is none.
+// Name of the folder's first entry (in byte order) that ends with `suffix`, in the arena; NULL when there is
+// none.
 const char *shards_first(pn_files *f, const char *suffix);
 
 #endif

@@ -14,8 +14,8 @@ typedef enum name_index_result {
 // Most items of one kind in a file. Real models have some hundred thousand tensors at most.
 #define NAME_INDEX_MAX ((size_t)1 << 20)
 
-// items: n structs of `stride` bytes, each beginning with its pn_str name. On NAME_INDEX_TWICE the numbers of the two
-// items are in twice[]. The index lives in the arena.
+// items: n structs of `stride` bytes, each beginning with its pn_str name. On NAME_INDEX_TWICE the numbers of
+// the two items are in twice[]. The index lives in the arena.
 name_index_result name_index_build(pn_arena *a, const void *items, size_t n, size_t stride, uint32_t **index,
                                    size_t *index_size, size_t twice[2]);
 // name_index_build for a room's file, with the failure put into words. `what` is "tensor" or "metadata".

@@ -125,7 +125,8 @@ static bool list_unindexed(pn_files *f, name_list *out, pn_error *e) {
                  "%s: no " SUFFIX " file in this folder (PyTorch .bin files are not read)", f->path);
 }
 
-// Map and parse every file. first[i] is the number of the first tensor of file i in f->tensors, first[n] their count.
+// Map and parse every file. first[i] is the number of the first tensor of file i in f->tensors, first[n]
+// their count.
 static bool load(pn_files *f, const name_list *l, size_t *first, pn_error *e) {
   pn_tensors *parts = pn_arena_array(&f->arena, l->n, sizeof *parts);
   f->maps = pn_arena_array(&f->arena, l->n, sizeof *f->maps);
@@ -204,8 +205,8 @@ bool shards_open(pn_files *f, pn_error *e) {
   name_list names = {0};
   if (!pn_files_json(f, INDEX, &index, e)) return false;
   if (index && !list_indexed(f, index, &names, e)) return false;
-  // A converted model may keep the index of the model that it was made from: the single file wins over an index that
-  // doesn't name it.
+  // A converted model may keep the index of the model that it was made from: the single file wins over an
+  // index that doesn't name it.
   bool single = model_files_has(f, SINGLE);
   if (single && (!index || position_of(&names, SINGLE) == SIZE_MAX)) {
     index = NULL;

@@ -26,7 +26,7 @@ bool dfa_empty(const dfa *d) {
   return true;
 }
 
-// --- classes of bytes -------------------------------------------------------------------------------------------------
+// --- classes of bytes --------------------------------------------------------------------------------------
 
 void byte_classes_init(byte_classes *c) { *c = (byte_classes){.n = 1}; }
 
@@ -54,7 +54,7 @@ void byte_classes_apart(byte_classes *c, uint8_t lo, uint8_t hi) {
   byte_classes_split(c, in);
 }
 
-// --- trimming ---------------------------------------------------------------------------------------------------------
+// --- trimming ----------------------------------------------------------------------------------------------
 
 static bool out_of_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for an automaton"); }
 
@@ -117,7 +117,7 @@ bool dfa_trim(dfa *d, pn_error *e) {
   return ok || out_of_memory(e);
 }
 
-// --- from functions ---------------------------------------------------------------------------------------------------
+// --- from functions ----------------------------------------------------------------------------------------
 
 static bool same_column(const dfa *d, size_t a, size_t b) {
   size_t k = (size_t)d->n_classes;

@@ -1,5 +1,5 @@
-// Automata over bytes: built as nondeterministic ones, used as deterministic ones. Beside bytes there are symbols of other
-// kinds (calls of rules, control tokens), which only `edges` hold.
+// Automata over bytes: built as nondeterministic ones, used as deterministic ones. Beside bytes there are
+// symbols of other kinds (calls of rules, control tokens), which only `edges` hold.
 //
 // Thread: one owner while it is built; a finished dfa is immutable.
 #ifndef PN_GRAMMAR_DFA_H
@@ -16,8 +16,8 @@ typedef struct dfa_edge {
   int32_t symbol, next;
 } dfa_edge;
 
-// State 0 is the start. From every state an accepting one can be reached, unless the language is empty: then the start is
-// the only state. A step to -1 is an end in vain.
+// State 0 is the start. From every state an accepting one can be reached, unless the language is empty: then
+// the start is the only state. A step to -1 is an end in vain.
 typedef struct dfa {
   int n_states, n_classes;
   uint8_t class_of[256]; // bytes of a class are alike everywhere
@@ -52,7 +52,8 @@ void nfa_add(nfa *n, int32_t from, int32_t lo, int32_t hi, int32_t to);
 static inline void nfa_jump(nfa *n, int32_t from, int32_t to) { nfa_add(n, from, -1, -1, to); }
 // The bytes of s from `from` on; where they end.
 int32_t nfa_text(nfa *n, int32_t from, pn_str s);
-// One character of [lo, hi] as UTF-8; surrogates are left out. tail is {to, -1, -1, -1}, and the same for all ranges of a set.
+// One character of [lo, hi] as UTF-8; surrogates are left out. tail is {to, -1, -1, -1}, and the same for all
+// ranges of a set.
 void nfa_chars(nfa *n, int32_t from, uint32_t lo, uint32_t hi, int32_t tail[4]);
 
 // The deterministic automaton of what leads from `start` to `final`. NULL with PN_ERR_LIMIT over max_states.

@@ -1,5 +1,5 @@
-// What an answer may be: a guide allows, token by token, exactly those answers that are in the dialect's form, call tools
-// that there are, and hold values that are valid by their JSON Schemas.
+// What an answer may be: a guide allows, token by token, exactly those answers that are in the dialect's
+// form, call tools that there are, and hold values that are valid by their JSON Schemas.
 //
 // Source: masks over a vocabulary from automata with a stack, with most tokens decided at once: as xgrammar
 // (arXiv:2411.15100) and llguidance describe it.
@@ -36,7 +36,8 @@ typedef enum pn_rung { PN_RUNG_STRICT, PN_RUNG_RELAXED, PN_RUNG_ANY } pn_rung;
 typedef struct pn_guide_ask {
   const pn_vocab *vocab;
   const pn_tongue *tongue; // NULL: no calls, no thinking
-  // Array of {"type":"function","function":{"name","parameters","strict"}}; "strict": what can't be enforced is an error.
+  // Array of {"type":"function","function":{"name","parameters","strict"}}; "strict": what can't be enforced
+  // is an error.
   const pn_json *tools;
   pn_calls calls;
   pn_str only;           // the one tool that is called; {NULL, 0}: any
@@ -54,15 +55,15 @@ typedef struct pn_guide_gap {
   const char *what; // "properties.a.pattern: look-ahead ..."
 } pn_guide_gap;
 
-// NULL: PN_ERR_UNSUPPORTED with the place, PN_ERR_LIMIT, PN_ERR_NOMEM. Everything is copied but the vocabulary, which must
-// outlive it. The tongue is used only here.
+// NULL: PN_ERR_UNSUPPORTED with the place, PN_ERR_LIMIT, PN_ERR_NOMEM. Everything is copied but the
+// vocabulary, which must outlive it. The tongue is used only here.
 pn_guide *pn_guide_new(const pn_guide_ask *ask, pn_error *e);
 pn_guide *pn_guide_ref(pn_guide *g);
 void pn_guide_unref(pn_guide *g);
 const pn_guide_gap *pn_guide_gaps(const pn_guide *g, size_t *n);
 
-// Whether a value is valid by a schema, by every keyword of JSON Schema that is known here: afterwards, for what could not
-// be enforced. False: *e says where and why.
+// Whether a value is valid by a schema, by every keyword of JSON Schema that is known here: afterwards, for
+// what could not be enforced. False: *e says where and why.
 bool pn_schema_valid(const pn_json *schema, const pn_json *value, pn_error *e);
 
 // One answer on its way. The matchers of a guide belong to one thread.
@@ -70,8 +71,8 @@ typedef struct pn_matcher pn_matcher;
 pn_matcher *pn_matcher_new(pn_guide *g, pn_error *e); // takes a reference
 void pn_matcher_free(pn_matcher *m);
 
-// Tokens that may come next: those in `ids`, or, when ids is NULL, those whose bit is set. End-of-turn tokens are among
-// them where the answer may end.
+// Tokens that may come next: those in `ids`, or, when ids is NULL, those whose bit is set. End-of-turn tokens
+// are among them where the answer may end.
 typedef struct pn_mask {
   const int32_t *ids;
   int32_t n_ids;

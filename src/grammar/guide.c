@@ -64,7 +64,7 @@ bool pn_schema_valid(const pn_json *schema, const pn_json *value, pn_error *e) {
   return schema_valid(schema, schema, value, e);
 }
 
-// --- matchers ---------------------------------------------------------------------------------------------------------
+// --- matchers ----------------------------------------------------------------------------------------------
 
 pn_matcher *pn_matcher_new(pn_guide *g, pn_error *e) {
   pn_matcher *m = calloc(1, sizeof *m);
@@ -199,10 +199,10 @@ bool pn_matcher_in_text(const pn_matcher *m) {
   return false;
 }
 
-// --- what comes in any case -------------------------------------------------------------------------------------------
+// --- what comes in any case --------------------------------------------------------------------------------
 
-// The longest tokens that spell the text, one after the other, where the tokenizer's own choice can't be had in the middle
-// of a text.
+// The longest tokens that spell the text, one after the other, where the tokenizer's own choice can't be had
+// in the middle of a text.
 static size_t spell_greedily(const pn_vocab *v, pn_str text, int32_t *out, size_t max) {
   size_t n = 0, at = 0;
   while (at < text.n && n < max) {
@@ -253,7 +253,8 @@ int pn_matcher_forced(pn_matcher *m, int32_t *out, int max) {
     return 1;
   }
   n_out = spell(m->guide->vocab, (pn_str){text, n}, out, (size_t)max);
-  // The last one might go on into what the model says, as a longer token; not where a control token or the end follows.
+  // The last one might go on into what the model says, as a longer token; not where a control token or the
+  // end follows.
   bool closed = n < sizeof text && set >= 0 && (only >= DFA_SYMBOLS || (pushdown_places(k, set, &n), n == 0));
   if (n_out > 0 && !closed) n_out--;
   return (int)n_out;

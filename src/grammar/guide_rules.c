@@ -42,7 +42,7 @@ static bool add_gap(guide_work *w, pn_str where, pn_rung rung, const char *what)
   return (gap.where && gap.what) || no_memory(w);
 }
 
-// --- values -----------------------------------------------------------------------------------------------------------
+// --- values ------------------------------------------------------------------------------------------------
 
 // The rule of a schema: as strict as it can be held, one rung after the other.
 static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bool strict, bool named) {
@@ -78,7 +78,7 @@ static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bo
   return rule;
 }
 
-// --- calls ------------------------------------------------------------------------------------------------------------
+// --- calls -------------------------------------------------------------------------------------------------
 
 static const pn_json *function_of(const pn_json *tool) { return pn_json_get(tool, "function"); }
 static pn_str name_of(const pn_json *tool) { return pn_json_str(pn_json_get(function_of(tool), "name")); }
@@ -150,7 +150,7 @@ static bool write_sections(guide_work *w) {
   return finish_rule(w, &n, w->sections, from, to);
 }
 
-// --- text -------------------------------------------------------------------------------------------------------------
+// --- text --------------------------------------------------------------------------------------------------
 
 static bool is_control(pn_str raw) { return raw.n && raw.p[0] == PN_RAW_BEGIN; }
 
@@ -162,8 +162,8 @@ static size_t longest_end(pn_str mark, size_t n, int b) {
   return len;
 }
 
-// Any bytes, in which `mark` does not stand; a state for each number of the mark's bytes that were read last. What
-// comes when the mark is complete, the caller adds to states[mark.n].
+// Any bytes, in which `mark` does not stand; a state for each number of the mark's bytes that were read last.
+// What comes when the mark is complete, the caller adds to states[mark.n].
 static void write_until(nfa *n, int32_t *states, pn_str mark) {
   for (size_t i = 0; i <= mark.n; i++) states[i] = nfa_state(n);
   for (size_t i = 0; i < mark.n; i++) {
@@ -178,8 +178,8 @@ static void write_until(nfa *n, int32_t *states, pn_str mark) {
 
 #define MAX_MARK 64
 
-// Text in which the control token or the spelled mark does not stand; *marked is where it has just been read. Returns the
-// state where nothing was read; every state of the text is joined to `end`.
+// Text in which the control token or the spelled mark does not stand; *marked is where it has just been read.
+// Returns the state where nothing was read; every state of the text is joined to `end`.
 static int32_t write_text(nfa *n, pn_str mark, const pn_tokenizer *k, int32_t end, int32_t *marked) {
   int32_t states[MAX_MARK + 1];
   if (mark.n == 0 || is_control(mark) || mark.n > MAX_MARK) {
@@ -240,7 +240,7 @@ static bool write_body(guide_work *w) {
          (!w->r->p[w->body].is_text || rules_find_plain(&w->r->p[w->body], w->e));
 }
 
-// --- thinking ---------------------------------------------------------------------------------------------------------
+// --- thinking ----------------------------------------------------------------------------------------------
 
 // Thought, then its mark; white space that models put behind it.
 static void write_behind(guide_work *w, nfa *n, int32_t from, int32_t to) {

@@ -11,7 +11,7 @@ void guarded_mask_fini(guarded_mask *g) {
   *g = (guarded_mask){0};
 }
 
-// --- names that can only end as one that is there ---------------------------------------------------------------------
+// --- names that can only end as one that is there ----------------------------------------------------------
 
 // Whether a name that is there begins with `key`.
 static bool is_begun(const key_watch *w, pn_str key) {
@@ -59,7 +59,7 @@ static bool forbid_dead_ends(pushdown *m, int32_t set, const key_watch *w,
   return any;
 }
 
-// --- masks ------------------------------------------------------------------------------------------------------------
+// --- masks -------------------------------------------------------------------------------------------------
 
 typedef struct id_list {
   int32_t *p, n;

@@ -12,8 +12,8 @@ typedef struct guarded_mask {
 } guarded_mask;
 void guarded_mask_fini(guarded_mask *g);
 
-// *mask belongs to the set; what is taken out is taken out of a copy in g. When nothing would be left it stays as it is.
-// False: out of memory.
+// *mask belongs to the set; what is taken out is taken out of a copy in g. When nothing would be left it
+// stays as it is. False: out of memory.
 bool key_guard(guarded_mask *g, pushdown *m, int32_t set, const key_watch *keys, pn_mask *mask);
 
 #endif

@@ -1,5 +1,5 @@
-// Which members the objects of a JSON text have so far, as it comes: no member may come twice, and an automaton does not
-// remember names that the schema doesn't list.
+// Which members the objects of a JSON text have so far, as it comes: no member may come twice, and an
+// automaton does not remember names that the schema doesn't list.
 //
 // Thread: one owner. Zero-initialise.
 #ifndef PN_GRAMMAR_KEY_WATCH_H
@@ -24,8 +24,8 @@ void key_watch_read(key_watch *w, pn_str text);
 bool key_watch_repeats(const key_watch *w, pn_str text);
 // The key that is being written, from its quote on; {NULL, 0}: none is.
 pn_str key_watch_key(const key_watch *w);
-// The next key of the innermost object, with its quotes, from *at on (0 first); false: there are no more before the one that
-// is being written.
+// The next key of the innermost object, with its quotes, from *at on (0 first); false: there are no more
+// before the one that is being written.
 bool key_watch_next(const key_watch *w, size_t *at, pn_str *key);
 
 #endif

@@ -36,7 +36,8 @@ int32_t nfa_text(nfa *n, int32_t from, pn_str s) {
   return from;
 }
 
-// tail[k]: from where any k following bytes lead to the end; made when first wanted, so that what is alike is one.
+// tail[k]: from where any k following bytes lead to the end; made when first wanted, so that what is alike is
+// one.
 static int32_t tail_of(nfa *n, int32_t *tail, int k) {
   if (tail[k] < 0) {
     int32_t next = tail_of(n, tail, k - 1);
@@ -46,7 +47,8 @@ static int32_t tail_of(nfa *n, int32_t *tail, int k) {
   return tail[k];
 }
 
-// Characters of one length, by their encodings: at the borders byte by byte, whole ranges of leading bytes between them.
+// Characters of one length, by their encodings: at the borders byte by byte, whole ranges of leading bytes
+// between them.
 static void add_encoded(nfa *n, int32_t from, const uint8_t *lo, const uint8_t *hi, int len, int32_t *tail) {
   static const uint8_t least[3] = {0x80, 0x80, 0x80}, most[3] = {0xBF, 0xBF, 0xBF};
   size_t rest = (size_t)len - 1;
@@ -84,7 +86,7 @@ void nfa_chars(nfa *n, int32_t from, uint32_t lo, uint32_t hi, int32_t tail[4]) 
   }
 }
 
-// --- making it deterministic ------------------------------------------------------------------------------------------
+// --- making it deterministic -------------------------------------------------------------------------------
 
 // The edges by the state they leave, and work space.
 typedef struct subset {

@@ -57,8 +57,8 @@ static void read_decimal(const pn_json *v, decimal *out) {
   if (out->n_whole == 1 && out->whole[0] == '0' && out->n_fraction == 0) out->negative = false;
 }
 
-// What has been read. Digits are compared with those of each bound from the left; whether they stand at the same places is
-// known when the whole part has ended.
+// What has been read. Digits are compared with those of each bound from the left; whether they stand at the
+// same places is known when the whole part has ended.
 enum { BEGIN, SIGN, ZERO, WHOLE, POINT, FRACTION };
 #define N_COMPARED (2 * NUMBER_MAX_BOUNDS)
 typedef struct number_state {

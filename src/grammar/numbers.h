@@ -17,8 +17,8 @@ typedef struct number_limits {
   int n_multiple;
 } number_limits;
 
-// Fill a rule. Integers have no fraction and at most 18 digits, no number begins with a needless zero or is -0; only
-// numbers without bounds and step have exponents, of at most two digits.
+// Fill a rule. Integers have no fraction and at most 18 digits, no number begins with a needless zero or is
+// -0; only numbers without bounds and step have exponents, of at most two digits.
 bool number_rule(grammar_rule *r, const number_limits *limits, pn_error *e);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct stack_top {
   int32_t back, below, depth;
 } stack_top;
 
-// --- making -----------------------------------------------------------------------------------------------------------
+// --- making ------------------------------------------------------------------------------------------------
 
 static void learn_states(pushdown *m) {
   for (size_t i = 0; i < m->r->n; i++) {
@@ -86,7 +86,7 @@ bool pushdown_is_large(const pushdown *m) {
   return m->oom || m->sets.n > MAX_SETS || m->mask_bytes > MAX_MASK_BYTES;
 }
 
-// --- sets -------------------------------------------------------------------------------------------------------------
+// --- sets --------------------------------------------------------------------------------------------------
 
 static bool same_place(const place *a, const place *b) {
   return a->state == b->state && a->stack == b->stack && a->count == b->count;
@@ -283,7 +283,7 @@ int32_t pushdown_only(const pushdown *m, int32_t set) {
   return only;
 }
 
-// --- tokens -----------------------------------------------------------------------------------------------------------
+// --- tokens ------------------------------------------------------------------------------------------------
 
 // How many plain characters may follow at any of the places, at least. *exactly: and no more.
 static int plain_depth(const pushdown *m, int32_t set, bool *exactly) {

@@ -1,7 +1,7 @@
 // Rules at work: where an answer may stand in them, as numbered sets of places, and which tokens lead on.
 //
-// A place is a state and the stack of states to return to. Stacks and sets are known by number, so that what was found out
-// about a set (steps, tokens) serves every answer that comes there.
+// A place is a state and the stack of states to return to. Stacks and sets are known by number, so that what
+// was found out about a set (steps, tokens) serves every answer that comes there.
 //
 // Thread: one.
 #ifndef PN_GRAMMAR_PUSHDOWN_H

@@ -37,7 +37,7 @@ static bool eat(reader *r, char c) {
 
 static bool read_alternatives(reader *r, int32_t from, int32_t *to);
 
-// --- characters -------------------------------------------------------------------------------------------------------
+// --- characters --------------------------------------------------------------------------------------------
 
 static int hex_digit(int c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -158,7 +158,7 @@ static bool read_class(reader *r, char_set *s) {
   return !s->full || refuse(r, "a class of too many parts", start);
 }
 
-// --- atoms ------------------------------------------------------------------------------------------------------------
+// --- atoms -------------------------------------------------------------------------------------------------
 
 static bool read_group(reader *r, int32_t from, int32_t *to) {
   size_t start = r->at;
@@ -211,7 +211,7 @@ static bool read_atom(reader *r, int32_t from, int32_t *to) {
   return true;
 }
 
-// --- repetition -------------------------------------------------------------------------------------------------------
+// --- repetition --------------------------------------------------------------------------------------------
 
 static bool read_number(reader *r, int64_t *out) {
   size_t first = r->at;
@@ -222,7 +222,8 @@ static bool read_number(reader *r, int64_t *out) {
   return r->at > first;
 }
 
-// *, +, ? or {m,n} behind an atom; false: there is none, and *min = *max = 1. A brace that counts nothing is a character.
+// *, +, ? or {m,n} behind an atom; false: there is none, and *min = *max = 1. A brace that counts nothing is
+// a character.
 static bool read_count(reader *r, int64_t *min, int64_t *max) {
   size_t start = r->at;
   *min = *max = 1;
@@ -313,7 +314,7 @@ static bool read_alternatives(reader *r, int32_t from, int32_t *to) {
   }
 }
 
-// --- anchors ----------------------------------------------------------------------------------------------------------
+// --- anchors -----------------------------------------------------------------------------------------------
 
 // Spread a mark over jumps and edges of `symbol`, forward or backward.
 static void spread(const nfa *n, bool *mark, int32_t symbol, bool forward) {

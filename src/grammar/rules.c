@@ -25,7 +25,7 @@ void rules_fini(rules *r) {
   *r = (rules){0};
 }
 
-// --- how many plain characters may follow -----------------------------------------------------------------------------
+// --- how many plain characters may follow ------------------------------------------------------------------
 
 typedef struct byte_range {
   uint8_t lo, hi;
@@ -96,7 +96,7 @@ bool rules_find_plain(grammar_rule *r, pn_error *e) {
   return true;
 }
 
-// --- what matches nothing ---------------------------------------------------------------------------------------------
+// --- what matches nothing ----------------------------------------------------------------------------------
 
 // Whether something is accepted when only calls of rules in `ok` succeed.
 static bool matches(const dfa *d, const bool *ok, bool *seen, int32_t *todo) {

@@ -9,7 +9,8 @@
 
 enum { RULE_CALL = DFA_SYMBOLS, RULE_TOKEN = 1 << 24 };
 
-// Plain characters are those that a JSON string holds as they are: neither quotes, backslashes nor control characters.
+// Plain characters are those that a JSON string holds as they are: neither quotes, backslashes nor control
+// characters.
 #define RULE_PLAIN_MAX 16  // longer runs are not told apart
 #define RULE_PLAIN_ANY 127 // any number of them
 
@@ -35,7 +36,8 @@ typedef struct rules {
 
 int32_t rules_add(rules *r); // an empty place; its number, or 0 with r->oom
 bool rules_find_plain(grammar_rule *r, pn_error *e);
-// No more rules come. What calls a rule that matches nothing is left out. PN_ERR_UNSUPPORTED when rule 0 matches nothing.
+// No more rules come. What calls a rule that matches nothing is left out. PN_ERR_UNSUPPORTED when rule 0
+// matches nothing.
 bool rules_finish(rules *r, pn_error *e);
 void rules_fini(rules *r);
 

@@ -11,7 +11,7 @@
 #define MAX_LISTED 2000 // values of an enum
 #define MAX_STEPS 50000 // some schemas are short and have no end of alternatives
 
-// --- lists in the arena -----------------------------------------------------------------------------------------------
+// --- lists in the arena ------------------------------------------------------------------------------------
 
 static void *room(schema_work *w, void *p, size_t n, size_t *cap, size_t size) {
   if (n < *cap) return p;
@@ -56,7 +56,7 @@ schema_form form_copy(const schema_form *f) {
   return g;
 }
 
-// --- what can't be held -----------------------------------------------------------------------------------------------
+// --- what can't be held ------------------------------------------------------------------------------------
 
 static void note_gap(schema_work *w, pn_buf *path, const char *why) {
   schema_gap *p = room(w, w->gaps, w->n_gaps, &w->cap_gaps, sizeof *w->gaps);
@@ -82,7 +82,7 @@ bool schema_cannot(schema_work *w, const pn_json *schema, const char *keyword, c
   return w->relax;
 }
 
-// --- the walk ---------------------------------------------------------------------------------------------------------
+// --- the walk ----------------------------------------------------------------------------------------------
 
 const todo *walk_push(schema_walk *x, const todo *list, todo_kind kind, const pn_json *schema, bool negated,
                       int depth) {
@@ -131,7 +131,7 @@ unsigned form_types(const pn_json *type) {
   return bits;
 }
 
-// --- keywords that hold at once ---------------------------------------------------------------------------------------
+// --- keywords that hold at once ----------------------------------------------------------------------------
 
 static bool refuse_unknown(schema_walk *x, const pn_json *s) {
   static const char *const keys[] = {"contains", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef",
@@ -193,7 +193,8 @@ static void hold_members(schema_walk *x, schema_form *f, const pn_json *s) {
   f->unique |= pn_json_true(pn_json_get(s, "uniqueItems"));
 }
 
-// The values themselves are checked against everything that holds, so one list is enough; a const is the shortest.
+// The values themselves are checked against everything that holds, so one list is enough; a const is the
+// shortest.
 static bool hold_values(schema_walk *x, schema_form *f, const pn_json *s) {
   const pn_json *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
   bool lists = pn_json_is(list, PN_JSON_ARRAY);
@@ -231,7 +232,7 @@ static bool hold(schema_walk *x, schema_form *f, const pn_json *s, int depth, co
   return true;
 }
 
-// --- alternatives -----------------------------------------------------------------------------------------------------
+// --- alternatives ------------------------------------------------------------------------------------------
 
 static bool split_any(schema_walk *x, const schema_form *f, const todo *t) {
   for (size_t i = 0; i < pn_json_len(t->schema); i++) {

@@ -1,5 +1,5 @@
-// JSON Schema taken apart: what a set of schemas that must hold at once (or must not) comes to, as alternatives each of
-// which only holds simple limits by type.
+// JSON Schema taken apart: what a set of schemas that must hold at once (or must not) comes to, as
+// alternatives each of which only holds simple limits by type.
 #ifndef PN_GRAMMAR_SCHEMA_FORMS_H
 #define PN_GRAMMAR_SCHEMA_FORMS_H
 
@@ -83,8 +83,8 @@ typedef struct schema_work {
   bool oom;
 } schema_work;
 
-// All alternatives of the terms. PN_ERR_UNSUPPORTED names the path of what can't be held; PN_ERR_LIMIT when there are too
-// many.
+// All alternatives of the terms. PN_ERR_UNSUPPORTED names the path of what can't be held; PN_ERR_LIMIT when
+// there are too many.
 bool schema_forms_of(schema_work *w, const schema_terms *terms, schema_forms *out, pn_error *e);
 
 void schema_terms_add(schema_work *w, schema_terms *t, const pn_json *schema, bool negated);

@@ -91,8 +91,8 @@ static bool next_char(pn_str ref, size_t *i, char *c) {
   return *c != '\0';
 }
 
-// The part of a JSON pointer up to the next slash; false when it is malformed. *i ends behind the slash; *last says
-// that there was none.
+// The part of a JSON pointer up to the next slash; false when it is malformed. *i ends behind the slash;
+// *last says that there was none.
 static bool next_part(pn_str ref, size_t *i, pn_buf *part, bool *last) {
   char c;
   pn_buf_clear(part);

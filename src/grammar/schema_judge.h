@@ -13,7 +13,8 @@ typedef enum verdict {
 
 #define JUDGE_COMPILED 128
 
-// A pattern or format of the schema. `key` is its text's address, which is as good as the text while the schema lives.
+// A pattern or format of the schema. `key` is its text's address, which is as good as the text while the
+// schema lives.
 typedef struct compiled {
   const char *key;
   bool is_format;

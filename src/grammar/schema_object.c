@@ -36,7 +36,7 @@ typedef struct object_work {
   pn_error *e;
 } object_work;
 
-// --- known properties -------------------------------------------------------------------------------------------------
+// --- known properties --------------------------------------------------------------------------------------
 
 static known_prop *prop_of(object_work *o, pn_str name) {
   for (size_t i = 0; i < o->n_props; i++)
@@ -157,7 +157,7 @@ static bool find_patterns(object_work *o) {
   return true;
 }
 
-// --- other properties -------------------------------------------------------------------------------------------------
+// --- other properties --------------------------------------------------------------------------------------
 
 // Names that have exactly these patterns and are none of the known ones, by one form of propertyNames.
 static int32_t name_rule(object_work *o, const schema_form *names, unsigned matches, bool *none) {
@@ -195,7 +195,8 @@ static int32_t name_rule(object_work *o, const schema_form *names, unsigned matc
   return rule;
 }
 
-// The names of a rule when there are few: then they are properties like those that are listed, each at most once.
+// The names of a rule when there are few: then they are properties like those that are listed, each at most
+// once.
 static bool list_names(object_work *o, const dfa *d, int32_t state, pn_buf *text, int *n) {
   bool ok = *n <= MAX_NAMES && text->n <= MAX_NAME_BYTES;
   if (ok && d->accepts[state]) {
@@ -236,7 +237,8 @@ static bool find_finite_names(object_work *o) {
   return true;
 }
 
-// What may stand between the known properties and the end: from `at` back to `next`, behind a comma unless it is the first.
+// What may stand between the known properties and the end: from `at` back to `next`, behind a comma unless it
+// is the first.
 static bool write_others(object_work *o, nfa *n, int32_t at, int32_t next) {
   static const schema_form any_name = {.types = TYPE_STRING, .max_len = -1, .max_items = -1, .max_props = -1};
   size_t n_names = o->f->names.n ? o->names.n : 1;
@@ -261,7 +263,7 @@ static bool write_others(object_work *o, nfa *n, int32_t at, int32_t next) {
   return true;
 }
 
-// --- the whole object -------------------------------------------------------------------------------------------------
+// --- the whole object --------------------------------------------------------------------------------------
 
 // Whether a key can be told from what stands around it.
 static bool can_be_bare(pn_str name) {

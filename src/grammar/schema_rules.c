@@ -77,7 +77,7 @@ int32_t nfa_raw(nfa *n, int32_t from, pn_str raw, const pn_tokenizer *t) {
   return from;
 }
 
-// --- which rules there are --------------------------------------------------------------------------------------------
+// --- which rules there are ---------------------------------------------------------------------------------
 
 int32_t compiler_find(schema_compiler *c, const void *key, size_t n, bool *is_new) {
   size_t before = c->known.n, i = set_table_find(&c->known, key, n);
@@ -144,7 +144,7 @@ int32_t compiler_rule(schema_compiler *c, const schema_terms *terms, pn_error *e
   return rule;
 }
 
-// --- values that are listed -------------------------------------------------------------------------------------------
+// --- values that are listed --------------------------------------------------------------------------------
 
 int32_t compiler_write_literal(schema_compiler *c, nfa *n, int32_t from, const pn_json *v) {
   pn_value_style style = *c->style;
@@ -176,7 +176,7 @@ static void write_listed(schema_compiler *c, nfa *n, int32_t from, int32_t to, c
   }
 }
 
-// --- constants and numbers --------------------------------------------------------------------------------------------
+// --- constants and numbers ---------------------------------------------------------------------------------
 
 static bool is_banned(const schema_form *f, pn_json_type type, bool value) {
   for (size_t i = 0; i < f->banned.n; i++) {
@@ -285,7 +285,7 @@ static bool write_numbers(schema_compiler *c, nfa *n, int32_t from, int32_t to, 
   return rule >= 0;
 }
 
-// --- all values of a set of terms -------------------------------------------------------------------------------------
+// --- all values of a set of terms --------------------------------------------------------------------------
 
 static bool write_strings(schema_compiler *c, nfa *n, int32_t from, int32_t to, const schema_form *f,
                           pn_error *e) {

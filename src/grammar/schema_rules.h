@@ -1,5 +1,5 @@
-// From JSON Schema to rules: the texts of all values that are valid by a schema, in one way of writing each: members in the
-// order of the schema's properties, then the others; white space as the style has it.
+// From JSON Schema to rules: the texts of all values that are valid by a schema, in one way of writing each:
+// members in the order of the schema's properties, then the others; white space as the style has it.
 #ifndef PN_GRAMMAR_SCHEMA_RULES_H
 #define PN_GRAMMAR_SCHEMA_RULES_H
 
@@ -9,7 +9,8 @@
 #include "grammar/schema_forms.h"
 #include "grammar/strings.h"
 
-// Zero-initialise with r, style and, where the style has marks, quote and tokenizer set; schema_compiler_fini frees.
+// Zero-initialise with r, style and, where the style has marks, quote and tokenizer set; schema_compiler_fini
+// frees.
 typedef struct schema_compiler {
   rules *r;
   const pn_value_style *style;
@@ -35,15 +36,15 @@ void schema_compiler_own(schema_compiler *c, pn_json *schema); // takes it over
 void schema_compiler_drop(schema_compiler *c, size_t first);
 void schema_compiler_restyle(schema_compiler *c); // from here on values are JSON
 
-// The rule of all values that are valid by `root`. Everything in `root` must live until the compiler is gone. `named`: an
-// object without braces, its members as name=value. -1: PN_ERR_UNSUPPORTED and PN_ERR_LIMIT name the place, unless w.relax
-// is set: then w.gaps has what is left out.
+// The rule of all values that are valid by `root`. Everything in `root` must live until the compiler is gone.
+// `named`: an object without braces, its members as name=value. -1: PN_ERR_UNSUPPORTED and PN_ERR_LIMIT name
+// the place, unless w.relax is set: then w.gaps has what is left out.
 int32_t schema_rule(schema_compiler *c, const pn_json *root, bool named, pn_error *e);
 
 // Raw text as edges: bytes, and control tokens between their marks.
 int32_t nfa_raw(nfa *n, int32_t from, pn_str raw, const pn_tokenizer *t);
 
-// --- of the files that write rules ------------------------------------------------------------------------------------
+// --- of the files that write rules -------------------------------------------------------------------------
 
 int32_t compiler_rule(schema_compiler *c, const schema_terms *terms,
                       pn_error *e); // of values for which all terms hold

@@ -350,8 +350,8 @@ static verdict check_all(judge *j, const job *b) {
   return r;
 }
 
-// Why none of some alternatives fits. When one got further into the value than the value itself, what stopped it is
-// the best that can be said.
+// Why none of some alternatives fits. When one got further into the value than the value itself, what stopped
+// it is the best that can be said.
 static verdict none_fits(judge *j, const job *b, const char *key, size_t n, const pn_error *best,
                          size_t best_depth) {
   if (best_depth <= b->at->depth)

@@ -17,8 +17,8 @@ typedef struct string_limits {
 // Exactly these texts, as an automaton over what they spell.
 dfa *texts_dfa(const pn_str *texts, size_t n, pn_error *e);
 
-// Fill a rule. In JSON's way: quotes around it; written as Python's json.dumps does without ensure_ascii, in no other way:
-// \" \\ \b \f \n \r \t, \u00XX for other control characters, everything else as it is.
+// Fill a rule. In JSON's way: quotes around it; written as Python's json.dumps does without ensure_ascii, in
+// no other way: \" \\ \b \f \n \r \t, \u00XX for other control characters, everything else as it is.
 bool string_rule(grammar_rule *r, const string_limits *limits, pn_error *e);
 // Raw text up to a mark, which is not part of it and which it does not hold; {NULL, 0}: up to the rule's end.
 bool raw_string_rule(grammar_rule *r, const string_limits *limits, pn_str mark, pn_error *e);

@@ -1,7 +1,7 @@
 // The tokens of a vocabulary by their bytes, for walking an automaton over all of them.
 //
-// Plain tokens hold only characters that a JSON string holds as they are (rules.h); they are most of a vocabulary, and as
-// a rule all or none of them are allowed.
+// Plain tokens hold only characters that a JSON string holds as they are (rules.h); they are most of a
+// vocabulary, and as a rule all or none of them are allowed.
 //
 // Thread: immutable once made.
 #ifndef PN_GRAMMAR_TOKEN_TRIE_H

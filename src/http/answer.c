@@ -1,5 +1,6 @@
-// From a reply to the socket. The library asks for bytes only when the socket takes some; then the reply is pulled. With
-// nothing to send the connection is suspended until a wake-up, the reply's deadline or the client's end.
+// From a reply to the socket. The library asks for bytes only when the socket takes some; then the reply is
+// pulled. With nothing to send the connection is suspended until a wake-up, the reply's deadline or the
+// client's end.
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/http_int.h"

@@ -2,13 +2,14 @@
 //
 // When is a client gone?
 // - A reset, or a close in both directions, is always the end: the reply is freed at once.
-// - The end of the client's sending alone may be a half-close; it still reads. While a stream runs, two probes are sent
-//   (an SSE comment line each, 10 ms apart): a closed socket answers them with a reset. Without a reset the stream goes
-//   on. While an answer's status is still open (a generation that doesn't stream) nothing can be sent, and no client of
-//   this API half-closes: the end of sending counts as gone, so that nobody pays for an answer that nobody reads.
+// - The end of the client's sending alone may be a half-close; it still reads. While a stream runs, two
+//   probes are sent (an SSE comment line each, 10 ms apart): a closed socket answers them with a reset.
+//   Without a reset the stream goes on. While an answer's status is still open (a generation that doesn't
+//   stream) nothing can be sent, and no client of this API half-closes: the end of sending counts as gone, so
+//   that nobody pays for an answer that nobody reads.
 // - An answer that is there at once is sent to a half-closed client as to any other.
-// - Before a request is complete the library reads the end itself, but not when the end was there before it read what
-//   lies in front of it: then no edge follows. A moment later we look.
+// - Before a request is complete the library reads the end itself, but not when the end was there before it
+//   read what lies in front of it: then no edge follows. A moment later we look.
 // A writer that is stuck is not suspended: only shutdown(2) makes the library see that it was given up.
 #include "base/clock.h"
 #include "base/hash.h"
@@ -109,7 +110,8 @@ static void set_eof_check(conn *c) {
   if (c->eof_check_us < c->h->next_deadline_us) c->h->next_deadline_us = c->eof_check_us;
 }
 
-// The client sends no more and the request isn't complete. Bytes that nobody has read yet may still complete it.
+// The client sends no more and the request isn't complete. Bytes that nobody has read yet may still complete
+// it.
 static void check_eof(conn *c) {
   c->eof_check_us = HTTP_NEVER;
   if (c->phase == CONN_WAITING || c->phase == CONN_ANSWER) return;

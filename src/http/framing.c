@@ -1,5 +1,6 @@
-// Which headers may be believed. A request that two programs could cut at different places (request smuggling) is
-// refused, so is one whose Host shows that a web page's name was pointed at this machine (DNS rebinding).
+// Which headers may be believed. A request that two programs could cut at different places (request
+// smuggling) is refused, so is one whose Host shows that a web page's name was pointed at this machine (DNS
+// rebinding).
 #include "base/hash.h"
 #include "http/http_int.h"
 

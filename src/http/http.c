@@ -220,8 +220,8 @@ static void on_event(pn_http *h, const loop_event *ev) {
   if (c) conn_on_event(c, ev);
 }
 
-// Handle what is due and find the next time. Deadlines are moved far more often than they pass, so they are only looked
-// at when the earliest that was ever set has come.
+// Handle what is due and find the next time. Deadlines are moved far more often than they pass, so they are
+// only looked at when the earliest that was ever set has come.
 static void on_deadlines(pn_http *h) {
   uint64_t now = pn_now_us();
   if (now < h->next_deadline_us) return;
@@ -256,8 +256,8 @@ static void wait_and_run(pn_http *h, uint64_t until_us) {
   loop_run(h->loop, run);
 }
 
-// The drain is over: tell the clients of what still runs. Those that read get it within until_us, at least what a few
-// turns of the loop bring out.
+// The drain is over: tell the clients of what still runs. Those that read get it within until_us, at least
+// what a few turns of the loop bring out.
 static void say_farewell(pn_http *h, uint64_t until_us) {
   for (uint32_t i = 0; i < h->n_conns; i++) conn_end(h->conns[i]);
   for (int i = 0; i < TURNS_TO_END && h->n_requests > 0; i++) wait_and_run(h, 0);

@@ -31,8 +31,8 @@ typedef struct caller {
   int n_retries;
 } caller;
 
-// One connection and the request that it carries. Lives in the server's table and is used again, never freed before the
-// server: a wake-up that comes late finds it still there.
+// One connection and the request that it carries. Lives in the server's table and is used again, never freed
+// before the server: a wake-up that comes late finds it still there.
 typedef struct conn {
   pn_http *h;
   uint32_t index, generation; // together the key in the loop; generation counts the connections of this place
@@ -77,8 +77,8 @@ typedef struct conn {
   struct conn *next_woken;
 } conn;
 
-// A socket that the library closed while the client may still be sending: its input is thrown away for a moment, so
-// that the answer is not lost to a reset.
+// A socket that the library closed while the client may still be sending: its input is thrown away for a
+// moment, so that the answer is not lost to a reset.
 typedef struct late_input {
   int fd; // -1: free
   uint64_t deadline_us;
@@ -144,7 +144,8 @@ pn_str framing_path(pn_str target);                         // absolute-form: wi
 
 bool framing_is_token(pn_str s); // RFC 9110, 5.6.2
 
-// origin.c: web pages of other origins. What the answer allows to the page: a configured origin, "*", or NULL.
+// origin.c: web pages of other origins. What the answer allows to the page: a configured origin, "*", or
+// NULL.
 const char *origin_allowed(const pn_http *h, const framing *f);
 // Whether this is a web page that may not use the server: one that is neither allowed nor the server's own.
 bool origin_is_foreign(const pn_http *h, const framing *f);

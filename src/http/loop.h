@@ -1,5 +1,6 @@
-// Waiting for sockets on one thread: ours (wake-ups, closes, lingering reads) and libmicrohttpd's. Two files implement
-// it: loop_epoll.c (Linux) and loop_poll.c (everywhere). All functions belong to the server's thread, except loop_wake.
+// Waiting for sockets on one thread: ours (wake-ups, closes, lingering reads) and libmicrohttpd's. Two files
+// implement it: loop_epoll.c (Linux) and loop_poll.c (everywhere). All functions belong to the server's
+// thread, except loop_wake.
 #ifndef PN_HTTP_LOOP_H
 #define PN_HTTP_LOOP_H
 
@@ -34,8 +35,8 @@ bool loop_watch_read(loop *l, int fd, uint64_t key);
 void loop_forget(loop *l, int fd); // before the descriptor is closed
 // Make loop_wait return. Any thread, signal handlers too.
 void loop_wake(loop *l);
-// Wait at most until_us (monotonic; UINT64_MAX: for ever, 0: don't wait), less when the daemon has work. Returns the
-// number of events in out, at most LOOP_EVENTS.
+// Wait at most until_us (monotonic; UINT64_MAX: for ever, 0: don't wait), less when the daemon has work.
+// Returns the number of events in out, at most LOOP_EVENTS.
 int loop_wait(loop *l, uint64_t until_us, loop_event *out);
 // Let the daemon do what is ready; nothing when it has nothing to do, unless `always`.
 void loop_run(loop *l, bool always);

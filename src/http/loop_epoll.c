@@ -1,5 +1,5 @@
-// Linux: the daemon's epoll descriptor nested in ours. Closes are edge-triggered EPOLLRDHUP on the connection itself,
-// because the daemon does not look at connections that it has suspended.
+// Linux: the daemon's epoll descriptor nested in ours. Closes are edge-triggered EPOLLRDHUP on the connection
+// itself, because the daemon does not look at connections that it has suspended.
 #include "base/clock.h"
 #include "http/loop.h"
 
@@ -34,7 +34,8 @@ loop *loop_open(pn_error *e) {
   if (!l) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the server's loop"), NULL;
   l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  // Edge-triggered, so that the count needs no reading: every write is an edge, and it never comes near its limit.
+  // Edge-triggered, so that the count needs no reading: every write is an edge, and it never comes near its
+  // limit.
   if (l->epoll_fd < 0 || l->wake_fd < 0 || !watch(l, l->wake_fd, EPOLLIN | EPOLLET, KEY_WAKE)) {
     pn_fail(e, PN_ERR_IO, "the server's loop can't be made: %s", strerror(errno));
     loop_close(l);

@@ -1,7 +1,8 @@
-// poll(2), for systems without epoll. The daemon tells through fd_sets what it waits for; they are translated to poll
-// and back, so the wait itself has no limit of its own, but a descriptor of FD_SETSIZE or more can't be served (the
-// daemon refuses such connections). A close is seen as end-of-file behind a peek on connections that the daemon doesn't
-// read at the moment; unread bytes in front of it (a pipelined request) hide it until they are read.
+// poll(2), for systems without epoll. The daemon tells through fd_sets what it waits for; they are translated
+// to poll and back, so the wait itself has no limit of its own, but a descriptor of FD_SETSIZE or more can't
+// be served (the daemon refuses such connections). A close is seen as end-of-file behind a peek on
+// connections that the daemon doesn't read at the moment; unread bytes in front of it (a pipelined request)
+// hide it until they are read.
 #include "base/clock.h"
 #include "http/loop.h"
 

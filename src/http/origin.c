@@ -1,6 +1,6 @@
-// Cross-origin requests (the Fetch standard's CORS protocol). A browser sends requests of any web page to any server; what
-// protects a server on its visitor's machine is that it refuses those of pages that it does not know. Programs that are no web
-// pages send no Origin, or one of a scheme of their own.
+// Cross-origin requests (the Fetch standard's CORS protocol). A browser sends requests of any web page to any
+// server; what protects a server on its visitor's machine is that it refuses those of pages that it does not
+// know. Programs that are no web pages send no Origin, or one of a scheme of their own.
 #include "http/http_int.h"
 
 #include <string.h>

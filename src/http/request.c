@@ -1,12 +1,12 @@
 // The library's callbacks: a request from its first line to its end.
 //
-// Order: first line, headers (first call of request_on_call), body (more calls), whole request (last call). A refusal
-// of a request with a body is answered in the first call, which closes the connection behind the answer; without a body
-// in the second, which keeps it. While a body arrives the library takes no answer, so a chunked body that grows too
-// large is thrown away to its end and then refused.
+// Order: first line, headers (first call of request_on_call), body (more calls), whole request (last call). A
+// refusal of a request with a body is answered in the first call, which closes the connection behind the
+// answer; without a body in the second, which keeps it. While a body arrives the library takes no answer, so
+// a chunked body that grows too large is thrown away to its end and then refused.
 //
-// What the library can't read as a request at all (a malformed line or chunk, headers beyond its pool, no Host) it
-// answers itself with a bare status: those answers alone have no request-id.
+// What the library can't read as a request at all (a malformed line or chunk, headers beyond its pool, no
+// Host) it answers itself with a bare status: those answers alone have no request-id.
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/http_int.h"

@@ -29,7 +29,8 @@ void pn_kv_table_fini(pn_kv_table *t) {
 
 // ---- what is known ----
 
-kv_place kv_place_of(const pn_kv_table *t, int32_t root) {
+// Where the pages of the table that the tree knows end.
+static kv_place kv_place_of(const pn_kv_table *t, int32_t root) {
   return (kv_place){t->n_known ? t->pages[t->n_known - 1] : root, KV_NONE, t->n_known, 0};
 }
 
@@ -48,7 +49,7 @@ int pn_kv_lookup(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int 
 
 // ---- attach ----
 
-void kv_table_cut(pn_kv_pool *p, pn_kv_table *t, int n_pages) {
+static void kv_table_cut(pn_kv_pool *p, pn_kv_table *t, int n_pages) {
   while (t->n_pages > n_pages) {
     kv_window_cut(p, t, t->n_pages - 1);
     kv_pages_unref(p, t->pages[--t->n_pages]);

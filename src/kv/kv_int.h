@@ -197,8 +197,6 @@ bool kv_point_find(const pn_kv_pool *p, const pn_kv_table *t, kv_place at, const
                    int n_computed, kv_point *out);
 
 // kv.c
-kv_place kv_place_of(const pn_kv_table *t, int32_t root); // that its tree pages end with
-void kv_table_cut(pn_kv_pool *p, pn_kv_table *t, int n_pages);
 // A page of tokens becomes the tree's; the shorter cached one of the same tokens goes, its snapshots stay.
 void kv_remember(pn_kv_pool *p, int32_t page, int32_t parent, const int32_t *tokens, int n);
 

@@ -1,4 +1,5 @@
-// Grouped-query attention with rotary positions: y = W_o attention(rope(norm(W_q h)), rope(norm(W_k h)), W_v h).
+// Grouped-query attention with rotary positions: y = W_o attention(rope(norm(W_q h)), rope(norm(W_k h)), W_v
+// h).
 #include "model/plan.h"
 
 #include <math.h>

@@ -24,7 +24,8 @@ static bool tell(model_run *r, const pn_step *s, pn_error *e) {
   return ok;
 }
 
-// Steps [from, to): submitted together where the backend takes them so, one by one for a trace. False: one failed.
+// Steps [from, to): submitted together where the backend takes them so, one by one for a trace. False: one
+// failed.
 static bool run_steps(model_run *r, int from, int to, pn_error *e) {
   const pn_backend_ops *ops = r->m->b->ops;
   if (ops->submit && !r->trace) return ops->submit(r->m->b, r->ws, from, to, e);
@@ -42,8 +43,8 @@ static pn_logits logits_in(const pn_model *m, pn_workspace *ws) {
 
 pn_logits pn_model_logits(const pn_model *m) { return logits_in(m, m->ws); }
 
-// From that step to the end: what follows the last layer only when logits are wanted. They go to the host unless it is
-// NULL.
+// From that step to the end: what follows the last layer only when logits are wanted. They go to the host
+// unless it is NULL.
 static bool run_to_end(model_run *r, int from, float *logits, pn_error *e) {
   const plan *p = r->m->plan;
   int to = r->n_logits > 0 ? p->p.n_steps : p->layer_step[r->m->spec.c.n_layers];

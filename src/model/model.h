@@ -1,6 +1,6 @@
-// A model: configuration, weights in use on a backend, and the forward pass. Architectures are data (one arch_*.c a
-// family); forward.c is driven by the configuration. The engine's thread owns a model; the configuration may be read
-// by all threads.
+// A model: configuration, weights in use on a backend, and the forward pass. Architectures are data (one
+// arch_*.c a family); forward.c is driven by the configuration. The engine's thread owns a model; the
+// configuration may be read by all threads.
 #ifndef PN_MODEL_H
 #define PN_MODEL_H
 
@@ -16,7 +16,8 @@ typedef struct pn_model_config {
   char family[32];       // "llama", "phi3"
   char quantization[48]; // for people: "Q4_1", "4 bit, group 64", "F16"
   int n_layers, d_model, d_ffn, n_heads, n_kv_heads, head_dim, n_vocab;
-  int max_positions; // the context that the model was made for; up to PN_MODEL_STRETCH times as much can be computed
+  // the context that the model was made for; up to PN_MODEL_STRETCH times as much can be computed
+  int max_positions;
   float norm_eps, rope_theta;
   int n_rot; // rotary dimensions of a head
   pn_rope_order rope_order;
@@ -27,11 +28,12 @@ typedef struct pn_model_config {
 
 typedef struct pn_model pn_model;
 
-// Read and check the configuration only (for `inspect`): no weight is touched. Errors name file, key, expected, found.
+// Read and check the configuration only (for `inspect`): no weight is touched. Errors name file, key,
+// expected, found.
 bool pn_model_read_config(pn_files *files, pn_model_config *out, pn_error *e);
 
-// Every tensor that the family needs must be there with the right shape and a type that the backend takes. The files
-// must outlive the model, and the backend too.
+// Every tensor that the family needs must be there with the right shape and a type that the backend takes.
+// The files must outlive the model, and the backend too.
 pn_model *pn_model_open(pn_files *files, pn_backend *b, pn_error *e);
 void pn_model_close(pn_model *m);
 const pn_model_config *pn_model_config_of(const pn_model *m);
@@ -39,15 +41,14 @@ uint64_t pn_model_weight_bytes(
     const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
 pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages);
 
-// The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while open.
+// The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while
+// open.
 const pn_plan *pn_model_plan(const pn_model *m);
-// The first step of layer i; of what follows the last layer for i = n_layers.
-int pn_model_layer_step(const pn_model *m, int i);
 // The plan as text, a line a step, for people.
 void pn_model_plan_write(const pn_model *m, pn_buf *out);
 
-// Called after each step of a forward that gives a value, with its rows on the host, dense. Return false to stop the
-// forward there.
+// Called after each step of a forward that gives a value, with its rows on the host, dense. Return false to
+// stop the forward there.
 typedef struct pn_forward_trace {
   bool (*after)(void *ctx, const pn_step *step, const float *rows, int n_rows);
   void *ctx;
@@ -61,8 +62,8 @@ uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits);
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 
 // One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host,
-// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend, which may then
-// compute them behind this call. `trace` may be NULL.
+// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend, which
+// may then compute them behind this call. `trace` may be NULL.
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
                       const pn_forward_trace *trace, pn_error *e);
 
@@ -73,7 +74,8 @@ typedef struct pn_logits {
 } pn_logits;
 pn_logits pn_model_logits(const pn_model *m);
 
-// A step that is computed layer by layer, while whole steps of other rows go between its layers. Same results.
+// A step that is computed layer by layer, while whole steps of other rows go between its layers. Same
+// results.
 typedef struct pn_pass pn_pass; // with a workspace of its own
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e);
 void pn_pass_close(pn_pass *p);

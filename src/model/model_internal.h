@@ -1,4 +1,5 @@
-// What the files of model/ share: an architecture as data, the checked specification of one model, its weights.
+// What the files of model/ share: an architecture as data, the checked specification of one model, its
+// weights.
 #ifndef PN_MODEL_INTERNAL_H
 #define PN_MODEL_INTERNAL_H
 
@@ -38,8 +39,8 @@ typedef struct model_recipe {
   bool qkv_bias; // q, k and v have biases
 } model_recipe;
 
-// A family as data. Tensor paths hold %d for the layer; the MLX path has no ".weight" suffix, the GGUF name neither.
-// Each stands in a file arch_<name>.c as model_arch_<name>; the build finds it by that.
+// A family as data. Tensor paths hold %d for the layer; the MLX path has no ".weight" suffix, the GGUF name
+// neither. Each stands in a file arch_<name>.c as model_arch_<name>; the build finds it by that.
 typedef struct model_spec model_spec;
 typedef struct model_arch {
   const char *family;
@@ -58,7 +59,8 @@ extern const model_arch *const model_archs[]; // all families, NULL-terminated; 
 // By model_type or general.architecture; NULL when there is none.
 const model_arch *registry_by_json_type(pn_str type);
 const model_arch *registry_by_gguf_arch(pn_str name);
-// The model_type values (or the general.architecture ones) of all families, for messages: "llama, mistral, phi3".
+// The model_type values (or the general.architecture ones) of all families, for messages: "llama, mistral,
+// phi3".
 #define REGISTRY_TEXT 512
 const char *registry_known(bool gguf, char out[REGISTRY_TEXT]);
 
@@ -82,7 +84,8 @@ bool config_check(const model_spec *s, const char *where, pn_error *e);
 void rope_plain(model_spec *s, double divisor);
 // Llama 3.1's rescaling by wavelength; divides inv_freq in place.
 void rope_llama3(model_spec *s, double factor, double low, double high, double original);
-// LongRoPE with the long factors at every length (n_rot / 2 of them); attention factor 0: from max / original.
+// LongRoPE with the long factors at every length (n_rot / 2 of them); attention factor 0: from max /
+// original.
 void rope_long(model_spec *s, const double *long_factors, double original, double attention_factor);
 
 typedef struct model_layer {

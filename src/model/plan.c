@@ -121,7 +121,6 @@ void plan_free(plan *p) {
 }
 
 const pn_plan *pn_model_plan(const pn_model *m) { return &m->plan->p; }
-int pn_model_layer_step(const pn_model *m, int i) { return m->plan->layer_step[i]; }
 
 static void write_view(const plan *p, pn_view v, pn_buf *out) {
   if (v.width <= 0) return;

@@ -31,7 +31,8 @@ typedef struct plan {
 plan *plan_new(const pn_model *m, pn_error *e);
 void plan_free(plan *p);
 
-// For sublayers. A buffer of that width: the one that an earlier sublayer asked for by the same tag, if as wide.
+// For sublayers. A buffer of that width: the one that an earlier sublayer asked for by the same tag, if as
+// wide.
 pn_view plan_buffer(plan *p, const char *tag, int64_t width, bool by_logits);
 static inline pn_view plan_part(pn_view v, int64_t offset, int64_t width) {
   return (pn_view){v.buffer, v.offset + (int32_t)offset, (int32_t)width};

@@ -12,7 +12,8 @@ void rope_plain(model_spec *s, double divisor) {
   for (int i = 0; i < s->c.n_rot / 2; i++) s->inv_freq[i] = (float)(plain(s, i) / divisor);
 }
 
-// Source: Llama 3.1's reference code: long wavelengths are divided by `factor`, short ones kept, those between blended.
+// Source: Llama 3.1's reference code: long wavelengths are divided by `factor`, short ones kept, those
+// between blended.
 void rope_llama3(model_spec *s, double factor, double low, double high, double original) {
   s->c.rope_scale = 1;
   for (int i = 0; i < s->c.n_rot / 2; i++) {
@@ -24,8 +25,8 @@ void rope_llama3(model_spec *s, double factor, double low, double high, double o
   }
 }
 
-// Source: LongRoPE (arXiv 2402.13753) as mlx-lm evaluates it: always the long factors, so that a position's rotation
-// never changes while a conversation grows.
+// Source: LongRoPE (arXiv 2402.13753) as mlx-lm evaluates it: always the long factors, so that a position's
+// rotation never changes while a conversation grows.
 void rope_long(model_spec *s, const double *long_factors, double original, double attention_factor) {
   double factor = s->c.max_positions / original;
   if (attention_factor <= 0) attention_factor = factor <= 1 ? 1 : sqrt(1 + log(factor) / log(original));

@@ -1,4 +1,5 @@
-// The tensors of a model: found by the family's names, checked in shape and type, taken into use on the backend.
+// The tensors of a model: found by the family's names, checked in shape and type, taken into use on the
+// backend.
 #include "base/kind.h"
 #include "model/model_internal.h"
 
@@ -80,7 +81,8 @@ static pn_weight *load_norm(loader *l, model_role role, int layer, int64_t width
   return load_vectors(l, &role, &width, 1, "weight", layer);
 }
 
-// What config.json says of a path: an override for it, else the whole model's entry. NULL when it says nothing.
+// What config.json says of a path: an override for it, else the whole model's entry. NULL when it says
+// nothing.
 static const pn_json *quantization_of(const loader *l, const char *path) {
   const pn_json *own = pn_json_get(l->quantization, path);
   return own ? own : l->quantization;
@@ -105,7 +107,8 @@ static bool check_affine_config(const loader *l, const char *path, const pn_matr
   return true;
 }
 
-// weight u32 [rows, cols * bits / 32], scales and biases [rows, cols / group]: bits and group follow from the shapes.
+// weight u32 [rows, cols * bits / 32], scales and biases [rows, cols / group]: bits and group follow from the
+// shapes.
 static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
                           int64_t rows, int64_t cols, pn_matrix *out) {
   char want[96];

@@ -1,7 +1,7 @@
 // Values as text: str(), repr() and JSON.
 //
-// A text that is made from a whole value (repr of a list or dictionary, JSON) is user text in full as soon as any part
-// of the value is: the marks between the parts then can't complete a control token either.
+// A text that is made from a whole value (repr of a list or dictionary, JSON) is user text in full as soon as
+// any part of the value is: the marks between the parts then can't complete a control token either.
 #include "template/jbuiltin.h"
 #include "template/jeval.h"
 

@@ -40,7 +40,8 @@ static int hex_value(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// The escape behind the backslash at s[at]; writes to out and gives the offset behind it, or 0 when it is malformed.
+// The escape behind the backslash at s[at]; writes to out and gives the offset behind it, or 0 when it is
+// malformed.
 static size_t unescape(pn_str s, size_t at, char *out, size_t *n) {
   static const char from[] = "ntrabfv\\'\"", to[] = "\n\t\r\a\b\f\v\\'\"";
   char c = s.p[at + 1];

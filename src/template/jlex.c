@@ -74,8 +74,8 @@ static size_t skip_space(const lexer *l, size_t at) {
   return at;
 }
 
-// The end of the literal text [from, tag) after white space control: sign is '-', '+' or 0; a variable tag is never
-// stripped by lstrip_blocks.
+// The end of the literal text [from, tag) after white space control: sign is '-', '+' or 0; a variable tag is
+// never stripped by lstrip_blocks.
 static size_t text_end(const lexer *l, size_t from, size_t tag, char sign, bool variable) {
   uint32_t cp;
   size_t end = tag;
@@ -121,7 +121,8 @@ static bool lex_comment(lexer *l, size_t tag) {
   return true;
 }
 
-// Is there `word` then a closing mark behind the opening mark at `tag`? Gives the offset after the mark and its sign.
+// Is there `word` then a closing mark behind the opening mark at `tag`? Gives the offset after the mark and
+// its sign.
 static bool is_tag(const lexer *l, size_t tag, const char *word, size_t *after, char *close_sign) {
   size_t at = skip_space(l, tag + 2 + (sign_at(l, tag + 2) ? 1 : 0));
   if (!starts(l, at, word)) return false;

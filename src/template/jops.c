@@ -1,4 +1,5 @@
-// Arithmetic, concatenation and % formatting with Python's rules. Integers have 64 bits; what doesn't fit is refused.
+// Arithmetic, concatenation and % formatting with Python's rules. Integers have 64 bits; what doesn't fit is
+// refused.
 #include "template/jbuiltin.h"
 #include "template/jeval.h"
 

@@ -100,7 +100,8 @@ bool jparse_want_name(jparser *p, pn_str *name) {
 
 static bool parse_body(jparser *p, const char *const *ends, jblock *out);
 
-// The rest of a block tag, then its body up to one of the end tags; the current token is then the end tag's name.
+// The rest of a block tag, then its body up to one of the end tags; the current token is then the end tag's
+// name.
 static bool parse_inner(jparser *p, const char *const *ends, jblock *out) {
   jparse_skip_op(p, ":");
   if (p->t->kind != JT_BLOCK_END) return jparse_fail(p, "expected the end of the tag");
@@ -282,7 +283,8 @@ static jnode *parse_print(jparser *p) {
   return n;
 }
 
-// The text between the tags is transparent, but names that are set inside don't leak: transformers calls it as a block.
+// The text between the tags is transparent, but names that are set inside don't leak: transformers calls it
+// as a block.
 static jnode *parse_generation(jparser *p) {
   jnode *n = jparse_node(p, JN_SCOPE);
   int loops = p->loops;

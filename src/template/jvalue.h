@@ -1,5 +1,6 @@
-// Values of a rendering. Everything lives in the rendering's arena (or in the template, or in the caller's JSON), is
-// never freed on its own and, namespaces, cyclers and iterators apart, never changes after it was made.
+// Values of a rendering. Everything lives in the rendering's arena (or in the template, or in the caller's
+// JSON), is never freed on its own and, namespaces, cyclers and iterators apart, never changes after it was
+// made.
 #ifndef PN_TEMPLATE_JVALUE_H
 #define PN_TEMPLATE_JVALUE_H
 
@@ -55,16 +56,16 @@ typedef struct jvalue {
   } u;
 } jvalue;
 
-// Why a value is undefined: `name` of an object of type `owner`, or a plain variable when owner is NULL, or a whole
-// message in `message`.
+// Why a value is undefined: `name` of an object of type `owner`, or a plain variable when owner is NULL, or a
+// whole message in `message`.
 typedef struct jundef {
   const char *owner;
   pn_str name;
   const char *message;
 } jundef;
 
-// A string: n bytes of UTF-8. `taint` says which bytes came from the user: none, all, or those in `runs`, which are
-// ranges of a longer text whose byte `base` is p[0]; runs may reach over both ends of the string.
+// A string: n bytes of UTF-8. `taint` says which bytes came from the user: none, all, or those in `runs`,
+// which are ranges of a longer text whose byte `base` is p[0]; runs may reach over both ends of the string.
 typedef enum jtaint { JTEXT_PLAIN, JTEXT_USER, JTEXT_MIXED } jtaint;
 struct jtext {
   const char *p;

@@ -1,6 +1,6 @@
-// Chat templates: the part of Jinja that chat templates use, as transformers' environment evaluates it (trim_blocks,
-// lstrip_blocks, loop controls, raise_exception, strftime_now, tojson). A template is immutable after opening and
-// shared by all threads; a rendering has its own state and memory.
+// Chat templates: the part of Jinja that chat templates use, as transformers' environment evaluates it
+// (trim_blocks, lstrip_blocks, loop controls, raise_exception, strftime_now, tojson). A template is immutable
+// after opening and shared by all threads; a rendering has its own state and memory.
 #ifndef PN_TEMPLATE_H
 #define PN_TEMPLATE_H
 
@@ -11,8 +11,9 @@
 
 typedef struct pn_template pn_template;
 
-// The model's own template text: chat_template.jinja, or "chat_template" of tokenizer_config.json (a string, or the
-// entry named "default"), or the GGUF key tokenizer.chat_template. *out is {NULL, 0} when the model has none.
+// The model's own template text: chat_template.jinja, or "chat_template" of tokenizer_config.json (a string,
+// or the entry named "default"), or the GGUF key tokenizer.chat_template. *out is {NULL, 0} when the model
+// has none.
 bool pn_template_source(pn_files *files, pn_str *out, pn_error *e);
 
 // Parse. Messages give line and column. The source is copied.
@@ -32,18 +33,19 @@ typedef struct pn_template_consts {
   int64_t now_ms;                                    // for strftime_now; UTC
 } pn_template_consts;
 
-// The ranges of the output that came from user text (sorted, merged); control tokens must not be parsed in them.
-// Zero-initialise; pn_text_spans_fini frees.
+// The ranges of the output that came from user text (sorted, merged); control tokens must not be parsed in
+// them. Zero-initialise; pn_text_spans_fini frees.
 typedef struct pn_text_spans {
   pn_span *p;
   size_t n, cap;
 } pn_text_spans;
 void pn_text_spans_fini(pn_text_spans *s);
 
-// Render with the members of the object `vars` ("messages", "tools", "add_generation_prompt", ...) as variables.
-// Message keys whose value is null are dropped; `tools` and `documents` are always defined (as none). Every string that
-// comes from `vars` is user text, byte by byte, through every operation and filter, except the "role" of a message.
-// A template that calls raise_exception fails with PN_ERR_USAGE and its message; limits with PN_ERR_LIMIT.
+// Render with the members of the object `vars` ("messages", "tools", "add_generation_prompt", ...) as
+// variables. Message keys whose value is null are dropped; `tools` and `documents` are always defined (as
+// none). Every string that comes from `vars` is user text, byte by byte, through every operation and filter,
+// except the "role" of a message. A template that calls raise_exception fails with PN_ERR_USAGE and its
+// message; limits with PN_ERR_LIMIT.
 bool pn_template_render(const pn_template *t, const pn_json *vars, const pn_template_consts *consts,
                         const pn_template_limits *limits, pn_buf *out, pn_text_spans *user, pn_error *e);
 

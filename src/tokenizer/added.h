@@ -1,4 +1,5 @@
-// Tokens that are found in the text as a whole before anything else happens to it: a trie, leftmost and longest match.
+// Tokens that are found in the text as a whole before anything else happens to it: a trie, leftmost and
+// longest match.
 #ifndef PN_TOKENIZER_ADDED_H
 #define PN_TOKENIZER_ADDED_H
 
@@ -28,8 +29,8 @@ typedef struct added_set {
   uint32_t first[256]; // children of the root
 } added_set;
 
-// Spelling of a control mark: <|...|>, <name>, </name>, [NAME], [/NAME]; but not a tag of HTML, which is ordinary text
-// in some vocabularies.
+// Spelling of a control mark: <|...|>, <name>, </name>, [NAME], [/NAME]; but not a tag of HTML, which is
+// ordinary text in some vocabularies.
 bool added_is_mark(pn_str spelling);
 
 // Build the trie; tokens stay the caller's.
@@ -45,8 +46,8 @@ typedef struct added_walk {
   size_t done; // everything before is used up
 } added_walk;
 
-// The next token: *before is the text in front of it (after the last), *t the token. False at the end; then *before is
-// the rest.
+// The next token: *before is the text in front of it (after the last), *t the token. False at the end; then
+// *before is the rest.
 bool added_next(added_walk *w, pn_str *before, const added_token **t);
 
 #endif

@@ -157,8 +157,8 @@ static bool merge_piece(bpe_call *c, pn_str s, pn_error *e) {
   return ids_append(c->out, sym, n, e);
 }
 
-// The token that is this text, if encoding the text gives it alone. For a token the answer is always the same, so the
-// first thread that works it out keeps it.
+// The token that is this text, if encoding the text gives it alone. For a token the answer is always the
+// same, so the first thread that works it out keeps it.
 static bool whole_word(bpe_call *c, pn_str s, uint32_t hash, pn_error *e, bool *done) {
   const bpe *b = c->b;
   uint32_t id = vocab_find_text(b->v, s, hash);

@@ -1,6 +1,6 @@
-// Byte-pair encoding of one piece of text: start from single symbols and merge the pair of lowest rank, leftmost
-// first, until none is left (Sennrich, Haddow and Birch 2016). Ranks come from a list of merges or, for
-// SentencePiece-style files, from the scores of the merged tokens.
+// Byte-pair encoding of one piece of text: start from single symbols and merge the pair of lowest rank,
+// leftmost first, until none is left (Sennrich, Haddow and Birch 2016). Ranks come from a list of merges or,
+// for SentencePiece-style files, from the scores of the merged tokens.
 #ifndef PN_TOKENIZER_BPE_H
 #define PN_TOKENIZER_BPE_H
 
@@ -22,8 +22,9 @@ typedef struct bpe {
   uint32_t byte_ids[256]; // of one byte (byte-level), or of <0xNN>; VOCAB_NONE when there is none
   uint32_t unk;           // VOCAB_NONE: what has no symbol is dropped
   bool byte_level, byte_fallback, fuse_unk, ignore_merges;
-  // Bit (last, first): some merge joins a symbol ending in `last` with one beginning with `first`. Where no merge
-  // can join, a piece falls into independent chunks. Symbol edges are bytes; U+2581 counts as byte 0xFF.
+  // Bit (last, first): some merge joins a symbol ending in `last` with one beginning with `first`. Where no
+  // merge can join, a piece falls into independent chunks. Symbol edges are bytes; U+2581 counts as byte
+  // 0xFF.
   bool chunked;
   uint64_t joins[256][4];
 } bpe;

@@ -133,7 +133,8 @@ static bool load_merges(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
   return ok;
 }
 
-// ---- SentencePiece-style: blanks are U+2581, two tokens merge when their joint spelling is a token, best score first
+// ---- SentencePiece-style: blanks are U+2581, two tokens merge when their joint spelling is a token, best
+// score first
 
 static void load_llama_pipeline(pn_tokenizer *t, const pn_gguf *g) {
   const pn_str bar = PN_STR("\xE2\x96\x81"), blank = PN_STR(" ");

@@ -27,8 +27,8 @@ size_t merge_small(const bpe *b, uint32_t *sym, size_t n) {
   return n;
 }
 
-// A long piece: a doubly linked list of symbols and a heap of (rank, place of the left symbol). An entry is stale
-// when the pair at its place no longer has that rank. At most n entries at first and two more a merge.
+// A long piece: a doubly linked list of symbols and a heap of (rank, place of the left symbol). An entry is
+// stale when the pair at its place no longer has that rank. At most n entries at first and two more a merge.
 typedef struct node {
   uint32_t next, prev; // NODE_END at the ends
   uint32_t rank, id;   // of merging this symbol with the next

@@ -49,11 +49,12 @@ static bool replace_regex(pn_buf *out, const normalize_step *st, splitter_match 
   return true;
 }
 
-// Characters below U+0300 are in form C, begin no composition backwards and have class 0: text may be cut before them.
+// Characters below U+0300 are in form C, begin no composition backwards and have class 0: text may be cut
+// before them.
 static bool is_inert(unsigned char lead) { return lead < 0xCC; }
 
-// Put marks in the order of their classes (canonical ordering), stably. Insertion is quadratic, so long runs are
-// ordered by counting.
+// Put marks in the order of their classes (canonical ordering), stably. Insertion is quadratic, so long runs
+// are ordered by counting.
 static bool order_marks(utf8proc_int32_t *c, size_t n) {
   for (size_t i = 0; i < n;) {
     size_t end = i;

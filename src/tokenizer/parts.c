@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-// The byte that a character of GPT-2's byte alphabet stands for, or -1: printable Latin-1 stands for itself, the other
-// bytes follow in order from U+0100.
+// The byte that a character of GPT-2's byte alphabet stands for, or -1: printable Latin-1 stands for itself,
+// the other bytes follow in order from U+0100.
 static int alphabet_byte(uint32_t cp) {
   if ((cp >= 33 && cp <= 126) || (cp >= 161 && cp <= 172) || (cp >= 174 && cp <= 255)) return (int)cp;
   if (cp < 256) return -1;
@@ -159,7 +159,8 @@ bool parts_add_tokens(pn_tokenizer *t, const added_entry *entries, size_t n, con
                      .lstrip = a->lstrip,
                      .rstrip = a->rstrip,
                      .single_word = a->single_word};
-    // Control marks are searched in the text as the template wrote it, whatever the normaliser would make of it.
+    // Control marks are searched in the text as the template wrote it, whatever the normaliser would make of
+    // it.
     if (control || !a->normalized)
       raw[n_raw++] = x;
     else if ((ok = normalize_run(&t->normalizer, match, &t->arena, x.content, &x.content, e)))

@@ -45,8 +45,8 @@ struct pn_tokenizer {
   size_t n_ends;
 };
 
-// The steps of loading that both kinds of file share, in this order; the vocabulary's spellings, the pre-tokeniser,
-// the normaliser and the decoder are set before.
+// The steps of loading that both kinds of file share, in this order; the vocabulary's spellings, the
+// pre-tokeniser, the normaliser and the decoder are set before.
 bool parts_add_tokens(pn_tokenizer *t, const added_entry *entries, size_t n, const char *where, pn_error *e);
 bool parts_index(pn_tokenizer *t, pn_error *e); // bytes of every token, tables, byte symbols
 

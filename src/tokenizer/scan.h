@@ -1,5 +1,5 @@
-// The split patterns of the large families by hand, for ASCII: the common case many times faster than a regular
-// expression. Where a character outside of ASCII could matter, they pass.
+// The split patterns of the large families by hand, for ASCII: the common case many times faster than a
+// regular expression. Where a character outside of ASCII could matter, they pass.
 #ifndef PN_TOKENIZER_SCAN_H
 #define PN_TOKENIZER_SCAN_H
 

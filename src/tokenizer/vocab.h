@@ -34,7 +34,8 @@ typedef struct vocab_table {
   size_t mask;
 } vocab_table;
 
-// Read-only after loading, but for `whole`: a memo of a pure function (see bpe.c), written with relaxed atomics.
+// Read-only after loading, but for `whole`: a memo of a pure function (see bpe.c), written with relaxed
+// atomics.
 typedef struct vocab {
   vocab_token *t;
   uint32_t n; // highest id + 1

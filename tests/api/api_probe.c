@@ -1,5 +1,6 @@
-// For test_api_prompt.py: a model's own template and tokenizer behind the API, with a stand-in engine. Each line of
-// standard input is the body of a /v1/messages request; each line of output is the prompt's ids, or the refusal.
+// For test_api_prompt.py: a model's own template and tokenizer behind the API, with a stand-in engine. Each
+// line of standard input is the body of a /v1/messages request; each line of output is the prompt's ids, or
+// the refusal.
 #include "api/api.h"
 #include "fake_rooms.h"
 #include "formats/formats.h"

@@ -1,4 +1,5 @@
-// Stand-ins for the engine, the tokenizer and the template, chosen at link time. The test plays the engine's part.
+// Stand-ins for the engine, the tokenizer and the template, chosen at link time. The test plays the engine's
+// part.
 #ifndef PN_TESTS_FAKE_ROOMS_H
 #define PN_TESTS_FAKE_ROOMS_H
 
@@ -51,7 +52,8 @@ struct pn_template {
   fake_kind kind;
 };
 
-// One token a byte, its value. 512 + a byte is another token of it; 256 to 511 are control tokens, which spell nothing. Keeps the first text, with the user's ranges in {braces}, until it is cleared.
+// One token a byte, its value. 512 + a byte is another token of it; 256 to 511 are control tokens, which
+// spell nothing. Keeps the first text, with the user's ranges in {braces}, until it is cleared.
 struct pn_tokenizer {
   pn_buf *seen;
   int *n_calls; // NULL: nobody counts

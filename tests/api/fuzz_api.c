@@ -1,5 +1,5 @@
-// Request bodies of any bytes: the API answers each with a reply that is well formed. Built for libFuzzer it is the entry
-// alone; else main plays the files of a folder, each as it is and with seeded mutations.
+// Request bodies of any bytes: the API answers each with a reply that is well formed. Built for libFuzzer it
+// is the entry alone; else main plays the files of a folder, each as it is and with seeded mutations.
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"

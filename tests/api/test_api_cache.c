@@ -1,4 +1,5 @@
-// Usage figures: what was read from the cache, what `cache_control` marks ask to be kept, and that they add up.
+// Usage figures: what was read from the cache, what `cache_control` marks ask to be kept, and that they add
+// up.
 #include "api/messages_cache.h"
 #include "base/json.h"
 #include "play.h"
@@ -24,7 +25,8 @@ typedef struct usage {
   int64_t input, created, read, short_lived, hour;
 } usage;
 
-// Play a request whose prompt has n_cached tokens in the cache; its prompt's length and the renderings it took.
+// Play a request whose prompt has n_cached tokens in the cache; its prompt's length and the renderings it
+// took.
 static usage ask(fake_kind kind, const char *body, int n_cached, size_t *n_prompt, int *n_encoded) {
   play p;
   play_init(&p);
@@ -124,7 +126,8 @@ static void marks_and_reads_add_up(void **state) {
   }
 }
 
-// The last event has the true figure: between QUEUED and the start other requests may have filled or emptied the cache.
+// The last event has the true figure: between QUEUED and the start other requests may have filled or emptied
+// the cache.
 static void the_end_knows_better(void **state) {
   (void)state;
   play p;

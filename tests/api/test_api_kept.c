@@ -1,5 +1,5 @@
-// Tokens of answers: used again where their text comes back, and nowhere else. The stand-in tokenizer gives a token a byte;
-// answers here use others (512 + byte), so that it shows which tokens a prompt has.
+// Tokens of answers: used again where their text comes back, and nowhere else. The stand-in tokenizer gives a
+// token a byte; answers here use others (512 + byte), so that it shows which tokens a prompt has.
 #include "api/kept.h"
 #include "play.h"
 
@@ -90,7 +90,8 @@ static void white_space_at_the_ends_may_be_lost(void **state) {
   kept_free(k);
 }
 
-// The same bytes, but the user wrote what looks like an answer: nothing of it may become the model's own tokens.
+// The same bytes, but the user wrote what looks like an answer: nothing of it may become the model's own
+// tokens.
 static void user_text_is_no_answer(void **state) {
   (void)state;
   kept *k = kept_new(1 << 20);

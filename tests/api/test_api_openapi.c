@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- schemas --------------------------------------------------------------------------------------------------------------
+// --- schemas -----------------------------------------------------------------------------------------------
 
 static const char *const colours[] = {"red", "blue", NULL};
 static const char *const single[] = {"one", NULL};
@@ -155,7 +155,7 @@ static void patterns_are_checked(void **state) {
   pn_json_free(big);
 }
 
-// --- routes ---------------------------------------------------------------------------------------------------------------
+// --- routes ------------------------------------------------------------------------------------------------
 
 static void every_route_is_described(void **state) {
   (void)state;
@@ -269,7 +269,7 @@ static void limits_are_digits_within_the_shape(void **state) {
   }
 }
 
-// --- the page -------------------------------------------------------------------------------------------------------------
+// --- the page ----------------------------------------------------------------------------------------------
 
 static const char *header(const pn_reply *r, const char *name) {
   for (const pn_reply_header *h = pn_reply_headers(r); h && h->name; h++)

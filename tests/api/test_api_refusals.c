@@ -171,7 +171,8 @@ static void count_tokens_refuses_too(void **state) {
                  "system: Input should be a valid string or list");
 }
 
-// A place deeper than the message has room for, and text of the client's in the message, stay whole characters.
+// A place deeper than the message has room for, and text of the client's in the message, stay whole
+// characters.
 static void messages_stay_valid(void **state) {
   (void)state;
   expect_message("/v1/messages", BLOCK("{\"type\":\"ääääääääääääääääääääääää\"}"),

@@ -184,7 +184,8 @@ static void the_start_waits_a_moment(void **state) {
   }
 }
 
-// The server ends: what came is still told, then an error; the generation is stopped. A reply at its end stays.
+// The server ends: what came is still told, then an error; the generation is stopped. A reply at its end
+// stays.
 static void ended_by_the_server(void **state) {
   (void)state;
   for (int begun = 0; begun < 2; begun++)

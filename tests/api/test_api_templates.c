@@ -1,4 +1,5 @@
-// Conversations through real templates of several manners; the tokenizer stands in and shows user text in {braces}.
+// Conversations through real templates of several manners; the tokenizer stands in and shows user text in
+// {braces}.
 #include "play.h"
 
 #include <stdio.h>
@@ -179,7 +180,8 @@ static void renders(void **state) {
   }
 }
 
-// What a turn of calls and results adds to a prompt comes behind all that was there, whatever came in which order.
+// What a turn of calls and results adds to a prompt comes behind all that was there, whatever came in which
+// order.
 static void prompts_grow(void **state) {
   (void)state;
   static const char *const turns[] = {

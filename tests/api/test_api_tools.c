@@ -1,4 +1,5 @@
-// Calls in answers: what the engine says in the dialect's way comes out as blocks, and is known when it comes back.
+// Calls in answers: what the engine says in the dialect's way comes out as blocks, and is known when it comes
+// back.
 #include "api/answer_shapes.h"
 #include "base/json.h"
 #include "play.h"

@@ -2,7 +2,8 @@
 //   request METHOD PATH     the body
 //   template KIND           which stand-in template (system-first, no-system; default: plain)
 //   prompt                  what must have been encoded, user text in {braces}
-//   engine                  lines: queued N_CACHED | prefill N_CACHED | text "JSON string" | done REASON N [STOP_INDEX] |
+//   engine                  lines: queued N_CACHED | prefill N_CACHED | text "JSON string" | done REASON N
+//   [STOP_INDEX] |
 //                           failed TEXT | timeout TEXT | pull | wait US | end (the server does)
 //   reply STATUS TYPE       everything that was pulled; message ids are written as msg_ID
 #include "base/json.h"

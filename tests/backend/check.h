@@ -1,4 +1,5 @@
-// Checks for test programs that also run on a foreign machine (under an emulator), where no test library is at hand.
+// Checks for test programs that also run on a foreign machine (under an emulator), where no test library is
+// at hand.
 #ifndef PN_TESTS_CHECK_H
 #define PN_TESTS_CHECK_H
 

@@ -1,5 +1,6 @@
-// A backend that takes whole plans, for tests: another one whose table gains compile and submit. Asynchronous, it
-// computes nothing before somebody waits for it, so that whatever is read or changed too early shows.
+// A backend that takes whole plans, for tests: another one whose table gains compile and submit.
+// Asynchronous, it computes nothing before somebody waits for it, so that whatever is read or changed too
+// early shows.
 #ifndef PN_TESTS_LATE_BACKEND_H
 #define PN_TESTS_LATE_BACKEND_H
 
@@ -7,7 +8,8 @@
 
 typedef struct late_counts {
   int n_compiled, n_submits, n_samples, n_collects;
-  int n_early; // a step begun or a page copied while rows were in flight, or a choice asked for in the wrong way
+  // a step begun or a page copied while rows were in flight, or a choice asked for in the wrong way
+  int n_early;
 } late_counts;
 
 // Give *b the new table; at most one backend at a time has it. Counts begin at 0.

@@ -1,5 +1,5 @@
-// A backend in a shared library, for tests: the oracle under the name "mirror", which takes plans whole, or something
-// broken (what MIRROR_FAULT says).
+// A backend in a shared library, for tests: the oracle under the name "mirror", which takes plans whole, or
+// something broken (what MIRROR_FAULT says).
 #include "backend/cpu/cpu.h"
 #include "late_backend.h"
 

@@ -15,9 +15,9 @@ typedef struct op_rows {
   int64_t stride;
 } op_rows;
 
-// Run `step`, whose views are set here: in[0], in[1] and out are a, b and out; out is a or b where it is the same array.
-// Whole rows are written before and read back after, so what a step does between the rows shows too. The batch needs
-// only what the op looks at; its counts are set from the rows when it has none.
+// Run `step`, whose views are set here: in[0], in[1] and out are a, b and out; out is a or b where it is the
+// same array. Whole rows are written before and read back after, so what a step does between the rows shows
+// too. The batch needs only what the op looks at; its counts are set from the rows when it has none.
 static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, pn_kv *kv,
                               const pn_batch *batch, op_rows a0, op_rows a1, op_rows out) {
   const op_rows all[] = {a0, a1, out};

@@ -1,5 +1,5 @@
-// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and bit for bit
-// against the scalar kernels on one thread, for any number of rows, threads and any cut into calls.
+// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and bit
+// for bit against the scalar kernels on one thread, for any number of rows, threads and any cut into calls.
 #include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_ops.h"
@@ -293,7 +293,8 @@ static void make_input(const attention_case *c, attention_input *in) {
     in->n_tokens += c->length[s];
     in->pages[s] = in->table[s];
   }
-  // Pages of the sequences interleaved and descending, so that neighbours in a sequence are not neighbours in memory.
+  // Pages of the sequences interleaved and descending, so that neighbours in a sequence are not neighbours in
+  // memory.
   for (int s = 0; s < c->n_seqs; s++)
     for (int p = 0; p * c->page_tokens < c->length[s]; p++) in->n_pages++;
   int next = in->n_pages;
@@ -426,8 +427,8 @@ static void check_attentions(void) {
     if (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)) check_attention(&cases[i]);
 }
 
-// A page that another sequence left full of infinities and NaNs must not leak into one that has written only its head:
-// neither in that page nor in a copy of it, nor past the window of a row, whatever the type.
+// A page that another sequence left full of infinities and NaNs must not leak into one that has written only
+// its head: neither in that page nor in a copy of it, nor past the window of a row, whatever the type.
 static void check_stale_page(pn_backend *b, pn_kv_type type) {
   enum { DIM = 64, OLD = 32, NEW = 5, WINDOW = 2 };
   pn_error e = {0};
@@ -473,7 +474,8 @@ static void check_stale_pages(void) {
   }
 }
 
-// Random bytes that mean numbers below 1. Scales are bytes like others, so a block is drawn until it is right.
+// Random bytes that mean numbers below 1. Scales are bytes like others, so a block is drawn until it is
+// right.
 static void draw_block(const pn_kind *k, unsigned char *p) {
   float v[256], most = 1;
   while (!(most < 1)) {
@@ -581,7 +583,8 @@ static void check_matrix(const family *f, pn_matrix m, int rows, double toleranc
   free(got_row);
 }
 
-// int8 activations in blocks of 32 or 64 move a product by about 1 %, int16 by some 1e-5; float weights only by rounding.
+// int8 activations in blocks of 32 or 64 move a product by about 1 %, int16 by some 1e-5; float weights only
+// by rounding.
 static void check_matrices(const family *f) {
   static const int bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128}, rows[] = {1, 2, 3, 7, 16, 40};
   static const pn_dtype scales[] = {PN_F16, PN_BF16, PN_F32};

@@ -1,5 +1,6 @@
-// Matrix products of the cpu backend: every kind and instruction set against a product in double precision, and bit for
-// bit against the scalar kernels, for any number of rows and threads and both precisions of activations.
+// Matrix products of the cpu backend: every kind and instruction set against a product in double precision,
+// and bit for bit against the scalar kernels, for any number of rows and threads and both precisions of
+// activations.
 #include "backend/cpu/cpu_matmul.h"
 #include "base/kind.h"
 #include "base/rng.h"
@@ -17,8 +18,8 @@ static const char *const isas[] = {"scalar", "avx2", "avx512", "neon"};
 enum { N_ISAS = 4 };
 static int planes; // of activations: 2 for int16, 1 for int8
 
-// A matrix with its own memory, placed at odd 2-byte addresses and ending where the heap block ends, so that the
-// sanitizer sees a read beyond the last row.
+// A matrix with its own memory, placed at odd 2-byte addresses and ending where the heap block ends, so that
+// the sanitizer sees a read beyond the last row.
 typedef struct sample {
   pn_matrix m;
   unsigned char *data, *scales, *biases;
@@ -115,8 +116,8 @@ static bool is_tame(const pn_kind *k, const unsigned char *p) {
   return true;
 }
 
-// Blocks of any kind of the table: random bytes, or as many bytes of 255 as leave the values tame. The values are those
-// of `decode`, which tests/base/test_kinds.py holds against another implementation.
+// Blocks of any kind of the table: random bytes, or as many bytes of 255 as leave the values tame. The values
+// are those of `decode`, which tests/base/test_kinds.py holds against another implementation.
 static void fill_any(sample *s, pn_rng *r, flavour f) {
   const pn_kind *k = pn_kind_of(s->m.kind);
   const int64_t n = s->m.rows * s->m.cols / k->block;
@@ -266,7 +267,8 @@ static float *run_one(const char *isa, int n_threads, const pn_matrix *m, const 
   return y;
 }
 
-// Inputs whose codes meet every edge of a plane: the largest of both signs, halves of 256 and their neighbours.
+// Inputs whose codes meet every edge of a plane: the largest of both signs, halves of 256 and their
+// neighbours.
 static float *edge_rows(int n, int64_t cols) {
   static const float codes[] = {32512, -32512, 32511, 32383, 32384, -32384, -32385,
                                 127,   128,    -128,  -129,  255,   384,    -384};
@@ -394,7 +396,8 @@ static void float_weights(void **state) {
   }
 }
 
-// A call of parts in several forms gives what a call for each gives, also when there are more rows than were reserved.
+// A call of parts in several forms gives what a call for each gives, also when there are more rows than were
+// reserved.
 static void parts_share_x(void **state) {
   (void)state;
   enum { N = 6, ROWS = 300, COLS = 128 };
@@ -577,7 +580,8 @@ static int with_int8(void **state) {
   return 0;
 }
 
-// With an argument only what the pool's threads share: for the thread sanitizer, under which arithmetic is very slow.
+// With an argument only what the pool's threads share: for the thread sanitizer, under which arithmetic is
+// very slow.
 int main(int argc, char **argv) {
   (void)argv;
   const struct CMUnitTest shared[] = {cmocka_unit_test(gguf_blocks), cmocka_unit_test(parts_share_x)};

@@ -1,4 +1,5 @@
-// The KV's types apart from attention's arithmetic: what they cost, what they round to, copies and discarded pages.
+// The KV's types apart from attention's arithmetic: what they cost, what they round to, copies and discarded
+// pages.
 #include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_hadamard.h"
@@ -140,7 +141,8 @@ static void rotation(void **state) {
   }
 }
 
-// One large element costs the others nothing but its share of the range: without the rotation they would all vanish.
+// One large element costs the others nothing but its share of the range: without the rotation they would all
+// vanish.
 static void int4_bears_outliers(void **state) {
   (void)state;
   for (int k = 0; k < 2; k++) {

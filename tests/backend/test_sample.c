@@ -1,5 +1,5 @@
-// What sampling means, on both backends: greedy choice, the filters, masks, frequencies and log probabilities, against a
-// model of them in double precision that sorts the whole vocabulary.
+// What sampling means, on both backends: greedy choice, the filters, masks, frequencies and log
+// probabilities, against a model of them in double precision that sorts the whole vocabulary.
 #include "../backend_options.h"
 #include "base/rng.h"
 #include "one_op.h"

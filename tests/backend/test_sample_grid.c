@@ -1,5 +1,5 @@
-// Sampling of `cpu` on every instruction set that the machine has, with one thread and several, one row and many: the
-// same bytes as `ref`, whatever the logits, masks and settings are.
+// Sampling of `cpu` on every instruction set that the machine has, with one thread and several, one row and
+// many: the same bytes as `ref`, whatever the logits, masks and settings are.
 #include "../backend_options.h"
 #include "base/rng.h"
 #include "check.h"

@@ -1,6 +1,6 @@
-// The table of kinds for tests in Python. `kind_probe list` prints a line for each kind that a matrix may have: name,
-// number in GGUF files, elements and bytes of a block. `kind_probe NAME` decodes the blocks that it reads from standard
-// input and writes the values as native f32.
+// The table of kinds for tests in Python. `kind_probe list` prints a line for each kind that a matrix may
+// have: name, number in GGUF files, elements and bytes of a block. `kind_probe NAME` decodes the blocks that
+// it reads from standard input and writes the values as native f32.
 #include "base/kind.h"
 #include "base/str.h"
 

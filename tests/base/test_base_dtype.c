@@ -46,7 +46,8 @@ static void every_f16_survives_the_round_trip(void **state) {
   }
 }
 
-// Around every border between two neighbouring halves: below it rounds down, above it up, on it to the even one.
+// Around every border between two neighbouring halves: below it rounds down, above it up, on it to the even
+// one.
 static void f16_rounds_to_nearest_even(void **state) {
   (void)state;
   for (uint32_t h = 0; h < 0x7C00; h++) {

@@ -1,4 +1,5 @@
-// The table of kinds: what its rows say of each other, and codes and scales against the definition of each kind.
+// The table of kinds: what its rows say of each other, and codes and scales against the definition of each
+// kind.
 #include "base/kind.h"
 #include "base/rng.h"
 
@@ -31,8 +32,8 @@ static void rows_agree(void **state) {
   assert_null(strstr(names, "I32"));
 }
 
-// Values made of codes and scales are those of `decode`, bit for bit, whatever the bytes are. The blocks end where their
-// memory ends, so that a sanitizer sees a read behind them.
+// Values made of codes and scales are those of `decode`, bit for bit, whatever the bytes are. The blocks end
+// where their memory ends, so that a sanitizer sees a read behind them.
 static void codes_are_the_definition(void **state) {
   (void)state;
   enum { N = 7 };

@@ -1,6 +1,6 @@
-// Answers of any bytes, in every dialect: the events don't depend on where they are cut, and arguments are objects. Built
-// for libFuzzer it is the entry alone; else main plays the files of a folder, each as it is and with seeded mutations. In
-// the files control tokens are spelled.
+// Answers of any bytes, in every dialect: the events don't depend on where they are cut, and arguments are
+// objects. Built for libFuzzer it is the entry alone; else main plays the files of a folder, each as it is
+// and with seeded mutations. In the files control tokens are spelled.
 #include "base/map.h"
 #include "base/rng.h"
 #include "play_dialect.h"

@@ -82,7 +82,8 @@ static void calls_are_written_and_read(void **state) {
   pn_json_free(arguments);
 }
 
-// Whatever keys and strings hold, it is read as it was written. Quotes that are text can't stand in their strings.
+// Whatever keys and strings hold, it is read as it was written. Quotes that are text can't stand in their
+// strings.
 static void odd_arguments_come_back(void **state) {
   (void)state;
   static const char odd[] = "{\"a b\":{\"\":1},\"a:b\":{\"it's\":[]},\" k\":\"\\\"\\\\\\n\\u0001\",\"a=b\":"

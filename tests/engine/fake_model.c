@@ -155,7 +155,7 @@ static bool compute(workspace *w, pn_error *e) {
   return true;
 }
 
-// --- steps behind the call ----------------------------------------------------------------------------------
+// --- steps behind the call ---------------------------------------------------------------------------------
 
 // The engine breaks the contract of an asynchronous backend.
 static void must(bool holds, const char *what) {
@@ -217,7 +217,7 @@ static void must_not_fly(int32_t page, bool changes) {
          "a page of rows in flight is copied or changed");
 }
 
-// --- the model's steps --------------------------------------------------------------------------------------
+// --- the model's steps -------------------------------------------------------------------------------------
 
 bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
                       pn_error *e) {
@@ -231,7 +231,8 @@ pn_logits pn_model_logits(const pn_model *m) { return (void)m, (pn_logits){.ws =
 
 pn_logits pn_pass_logits(const pn_pass *p) { return (void)p, (pn_logits){.ws = (pn_workspace *)prompts}; }
 
-// A pass has three layers: the last one computes everything, so that it meets what steps between did to the pages.
+// A pass has three layers: the last one computes everything, so that it meets what steps between did to the
+// pages.
 struct pn_pass {
   int layer;
 } the_pass;

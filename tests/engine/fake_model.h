@@ -1,9 +1,9 @@
-// A scripted model, tokenizer and backend for the tests of the engine. Every slot of the cache holds the token that was
-// written there and a hash of all tokens before it, so that a row can check that each position before its own holds the
-// right prefix, and what comes next depends on all of it. Ids 0 to 25 are letters.
+// A scripted model, tokenizer and backend for the tests of the engine. Every slot of the cache holds the
+// token that was written there and a hash of all tokens before it, so that a row can check that each position
+// before its own holds the right prefix, and what comes next depends on all of it. Ids 0 to 25 are letters.
 //
-// Every test of it runs twice: FAKE_ASYNCHRONOUS is 0 or 1. The asynchronous one computes nothing before it is collected,
-// and aborts when rows, pages or choices in flight are read, changed or given away.
+// Every test of it runs twice: FAKE_ASYNCHRONOUS is 0 or 1. The asynchronous one computes nothing before it
+// is collected, and aborts when rows, pages or choices in flight are read, changed or given away.
 #ifndef PN_TESTS_FAKE_MODEL_H
 #define PN_TESTS_FAKE_MODEL_H
 

@@ -1,4 +1,5 @@
-// What guides ask of a tokenizer, for tests whose fakes of it have no vocabulary: there are no guides in them.
+// What guides ask of a tokenizer, for tests whose fakes of it have no vocabulary: there are no guides in
+// them.
 #include "tokenizer/tokenizer.h"
 
 int32_t pn_tokenizer_n_vocab(const pn_tokenizer *t) { return (void)t, 0; }

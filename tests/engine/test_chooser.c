@@ -1,5 +1,5 @@
-// Choosing for several sequences at once: each keeps its own mask, wherever the grammar wrote it, and draws by its own seed
-// and place.
+// Choosing for several sequences at once: each keeps its own mask, wherever the grammar wrote it, and draws
+// by its own seed and place.
 #include "../backend/one_op.h"
 #include "../backend_options.h"
 #include "engine/chooser.h"

@@ -1,5 +1,5 @@
-// Requests that are laid aside: held ones come back where they stood, those of the background keep out of the way. And what
-// log probabilities are told.
+// Requests that are laid aside: held ones come back where they stood, those of the background keep out of the
+// way. And what log probabilities are told.
 #include "base/clock.h"
 #include "base/rng.h"
 #include "fake_model.h"

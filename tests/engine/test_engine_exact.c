@@ -1,6 +1,6 @@
-// A small real model through the real backends: the same requests give the same bytes alone and in company, however
-// prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and laid aside for a while,
-// and whether steps are computed within the call or behind it.
+// A small real model through the real backends: the same requests give the same bytes alone and in company,
+// however prompts are cut, with any number of threads, from a warm cache and a cold one, after pauses and
+// laid aside for a while, and whether steps are computed within the call or behind it.
 #include "../backend_options.h"
 #include "base/rng.h"
 #include "engine/engine.h"
@@ -42,7 +42,8 @@ typedef struct ask {
 } ask;
 static ask asks[N];
 
-// Fakes of the tokenizer's door, so that the ids can be read from the text: two letters each, and nothing ends a turn.
+// Fakes of the tokenizer's door, so that the ids can be read from the text: two letters each, and nothing
+// ends a turn.
 const int32_t *pn_tokenizer_end_ids(const pn_tokenizer *t, size_t *n) { return (void)t, *n = 0, NULL; }
 void pn_detokenizer_add(pn_detokenizer *d, int32_t id, pn_buf *out) {
   (void)d;

@@ -1,5 +1,5 @@
-// A step allocates nothing, and memory that runs out fails what asked for it. Linked with malloc, calloc and realloc
-// wrapped.
+// A step allocates nothing, and memory that runs out fails what asked for it. Linked with malloc, calloc and
+// realloc wrapped.
 #include "base/log.h"
 #include "base/metrics.h"
 #include "fake_model.h"

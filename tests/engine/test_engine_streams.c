@@ -1,5 +1,5 @@
-// Many requests at once over the scripted model: each gets what it would get alone, whatever the chunks, the number of
-// streams and the size of the cache.
+// Many requests at once over the scripted model: each gets what it would get alone, whatever the chunks, the
+// number of streams and the size of the cache.
 #include "base/rng.h"
 #include "engine/sequence.h"
 #include "fake_model.h"
@@ -71,7 +71,8 @@ static void ask_each_alone(void) {
 
 static long preemptions;
 
-// All at once, twice (the second time with what the first one left in the cache), some cancelled on their way.
+// All at once, twice (the second time with what the first one left in the cache), some cancelled on their
+// way.
 static void all_at_once(int chunk, int running, int pages, bool cancel) {
   fake_reset();
   pn_metrics *metrics = pn_metrics_new();

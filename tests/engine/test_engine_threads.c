@@ -1,5 +1,5 @@
-// Several threads submit, read, cancel and let go at the same time, and another one looks on, and holds and resumes what
-// they read.
+// Several threads submit, read, cancel and let go at the same time, and another one looks on, and holds and
+// resumes what they read.
 #include "base/rng.h"
 #include "fake_model.h"
 

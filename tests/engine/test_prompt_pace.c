@@ -7,8 +7,8 @@
 
 enum { LAYERS = 30, MAX_TURNS = 20000 };
 
-// A streams' step costs streams_us; a layer costs layer + rows * row microseconds: times 1 + noise, and now and then far
-// more.
+// A streams' step costs streams_us; a layer costs layer + rows * row microseconds: times 1 + noise, and now
+// and then far more.
 typedef struct machine {
   double streams, layer, row, noise, hiccups;
   pn_rng rng;
@@ -164,7 +164,8 @@ static void a_stream_that_comes_is_not_held_up_by_a_pass_without_streams(void **
   assert_in_range(layers, 5, 10); // it goes on at the pace of its share
 }
 
-// A device computes passes whole: as long as a step of the streams, however few the rows are, and then longer by the row.
+// A device computes passes whole: as long as a step of the streams, however few the rows are, and then longer
+// by the row.
 static void whole_passes_come_when_their_share_is_saved(void **state) {
   (void)state;
   static const double row_us[] = {1, 10, 100};

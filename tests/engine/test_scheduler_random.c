@@ -1,6 +1,7 @@
-// Random work for the scheduler and the pages together: submits, steps that go well or fail, passes of prompts with many
-// steps between, cancels, ends, holds, sequences of the background, pools so small that sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that all
-// positions before its own hold the right one.
+// Random work for the scheduler and the pages together: submits, steps that go well or fail, passes of
+// prompts with many steps between, cancels, ends, holds, sequences of the background, pools so small that
+// sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that
+// all positions before its own hold the right one.
 #include "base/rng.h"
 #include "engine/scheduler.h"
 

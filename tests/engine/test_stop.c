@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-// Feed `text` in pieces whose sizes come from rng (NULL: byte by byte); the index that matched or -1; *out what came.
+// Feed `text` in pieces whose sizes come from rng (NULL: byte by byte); the index that matched or -1; *out
+// what came.
 static int run(const pn_str *stops, size_t n, pn_str text, pn_rng *rng, pn_buf *out) {
   stop_matcher m = {.stops = stops, .n_stops = n};
   int hit = -1;

@@ -1,4 +1,5 @@
-// What must hold of every parse that succeeded, whatever the bytes were. NULL when it does, else what is wrong.
+// What must hold of every parse that succeeded, whatever the bytes were. NULL when it does, else what is
+// wrong.
 #ifndef PN_TESTS_CHECK_FORMATS_H
 #define PN_TESTS_CHECK_FORMATS_H
 

@@ -1,5 +1,5 @@
-// Opening folders and GGUF files on disk. With PN_TEST_MODEL naming SmolLM2-135M-Instruct.Q4_1.gguf, facts of that
-// file too.
+// Opening folders and GGUF files on disk. With PN_TEST_MODEL naming SmolLM2-135M-Instruct.Q4_1.gguf, facts of
+// that file too.
 #include "base/clock.h"
 #include "build_files.h"
 #include "check_formats.h"
@@ -54,7 +54,8 @@ static uint64_t size_of(const char *name) {
 
 static void put_text(const char *name, const char *text) { put(name, pn_str_of(text)); }
 
-// A safetensors file of F32 tensors of one element; `names` is NULL-terminated. Element i of a file is `first` + i.
+// A safetensors file of F32 tensors of one element; `names` is NULL-terminated. Element i of a file is
+// `first` + i.
 static void put_shard(const char *name, unsigned char first, const char *const *names) {
   pn_buf header = {0}, b = {0};
   int n = 0;

@@ -1,5 +1,6 @@
-// Schemas of any text: compiling them ends, soon, and whatever is said under one is valid by it. Built for libFuzzer it is the
-// entry alone; else main plays the files of a folder, each as it is and with seeded mutations.
+// Schemas of any text: compiling them ends, soon, and whatever is said under one is valid by it. Built for
+// libFuzzer it is the entry alone; else main plays the files of a folder, each as it is and with seeded
+// mutations.
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/rng.h"

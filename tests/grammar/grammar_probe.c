@@ -1,7 +1,8 @@
 // A grammar for other programs to ask: lines of JSON on stdin, a line of JSON on stdout for each.
 //   grammar_probe MODEL
 // {"schema":S,"texts":[...],"strict":B}   -> {"accepts":[...],"gaps":[...],"compile_us":N} or {"error":"..."}
-// {"schema":S,"seed":N,"max_tokens":N}    -> {"text":"...","ended":B,"n_tokens":N,"mask_us":mean,"worst_us":N}: an answer of a model that finds
+// {"schema":S,"seed":N,"max_tokens":N}    ->
+// {"text":"...","ended":B,"n_tokens":N,"mask_us":mean,"worst_us":N}: an answer of a model that finds
 //                                            all tokens equally likely, but likes to end things
 #include "base/clock.h"
 #include "base/rng.h"

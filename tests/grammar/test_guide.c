@@ -78,7 +78,8 @@ static bool in_mask(const pn_mask *m, int32_t id) {
   return m->bits && (m->bits[id / 64] >> id % 64 & 1);
 }
 
-// How many tokens of the text are not allowed any more; what the mask has is taken. *end: the answer may end there.
+// How many tokens of the text are not allowed any more; what the mask has is taken. *end: the answer may end
+// there.
 static size_t follow(pn_guide *g, const char *text, bool *end) {
   int32_t ids[1000];
   size_t n = toy_tokens(&toy, text, ids), taken = 0;

@@ -261,7 +261,8 @@ static void do_pin(world *w, const seq *s) {
   }
 }
 
-// A page that comes from elsewhere. It becomes known by the rules of a sequence that ends, which `s` stands for.
+// A page that comes from elsewhere. It becomes known by the rules of a sequence that ends, which `s` stands
+// for.
 static void do_import(world *w, const seq *of) {
   int n = 1 + below(w, of->n), from = (n - 1) / PAGE * PAGE, i = from / PAGE;
   seq s = {.salt = of->salt, .n = n, .t = {.state = -1}};

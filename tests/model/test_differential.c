@@ -1,5 +1,5 @@
-// Every step of a model's plan on `ref` and on another backend, each from the same inputs: the first step that differs is
-// named. So a wrong op shows as itself and not as wrong logits at the end.
+// Every step of a model's plan on `ref` and on another backend, each from the same inputs: the first step
+// that differs is named. So a wrong op shows as itself and not as wrong logits at the end.
 #include "../backend_options.h"
 #include "../unit.h"
 #include "base/rng.h"
@@ -58,7 +58,8 @@ static void copy_view(const side *from, const side *to, pn_view v) {
   to->b->ops->write(to->b, to->ws, v, 0, rows_of(from, v), rows);
 }
 
-// The largest difference of what step `i` gives, against the size of the value; `broken` is run instead on the other.
+// The largest difference of what step `i` gives, against the size of the value; `broken` is run instead on
+// the other.
 static double difference(const side *ref, const side *other, int i, const pn_step *broken) {
   static float want[ROWS * WIDEST], got[ROWS * WIDEST];
   const pn_step *s = &pn_model_plan(ref->m)->steps[i];

@@ -1,4 +1,5 @@
-// The forward pass: one answer for a row whatever shares the step, however a prompt is cut, wherever its pages lie.
+// The forward pass: one answer for a row whatever shares the step, however a prompt is cut, wherever its
+// pages lie.
 #include "../backend_options.h"
 #include "base/rng.h"
 #include "late_backend.h"
@@ -27,7 +28,8 @@ static char folder[64];
 static int32_t text_a[N], text_b[N];
 static const int32_t pages_a[] = {7, 2, 9, 4}, pages_b[] = {0, 11, 3, 5};
 
-// By its name; or the oracle with whole plans: "mirror" from a module, "late" computing only what is waited for.
+// By its name; or the oracle with whole plans: "mirror" from a module, "late" computing only what is waited
+// for.
 static pn_backend *open_backend(const char *name, int threads, pn_error *e) {
   if (strcmp(name, "mirror") == 0)
     return pn_backend_open(&(pn_backend_options){.name = "mirror", .folders = MODULES "/good"}, e);
@@ -142,7 +144,8 @@ static void whole_plans_give_the_same(void **state) {
   }
 }
 
-// A pass over rows [from, to) of text_a, in one piece or layer by layer; logits after the last row to `out` unless NULL.
+// A pass over rows [from, to) of text_a, in one piece or layer by layer; logits after the last row to `out`
+// unless NULL.
 static void one_pass(rig *g, pn_pass *p, int from, int to, bool by_layer, float *out) {
   pn_error e = {0};
   const int32_t *pages[] = {pages_a}, end = to - from - 1;

@@ -21,8 +21,8 @@ typedef struct tiny_fault {
   const char *half;      // this one is written as F64
 } tiny_fault;
 
-// Make a folder under $TMPDIR with `config` as its config.json and the tensors of TINY_LLAMA_CONFIG's shapes; its path
-// is put into path[64]. False when the disk refuses.
+// Make a folder under $TMPDIR with `config` as its config.json and the tensors of TINY_LLAMA_CONFIG's shapes;
+// its path is put into path[64]. False when the disk refuses.
 bool tiny_write(char path[64], const char *config, const tiny_fault *fault);
 void tiny_remove(const char *path);
 

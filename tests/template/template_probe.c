@@ -1,6 +1,6 @@
 // Render templates for the comparison with Jinja. Standard input has one request a line,
-// {"template": "...", "vars": {...}, "consts": {"bos_token": "...", ...}}, and standard output one answer a line:
-// {"text": "...", "user": [[begin, end], ...]} or {"error": "...", "code": "..."}.
+// {"template": "...", "vars": {...}, "consts": {"bos_token": "...", ...}}, and standard output one answer a
+// line: {"text": "...", "user": [[begin, end], ...]} or {"error": "...", "code": "..."}.
 #include "template/template.h"
 
 #include <stdio.h>

@@ -1,7 +1,8 @@
-// Encodes texts for tests in other languages. `tokenizer_probe MODEL` reads records from stdin and answers on stdout;
-// all numbers are 32-bit in the machine's order.
+// Encodes texts for tests in other languages. `tokenizer_probe MODEL` reads records from stdin and answers on
+// stdout; all numbers are 32-bit in the machine's order.
 //   in:  flags (1: all of the text is plain), number of bytes, the bytes
-//   out: number of ids (or -1, then the message as bytes below), the ids, number of bytes, the decoded bytes with
+//   out: number of ids (or -1, then the message as bytes below), the ids, number of bytes, the decoded bytes
+//   with
 //        control tokens. The streaming decoder must agree, or the program ends with status 3.
 // `tokenizer_probe MODEL bench N < TEXT` encodes stdin N times and prints MB/s and the number of ids.
 #include "base/clock.h"

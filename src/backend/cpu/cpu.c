@@ -1,5 +1,5 @@
-// The `cpu` backend: fast on the cores of this machine. Every result of a row depends on that row alone, and all
-// instruction sets give the same bits; the orders are written in cpu_ops.h, cpu_state.h and cpu_matmul.h.
+// The `cpu` backend: fast on the cores of this machine. Every result of a row depends on that row alone, and
+// all instruction sets give the same bits; the orders are written in cpu_ops.h, cpu_state.h and cpu_matmul.h.
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/cpu_isa.h"
@@ -262,8 +262,8 @@ static pn_backend *open_backend(const pn_setting *settings, int n, pn_error *e) 
 static const pn_setting_kind cpu_settings[] = {
     {"threads", "threads; 0: as many as this process may use cores", NULL},
     {"isa", "instruction set", usable_isas},
-    // What x is rounded to before it meets quantised weights: int16, whose results agree with float32 to a few 1e-5, or
-    // int8, faster and rougher (about 1e-2).
+    // What x is rounded to before it meets quantised weights: int16, whose results agree with float32 to a
+    // few 1e-5, or int8, faster and rougher (about 1e-2).
     {"activations", "precision of activations in products with quantised weights", activations},
     {NULL, NULL, NULL}};
 

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-// A work item is a block of rows of one sequence, one kv head and up to CPU_ATTEND_QUERIES of the query heads that read
-// it, so that every page is fetched once for all of them.
+// A work item is a block of rows of one sequence, one kv head and up to CPU_ATTEND_QUERIES of the query heads
+// that read it, so that every page is fetched once for all of them.
 typedef struct attend_job {
   cpu_backend *s;
   const pn_kv *kv;
@@ -59,8 +59,8 @@ static void make_blocks(cpu_backend *s, int n) {
   }
 }
 
-// The item's queries, without states; [*begin, *end) holds all positions that they see. `into` gets what attend_out
-// needs. Items are numbered with the kv heads outermost and, in each, long contexts first.
+// The item's queries, without states; [*begin, *end) holds all positions that they see. `into` gets what
+// attend_out needs. Items are numbered with the kv heads outermost and, in each, long contexts first.
 static void describe_item(const attend_job *j, int64_t item, cpu_attend *at, cpu_kv_head *head, int *begin,
                           int *end, float **out) {
   const pn_batch *b = &j->s->batch;
@@ -199,8 +199,8 @@ static void attend_share(void *ctx, int thread, int n_threads) {
   for (int64_t i = thread; i < j->n_items; i += n_threads) merge_item(j, i);
 }
 
-// A row whose merged first span is fresh can't be: every row sees at least its own position, and a row of a block that
-// begins later than the others merges into a fresh first state, which is a copy.
+// A row whose merged first span is fresh can't be: every row sees at least its own position, and a row of a
+// block that begins later than the others merges into a fresh first state, which is a copy.
 void cpu_attention(cpu_backend *s, const pn_step *step) {
   const pn_attention *a = &step->attention;
   const pn_kv *kv = s->current->kv;

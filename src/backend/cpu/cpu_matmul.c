@@ -1,4 +1,5 @@
-// Calls, scratch and the sharing out of work; the products themselves are in the files of the instruction sets.
+// Calls, scratch and the sharing out of work; the products themselves are in the files of the instruction
+// sets.
 #include "backend/cpu/cpu_matmul.h"
 
 #include "backend/cpu/cpu_matmul_kernels.h"
@@ -95,8 +96,8 @@ static void set_strides(const matmul_kernels *k, matmul_x *x) {
   x->q_stride = ((size_t)x->planes * x->plane / 64 | 1) * 64;
 }
 
-// The most bytes that `rows` rows of x, `each` bytes a code, take in any form: blocks of 16 have the most numbers, of 64 the
-// longest lines.
+// The most bytes that `rows` rows of x, `each` bytes a code, take in any form: blocks of 16 have the most
+// numbers, of 64 the longest lines.
 static size_t x_bytes(size_t each, int64_t cols, int rows) {
   const size_t row = each * ((size_t)cols + 256) + ((size_t)cols / 16 + 1) * 12;
   const size_t line = MATMUL_UNIT * (each * 64 + 12);
@@ -112,8 +113,8 @@ static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
 }
 
 size_t matmul_scratch_unpacked(int64_t cols) {
-  // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of bytes, and five
-  // lines of one float a block of 16 columns.
+  // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of
+  // bytes, and five lines of one float a block of 16 columns.
   const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 16 + 2);
   return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384, 64);
 }

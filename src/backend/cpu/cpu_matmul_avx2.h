@@ -34,7 +34,8 @@ typedef enum avx2_form {
   AVX2_Q8_0,
   AVX2_BYTES_64, // affine, 8 bit; other widths once they are unpacked
   AVX2_BYTES_32,
-  AVX2_UNPACKED_32, // kinds without kernels of their own: codes as bytes and f32 scales, by the table of kinds
+  // kinds without kernels of their own: codes as bytes and f32 scales, by the table of kinds
+  AVX2_UNPACKED_32,
   AVX2_UNPACKED_16, // two blocks at a time
   AVX2_N_FORMS
 } avx2_form;
@@ -210,8 +211,8 @@ MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const 
   *bias = _mm256_setzero_ps();
 }
 
-// n affine codes (a multiple of 32) of a width that the kernels can't take as stored, as unsigned bytes. Reads
-// exactly what they take. False, and nothing done, for widths that they can.
+// n affine codes (a multiple of 32) of a width that the kernels can't take as stored, as unsigned bytes.
+// Reads exactly what they take. False, and nothing done, for widths that they can.
 bool matmul_avx2_unpack(const pn_weight *w, const uint8_t *blocks, int n, uint8_t *codes);
 
 // out[k][r0 .. r0 + n) for the rows k of x: up to AVX2_ROW_MAX of them as lines, or any number as panels.

@@ -147,8 +147,8 @@ MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
   }
 }
 
-// The same for kinds of the table: some whole blocks of the kind are unpacked, then read a step at a time. Behind the
-// last block a step multiplies what was left from before, and nobody reads what it gets.
+// The same for kinds of the table: some whole blocks of the kind are unpacked, then read a step at a time.
+// Behind the last block a step multiplies what was left from before, and nobody reads what it gets.
 MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
   const pn_weight *w = l->w;
   const pn_kind *kind = matmul_avx2_kind_of(w->m.kind);

@@ -62,8 +62,8 @@ static void fill_nibbles_32(const tile_source *s, uint8_t *tile) {
   }
 }
 
-// 32 columns of bytes at a time, `step` from one 32 of a row to the next. Columns 4 d and 4 d + 2 are the even ones of
-// a block, so they come before the odd ones of the same block of 16 or of 32 and more.
+// 32 columns of bytes at a time, `step` from one 32 of a row to the next. Columns 4 d and 4 d + 2 are the
+// even ones of a block, so they come before the odd ones of the same block of 16 or of 32 and more.
 MATMUL_INLINE void fill_bytes(bool is_signed, bool sixteen, const uint8_t *const rows[8], size_t step, int n,
                               uint8_t *tile) {
   for (int b = 0; b < n; b++, tile += 16 * PAIR_BYTES) {

@@ -19,8 +19,8 @@ static matmul_layout layout(const pn_weight *w) {
 
 static matmul_packing packing(int n_rows) { return n_rows <= ROW_MAX ? MATMUL_LINE : MATMUL_PANELS; }
 
-// Where row r lies: its codes' first byte, the bytes between its groups of 4 codes (4: they follow each other), and the
-// place of its first block's numbers and their distance.
+// Where row r lies: its codes' first byte, the bytes between its groups of 4 codes (4: they follow each
+// other), and the place of its first block's numbers and their distance.
 typedef struct place {
   int8_t *q;
   size_t q_step, at, at_step;
@@ -160,8 +160,8 @@ static void stage_unpacked(const pn_weight *w, int64_t r0, int n, const avx512_s
   }
 }
 
-// Scales and biases of the unit's rows from `stored` rows of blocks (Q4_0, Q4_1, Q8_0), the affine arrays or the
-// table's functions, into s->scale and s->bias.
+// Scales and biases of the unit's rows from `stored` rows of blocks (Q4_0, Q4_1, Q8_0), the affine arrays or
+// the table's functions, into s->scale and s->bias.
 static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, const uint8_t *stored,
                                        const avx512_scratch *s) {
   if (w->m.kind == PN_AFFINE) {
@@ -192,8 +192,9 @@ static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, co
   }
 }
 
-// The unit's rows as the kernels read them: as they lie in the file where that is possible, else a copy: padded to 16
-// rows at the end of a matrix, or unpacked to bytes: affine widths other than 4 and 8, and kinds of the table.
+// The unit's rows as the kernels read them: as they lie in the file where that is possible, else a copy:
+// padded to 16 rows at the end of a matrix, or unpacked to bytes: affine widths other than 4 and 8, and kinds
+// of the table.
 static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
   const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
   if (w->m.kind == PN_AFFINE && w->m.bits != 4 && w->m.bits != 8) {

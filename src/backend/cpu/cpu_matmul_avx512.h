@@ -1,4 +1,5 @@
-// Shared by the AVX-512 (VNNI) files of the matrix products; included only where those instructions are enabled.
+// Shared by the AVX-512 (VNNI) files of the matrix products; included only where those instructions are
+// enabled.
 #ifndef PN_BACKEND_CPU_MATMUL_AVX512_H
 #define PN_BACKEND_CPU_MATMUL_AVX512_H
 
@@ -73,7 +74,8 @@ MATMUL_INLINE void matmul_avx512_transpose(__m512i v[16]) {
 // Bytes of four blocks of nibbles.
 MATMUL_INLINE size_t matmul_avx512_four(bool q4_1) { return 4 * (q4_1 ? PN_Q4_1_BYTES : PN_Q4_0_BYTES); }
 
-// The packed nibbles of four Q4_1 (Q4_0) blocks, 16 bytes a block, from their first 64 bytes and their last 64.
+// The packed nibbles of four Q4_1 (Q4_0) blocks, 16 bytes a block, from their first 64 bytes and their last
+// 64.
 MATMUL_INLINE __m512i matmul_avx512_q4_codes(bool q4_1, __m512i first, __m512i last) {
   if (q4_1) {
     const __m512i at = _mm512_setr_epi32(1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 28, 29, 30, 31);
@@ -119,7 +121,8 @@ MATMUL_INLINE __m512 matmul_avx512_q8_heads(const uint8_t *p) {
 // Products of one row of x with a unit, a line of blocks at a time; and of many rows with a transposed unit.
 void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x, int k, float *out,
                        const avx512_scratch *s, const uint8_t *stored);
-// The same for kinds that are unpacked by the table of kinds, and the rows of x that may lie as lines (at most two).
+// The same for kinds that are unpacked by the table of kinds, and the rows of x that may lie as lines (at
+// most two).
 void matmul_avx512_rows_unpacked(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                                  int64_t out_stride, const avx512_scratch *s);
 void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,

@@ -1,5 +1,5 @@
-// Float weights: 16 lanes an accumulator. One row of x walks one stored row at a time (bound by reading); more rows of x
-// share the loads of four stored rows.
+// Float weights: 16 lanes an accumulator. One row of x walks one stored row at a time (bound by reading);
+// more rows of x share the loads of four stored rows.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
 MATMUL_INLINE __m512 load(pn_dtype kind, const uint8_t *p, __mmask16 m) {

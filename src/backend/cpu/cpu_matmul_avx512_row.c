@@ -1,6 +1,7 @@
-// One row of x: a unit's 16 rows are one line of 16 * n_blocks stored blocks, walked in the order of the file, 16 blocks
-// a step. The dots are reduced in integers, the products p of a step are made in lanes and kept in L1; then the rows'
-// sums run over a 16 x 16 transpose, so that every row adds its blocks in ascending order. Bound by reading the weights.
+// One row of x: a unit's 16 rows are one line of 16 * n_blocks stored blocks, walked in the order of the
+// file, 16 blocks a step. The dots are reduced in integers, the products p of a step are made in lanes and
+// kept in L1; then the rows' sums run over a 16 x 16 transpose, so that every row adds its blocks in
+// ascending order. Bound by reading the weights.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
 MATMUL_INLINE __m512i pair_epi32(__m512i a, __m512i b) {
@@ -192,7 +193,8 @@ MATMUL_INLINE void four_columns(const float *p, int n_blocks, __m512 t[4]) {
   t[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
 }
 
-// Sums of 16 lines of n_blocks products, ascending. Meanwhile memory from `ahead` on is fetched for the next unit.
+// Sums of 16 lines of n_blocks products, ascending. Meanwhile memory from `ahead` on is fetched for the next
+// unit.
 static __m512 sum_rows(const float *p, int n_blocks, const uint8_t *ahead) {
   __m512 acc = _mm512_setzero_ps();
   int g = 0;
@@ -251,15 +253,16 @@ void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
   _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks, ahead));
 }
 
-// A piece of an unpacked line: PIECE columns, few enough for a first-level cache, and many enough that the stores of a
-// step's codes are done when its wider loads come.
+// A piece of an unpacked line: PIECE columns, few enough for a first-level cache, and many enough that the
+// stores of a step's codes are done when its wider loads come.
 enum { PIECE = 2048 };
 typedef struct piece {
   uint8_t codes[PIECE];
   float scale[PIECE / 16], bias[PIECE / 16];
 } piece;
 
-// p of n_blocks blocks of a piece with row k of x, from block b of it on; up to 15 more are made of whatever lies there.
+// p of n_blocks blocks of a piece with row k of x, from block b of it on; up to 15 more are made of whatever
+// lies there.
 MATMUL_INLINE void walk_piece(coding c, int planes, const piece *at, bool biased, int n_blocks,
                               const matmul_x *x, int k, size_t b, float *p) {
   const row_x one = {planes, x->q + (size_t)k * x->q_stride, x->high, x->plane};

@@ -1,6 +1,6 @@
-// Many rows of x: a unit is transposed into a tile whose lanes are its 16 rows, and every four codes of x are broadcast to
-// all lanes. A step of four columns is one dpbusd a row of x; a block costs one convert, two multiplies, one FMA and one
-// add a row of x. Bound by dpbusd.
+// Many rows of x: a unit is transposed into a tile whose lanes are its 16 rows, and every four codes of x are
+// broadcast to all lanes. A step of four columns is one dpbusd a row of x; a block costs one convert, two
+// multiplies, one FMA and one add a row of x. Bound by dpbusd.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
 enum { MOST = 12 }; // rows of x at a time: 2 registers each, of 32
@@ -103,8 +103,9 @@ MATMUL_INLINE void next_plane(int t, __m512i d[MOST]) {
   for (int i = 0; i < t; i++) d[i] = _mm512_slli_epi32(d[i], 8);
 }
 
-// The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined. Beside the last
-// panel the next unit is fetched in the order of the file: the strided walk over it would not keep memory busy.
+// The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
+// Beside the last panel the next unit is fetched in the order of the file: the strided walk over it would not
+// keep memory busy.
 MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
                             const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
   const int steps = nibbles ? block / 8 : block / 4, plane_bytes = t * block;

@@ -18,8 +18,8 @@ enum {
   MATMUL_SLICE = 256,   // rows of x that are quantised and multiplied at a time
 };
 
-// Where the int8 of a block (of a plane) lie. Two streams of half a block each let the low and the high nibbles of packed weights
-// meet their x without a shuffle.
+// Where the int8 of a block (of a plane) lie. Two streams of half a block each let the low and the high
+// nibbles of packed weights meet their x without a shuffle.
 typedef enum matmul_layout {
   MATMUL_PLAIN,    // one stream, ascending
   MATMUL_EVEN_ODD, // low stream: even columns, high stream: odd columns
@@ -28,16 +28,22 @@ typedef enum matmul_layout {
 
 // How the rows of x lie.
 typedef enum matmul_packing {
-  MATMUL_ROWS, // row r has its codes at q + r * q_stride (the high stream `high` bytes further, the second plane
-               // `plane` bytes further) and its blocks' numbers at [r * s_stride]
-  MATMUL_LINE, // as rows, but a row goes on after its last block with its first ones, MATMUL_UNIT of them, so that a walk
-               // over a unit's rows as one line of blocks can read 16 blocks from anywhere
-  MATMUL_PANELS, // rows k .. k + t lie together from q + k * q_stride on: 4 codes of each, then the next 4 (of the low stream
-  // and the high stream in turn), a block's first plane before its second; their blocks' numbers from [k * n_blocks] on: t of a block, then the next
+  // row r has its codes at q + r * q_stride (the high stream `high` bytes further, the second plane
+  MATMUL_ROWS,
+  // `plane` bytes further) and its blocks' numbers at [r * s_stride]
+  // as rows, but a row goes on after its last block with its first ones, MATMUL_UNIT of them, so that a walk
+  MATMUL_LINE,
+  // over a unit's rows as one line of blocks can read 16 blocks from anywhere
+  // rows k .. k + t lie together from q + k * q_stride on: 4 codes of each, then the next 4 (of the low
+  // stream
+  MATMUL_PANELS,
+  // and the high stream in turn), a block's first plane before its second; their blocks' numbers from [k *
+  // n_blocks] on: t of a block, then the next
 } matmul_packing;
 
-// The activations of a call, quantised for the weights that it serves. With kernels of words, q holds int16 in an order
-// of the kernels' own instead of streams and planes of int8; rows and panels lie as above, in pairs of codes.
+// The activations of a call, quantised for the weights that it serves. With kernels of words, q holds int16
+// in an order of the kernels' own instead of streams and planes of int8; rows and panels lie as above, in
+// pairs of codes.
 typedef struct matmul_x {
   const float *f; // the f32 input
   int64_t f_stride;
@@ -72,17 +78,18 @@ typedef struct matmul_kernels {
 // Bytes of scratch that suffice for a unit of `cols` columns where its rows are unpacked.
 size_t matmul_scratch_unpacked(int64_t cols);
 
-// Codes of a row as unsigned bytes in ascending order (with the weight's offset), and its blocks' scale and bias in
-// f32. bias is untouched when the kind has none.
+// Codes of a row as unsigned bytes in ascending order (with the weight's offset), and its blocks' scale and
+// bias in f32. bias is untouched when the kind has none.
 void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes);
 void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *bias);
 
 matmul_layout matmul_layout_plain(const pn_weight *w);
 matmul_packing matmul_packing_rows(int n_rows);
 
-// A unit for instruction sets that walk unpacked rows. A line of blocks is padded with zero codes to a multiple of 8
-// blocks; `products` writes p of that many blocks: codes against row k of x, in rows. It may read numbers of x up to the
-// padded count (any value is good there). `floats` is the product of a stored float row with t (1 or 4) rows of x.
+// A unit for instruction sets that walk unpacked rows. A line of blocks is padded with zero codes to a
+// multiple of 8 blocks; `products` writes p of that many blocks: codes against row k of x, in rows. It may
+// read numbers of x up to the padded count (any value is good there). `floats` is the product of a stored
+// float row with t (1 or 4) rows of x.
 typedef struct matmul_line {
   const pn_weight *w;
   const matmul_x *x;

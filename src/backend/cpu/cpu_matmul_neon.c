@@ -1,5 +1,5 @@
-// NEON with the dot-product extension (sdot). Codes of up to 7 bits are their own signed bytes; of wide codes the eighth
-// bit is a second dot that counts 128.
+// NEON with the dot-product extension (sdot). Codes of up to 7 bits are their own signed bytes; of wide codes
+// the eighth bit is a second dot that counts 128.
 #include "backend/cpu/cpu_matmul_kernels.h"
 
 #include <arm_neon.h>

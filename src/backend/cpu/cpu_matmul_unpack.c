@@ -2,7 +2,8 @@
 #include "backend/cpu/cpu_matmul_kernels.h"
 #include "base/kind.h"
 
-// Spread 8 codes of `bits` bits to 8 bytes by halving: 4 codes to each half, 2 to each quarter, 1 to each byte.
+// Spread 8 codes of `bits` bits to 8 bytes by halving: 4 codes to each half, 2 to each quarter, 1 to each
+// byte.
 static inline uint64_t spread(uint64_t v, unsigned bits) {
   const uint64_t four = (1ull << 4 * bits) - 1, two = ((1ull << 2 * bits) - 1) * 0x0000000100000001u;
   const uint64_t one = ((1ull << bits) - 1) * 0x0001000100010001u;

@@ -1,11 +1,12 @@
-// The kernels of every op but the matrix products: one table an instruction set, all from cpu_ops_body.h over a vector
-// of 16 floats. Every table gives the same bits.
+// The kernels of every op but the matrix products: one table an instruction set, all from cpu_ops_body.h over
+// a vector of 16 floats. Every table gives the same bits.
 //
 // Orders:
-//  - a sum over n elements: lane l of 16 takes elements l, l + 16, ... by fma, ascending; then lane l += lane l + 8,
-//    then + 4, + 2, + 1;
-//  - exp: x is clamped to [-87.3, 88]; n = round to even(x * log2 e); r = x - n ln 2 in two fma steps; polynomial of
-//    degree 6 by Horner in fma; times 2^n. Relative error below 1.5e-7 in that range, exp(0) = 1;
+//  - a sum over n elements: lane l of 16 takes elements l, l + 16, ... by fma, ascending; then lane l += lane
+//    l + 8, then + 4, + 2, + 1;
+//  - exp: x is clamped to [-87.3, 88]; n = round to even(x * log2 e); r = x - n ln 2 in two fma steps;
+//    polynomial of degree 6 by Horner in fma; times 2^n. Relative error below 1.5e-7 in that range, exp(0) =
+//    1;
 //  - attention: see cpu_attend;
 //  - sampling: weights in whole units, whose sums are exact in any order (pn_backend_ops.sample).
 #ifndef PN_BACKEND_CPU_OPS_H
@@ -27,12 +28,12 @@ enum {
 // One kv head of one layer, as pages. Page p lies at base + p * page_bytes; the offsets below are from there.
 //   f32, f16, bf16: K [head_dim][tokens_pad], V [page_tokens][dim_pad], elements of the type;
 //   int8: K and V likewise, codes of one byte; K scales and V scales, each [tokens_pad] f32;
-//   int4, all of rotated vectors (cpu_hadamard.h): K in groups of 4 dimensions d .. d + 3, each 3 rows of tokens_pad
-//   bytes: the low 4 bits of d | of d + 1 << 4; of d + 2 and d + 3; the upper 2 bits of d | d + 1 << 2 | ... << 6. V
-//   [page_tokens][dim_pad / 2]: byte i of each 16 has dimension i | i + 16 << 4 of 32. K scales and V scales, each
-//   [2][tokens_pad] f16: scales, then minima.
-// tokens_pad and dim_pad are page_tokens and head_dim rounded up to 16 (int4: dim_pad to 32); the padding of V is zero
-// (int4: codes 0). K lies with the
+//   int4, all of rotated vectors (cpu_hadamard.h): K in groups of 4 dimensions d .. d + 3, each 3 rows of
+//   tokens_pad bytes: the low 4 bits of d | of d + 1 << 4; of d + 2 and d + 3; the upper 2 bits of d | d + 1
+//   << 2 | ... << 6. V [page_tokens][dim_pad / 2]: byte i of each 16 has dimension i | i + 16 << 4 of 32. K
+//   scales and V scales, each [2][tokens_pad] f16: scales, then minima.
+// tokens_pad and dim_pad are page_tokens and head_dim rounded up to 16 (int4: dim_pad to 32); the padding of
+// V is zero (int4: codes 0). K lies with the
 // positions side by side so that a vector holds the scores of 16 positions and no reduction is needed.
 typedef struct cpu_kv_head {
   pn_kv_type type;
@@ -41,16 +42,18 @@ typedef struct cpu_kv_head {
   char *base;
 } cpu_kv_head;
 
-// The running softmax of a query: acc[dim_pad], then max, then sum. A fresh one has acc = 0, max = -inf, sum = 0.
+// The running softmax of a query: acc[dim_pad], then max, then sum. A fresh one has acc = 0, max = -inf, sum
+// = 0.
 static inline int cpu_attend_state_floats(int dim_pad) { return dim_pad + CPU_LANES; }
 
 // Queries of one sequence that read the same kv head. For each query and each page in ascending order:
 //   s_p = scale * dot, dot = fma(q[d], K[d][p], dot) for d ascending; m' = max(m, max s_p); a = exp(m - m');
 //   e_p = exp(s_p - m'); sum = fma(sum, a, tree sum of e_p); acc = fma(e_p, V_p, acc * a) for p ascending.
 // int8, with codes in place of K and V: s_p = scale * (dot * kscale_p), acc = fma(e_p * vscale_p, code, acc).
-// int4 likewise, the queries being rotated and zero from head_dim to dim_pad, with q[dim_pad] = sum of q[d], ascending:
-// s_p = scale * fma(kscale_p, dot, kmin_p * q[dim_pad]); acc begins a page as fma(acc, a, tree sum of e_p * vmin_p).
-// What a page holds behind the positions that a query sees never enters its result, not even a NaN.
+// int4 likewise, the queries being rotated and zero from head_dim to dim_pad, with q[dim_pad] = sum of q[d],
+// ascending: s_p = scale * fma(kscale_p, dot, kmin_p * q[dim_pad]); acc begins a page as fma(acc, a, tree sum
+// of e_p * vmin_p). What a page holds behind the positions that a query sees never enters its result, not
+// even a NaN.
 typedef struct cpu_attend {
   const cpu_kv_head *kv;
   const int32_t *pages; // the sequence's page table
@@ -70,7 +73,8 @@ typedef struct cpu_weighing {
 
 typedef struct cpu_ops {
   const char *name;
-  // out = x / sqrt(mean x^2 + eps) * w. `out` may be x. factor = 1 / sqrt(sum / width + eps); out = x * factor * w.
+  // out = x / sqrt(mean x^2 + eps) * w. `out` may be x. factor = 1 / sqrt(sum / width + eps); out = x *
+  // factor * w.
   void (*rmsnorm)(const float *x, const float *w, float eps, int width, float *out);
   // x += y, then the norm of x.
   void (*add_rmsnorm)(float *x, const float *y, const float *w, float eps, int width, float *out);
@@ -82,12 +86,12 @@ typedef struct cpu_ops {
   void (*rope_pairs)(float *x, int n_rot, const float *table);
   // dst[0 .. n) = src as dtype, rounded to nearest even.
   void (*store)(pn_dtype t, void *dst, const float *src, int n);
-  // n codes of x by one scale: scale = max |x| / 127, code = round to even(x / scale), 0 for scale 0. Where x has an
-  // infinity or a NaN, the codes are 0 and the scale is NaN.
+  // n codes of x by one scale: scale = max |x| / 127, code = round to even(x / scale), 0 for scale 0. Where x
+  // has an infinity or a NaN, the codes are 0 and the scale is NaN.
   float (*store_int8)(int8_t *codes, const float *x, int n);
-  // n codes 0 .. top of x: value = code * scale + min, scale = (max x - min x) / top, both rounded to f16; code = round
-  // to even((x - min) / scale), cut to the range, 0 for scale 0. Where x has an infinity or a NaN, or f16 can't hold one
-  // of them, the codes are 0 and the scale is NaN.
+  // n codes 0 .. top of x: value = code * scale + min, scale = (max x - min x) / top, both rounded to f16;
+  // code = round to even((x - min) / scale), cut to the range, 0 for scale 0. Where x has an infinity or a
+  // NaN, or f16 can't hold one of them, the codes are 0 and the scale is NaN.
   void (*store_codes)(uint8_t *codes, const float *x, int n, int top, uint16_t *scale, uint16_t *min);
   // Fold pages [page_begin, page_end) into the states of the queries.
   void (*attend)(const cpu_attend *a, int page_begin, int page_end);

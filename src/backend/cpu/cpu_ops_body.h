@@ -1,6 +1,6 @@
-// The kernels of cpu_ops.h, written once over a vector v16 of 16 floats. Each instruction set's file defines v16, the
-// v_* functions, OPS_TABLE, OPS_NAME and TILE_QUERIES, TILE_VECTORS (register tiles of attention), then includes this.
-// No guard: it is a body, included once in each of those files.
+// The kernels of cpu_ops.h, written once over a vector v16 of 16 floats. Each instruction set's file defines
+// v16, the v_* functions, OPS_TABLE, OPS_NAME and TILE_QUERIES, TILE_VECTORS (register tiles of attention),
+// then includes this. No guard: it is a body, included once in each of those files.
 
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
@@ -323,7 +323,8 @@ static float scale_weights(const page_job *j, int i) {
   return v_sum(total);
 }
 
-// Turn scores into e_p (times vscale_p where there is one) and bring max, sum and acc of the state up to date.
+// Turn scores into e_p (times vscale_p where there is one) and bring max, sum and acc of the state up to
+// date.
 static void soften(const page_job *j, int i) {
   const cpu_kv_head *kv = j->a->kv;
   float *s = j->score[i], *acc = j->state[i], *max = acc + kv->dim_pad, *sum = max + 1;
@@ -389,8 +390,8 @@ INLINE void values_one(const page_job *j, pn_kv_type type, int at, int begin, in
   if (d < pad) values_tile(j, type, at, 1, d, 1, begin, end);
 }
 
-// nq queries together over the tokens that all of them see, and each alone over the rest: none touches a V that it may
-// not see, for that might be an infinity.
+// nq queries together over the tokens that all of them see, and each alone over the rest: none touches a V
+// that it may not see, for that might be an infinity.
 INLINE void values_of(const page_job *j, pn_kv_type type, int at, int nq) {
   int begin = 0, end = CPU_MAX_PAGE_TOKENS, pad = j->a->kv->dim_pad, d = 0;
   for (int i = at; i < at + nq; i++) {

@@ -20,8 +20,8 @@ enum {
   ALONE_MAX_NS = 64 * 1000 * 1000,
 };
 
-// Guard: `epoch` publishes fn and ctx to the workers, `done` and `phase` publish their results. `lock` protects only
-// going to sleep. Each contended word has a line of its own.
+// Guard: `epoch` publishes fn and ctx to the workers, `done` and `phase` publish their results. `lock`
+// protects only going to sleep. Each contended word has a line of its own.
 struct cpu_pool {
   alignas(LINE) _Atomic uint32_t epoch; // one more a run
   cpu_pool_fn *fn;
@@ -142,8 +142,8 @@ void cpu_pool_free(cpu_pool *p) {
 
 int cpu_pool_threads(const cpu_pool *p) { return p->n_threads; }
 
-// A worker that the system has taken off its core holds up every run for a whole time slice, when the caller alone would
-// have been done long before: leave the workers out for a while.
+// A worker that the system has taken off its core holds up every run for a whole time slice, when the caller
+// alone would have been done long before: leave the workers out for a while.
 static void work_alone(cpu_pool *p, uint64_t now) {
   bool again = p->alone_ns && now - p->alone_until_ns < 2 * (uint64_t)ALONE_MAX_NS;
   p->alone_ns = again ? p->alone_ns * 2 : ALONE_MIN_NS;

@@ -1,9 +1,9 @@
-// The oracle: every op as plain loops, written to be read. It uses threads only to share out independent outputs, so
-// no result depends on their number.
+// The oracle: every op as plain loops, written to be read. It uses threads only to share out independent
+// outputs, so no result depends on their number.
 //
-// Accumulation: matrix products, norms, scores and the sums of the softmax run in double, ascending, and are rounded
-// to f32 once. The KV has the dtype of its shape, and of int8 and int4 the values that their codes stand for, as f32;
-// everything else is f32.
+// Accumulation: matrix products, norms, scores and the sums of the softmax run in double, ascending, and are
+// rounded to f32 once. The KV has the dtype of its shape, and of int8 and int4 the values that their codes
+// stand for, as f32; everything else is f32.
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_hadamard.h"
 #include "backend/cpu/cpu_memory.h"
@@ -351,7 +351,8 @@ typedef struct attend_job {
   int64_t out_stride;
 } attend_job;
 
-// Numbers [from, from + n) of K (which = 0) or V (1) of position p of a sequence: where they lie, or in `room`.
+// Numbers [from, from + n) of K (which = 0) or V (1) of position p of a sequence: where they lie, or in
+// `room`.
 static const float *numbers_of(const attend_job *j, const int32_t *pages, int p, int kv_head, int which,
                                int from, int n, float room[DIMS]) {
   const pn_kv_shape *shape = &j->kv->shape;

@@ -4,12 +4,12 @@
 
 #include "backend/backend.h"
 
-// Whether kind, bits, group, types and shape are known and agree, and the pointers are there. PN_ERR_UNSUPPORTED names
-// what is not known; PN_ERR_CORRUPT what contradicts.
+// Whether kind, bits, group, types and shape are known and agree, and the pointers are there.
+// PN_ERR_UNSUPPORTED names what is not known; PN_ERR_CORRUPT what contradicts.
 bool cpu_ref_matrix_check(const pn_matrix *m, pn_error *e);
 
-// out[0 .. cols) = the values of row `row`: products and sums rounded to f32 (value = q * scale + bias, the product
-// first). Any thread.
+// out[0 .. cols) = the values of row `row`: products and sums rounded to f32 (value = q * scale + bias, the
+// product first). Any thread.
 void cpu_ref_matrix_row(const pn_matrix *m, int64_t row, float *out);
 
 #endif

@@ -73,8 +73,8 @@ void cpu_sampler_free(struct cpu_sampler *s);
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
 // Room of one thread for the heads that it works on, CPU_ATTEND_QUERIES * (dim_pad + 16) floats.
 float *cpu_attention_room(const cpu_backend *s, int thread);
-// Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages ascending in it; a query's
-// states are merged in ascending order, whoever computed them.
+// Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages ascending in it; a
+// query's states are merged in ascending order, whoever computed them.
 void cpu_attention(cpu_backend *s, const pn_step *step);
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
