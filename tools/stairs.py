@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Check the rules of docs/DESIGN.md that a compiler does not: the stairs, one door a room, foreign headers.
+"""Check the rules of docs/DESIGN.md that a compiler does not: the stairs, one door a room, foreign headers, the length of
+functions and comments, and functions that are declared without being defined or used by anyone else.
 
 tools/stairs.py              check the repository
 tools/stairs.py --self-test  check the checker
@@ -12,6 +13,8 @@ from pathlib import Path
 
 STAIRS = ("base formats tokenizer template dialect grammar backend model kv engine api http cli").split()
 MAX_LINES = 800
+MAX_FUNCTION = 60  # lines from a function's head to its last brace
+MAX_COMMENT = 110  # columns
 
 NOWHERE = r"(?!)"
 # A foreign header, and the files (under src/) that may include it.
@@ -82,11 +85,53 @@ def check_source(src, path):
                 yield code.count("\n", 0, m.start()) + 1, f"{m.group(1)}() may only be called in {where}"
 
 
+HEAD = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?[ *](\w+)\(([^;{}]*)\)[^;{}()]*([;{])", re.M)
+WORD = re.compile(r"\w+")
+
+
+def check_lengths(text, functions):
+    """(line, problem) for comments that are too wide, and for functions that are too long where that is asked for (those
+    of tests hold tables of cases)."""
+    begun = None
+    for n, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_COMMENT and "//" in line:
+            yield n, f"a comment reaches column {len(line)}; it ends at {MAX_COMMENT}"
+        if line.endswith("{") and line[:1].isalpha() and "(" in line and "=" not in line:
+            begun = n
+        if line == "}" and begun and functions:
+            if n - begun + 1 > MAX_FUNCTION:
+                yield begun, f"a function of {n - begun + 1} lines; it ends at {MAX_FUNCTION}"
+            begun = None
+
+
+def check_exports(texts):
+    """Problems of functions that headers of src/ declare. `texts`: {path: source without comments and strings}."""
+    declared, defined, users = {}, defaultdict(list), defaultdict(set)
+    for path, text in texts.items():
+        for m in HEAD.finditer(text) if path.startswith("src/") else ():
+            if m.group(3) == ";" and path.endswith(".h"):
+                declared.setdefault(m.group(1), (path, text.count("\n", 0, m.start(1)) + 1))
+            elif m.group(3) == "{" and path.endswith(".c"):
+                defined[m.group(1)].append(path)
+        for word in set(WORD.findall(text)):
+            users[word].add(path)
+    for name, (header, line) in declared.items():
+        homes = set(defined[name])
+        if len(re.findall(rf"\b{name}\b", texts[header])) > 1:
+            continue  # a macro or an inline function beside it uses it
+        if not homes:
+            if not any(re.search(rf"^[A-Z_]+\({name}\b", t, re.M) for t in texts.values()):  # unless a macro defines it
+                yield f"{header}:{line}: {name}() is declared and nowhere defined"
+        elif not users[name] - homes - {header}:
+            yield f"{header}:{line}: {name}() is declared, but only {', '.join(sorted(homes))} uses it"
+
+
 def check(root):
     """All problems of the tree as 'file:line: what'."""
     src = root / "src"
     problems = []
     names = defaultdict(list)
+    texts = {}
     for top in ("src", "tests", "bench", "tools"):
         for p in sorted((root / top).rglob("*")):
             if p.suffix not in (".c", ".h", ".cu", ".cuh", ".cpp", ".m", ".py") or not p.is_file():
@@ -94,11 +139,16 @@ def check(root):
             where = p.relative_to(root).as_posix()
             if p.suffix != ".py":
                 names[p.name].append(where)
-            n = p.read_text(encoding="utf-8").count("\n")
+            text = p.read_text(encoding="utf-8")
+            n = text.count("\n")
+            if p.suffix in (".c", ".h"):
+                problems += [f"{where}:{line}: {what}" for line, what in check_lengths(text, top == "src")]
+                texts[where] = blank(text, strings=True)
             if n > MAX_LINES:
                 problems.append(f"{where}:{MAX_LINES + 1}: {n} lines; a file stops at {MAX_LINES}")
             if top == "src" and p.suffix != ".py":
                 problems += [f"{where}:{line}: {what}" for line, what in check_source(src, p.relative_to(src))]
+    problems += check_exports(texts)
     for name, places in names.items():
         if len(places) > 1:
             problems.append(f"{places[1]}:1: the file name {name} is taken by {places[0]}")
@@ -130,6 +180,14 @@ def self_test():
         ({"src/odd/b.c": ""}, ["odd/"]),
         ({"src/kv/b.c": "", "tests/kv/b.c": ""}, ["b.c is taken"]),
         ({"src/kv/b.c": big}, ["801 lines"]),
+        ({"src/kv/b.c": "// " + "x" * 107 + "\n"}, []),
+        ({"src/kv/b.c": "int x;\n  // " + "x" * 107 + "\n"}, ["b.c:2: a comment reaches column 112"]),
+        ({"src/kv/b.c": "static int f(void) {\n" + "  g();\n" * 58 + "}\n"}, []),
+        ({"src/kv/b.c": "\nstatic int f(void) {\n" + "  g();\n" * 59 + "}\n"}, ["b.c:2: a function of 61 lines"]),
+        ({"src/kv/kv.h": "int kv_f(int a,\n         int b);\n", "src/kv/b.c": "int kv_f(int a, int b) { return a + b; }\n",
+          "src/engine/c.c": "int x = kv_f(1, 2);\n"}, []),
+        ({"src/kv/kv.h": "int kv_f(void);\n", "src/kv/b.c": "int kv_f(void) { return kv_f(); }\n"}, ["kv.h:1: kv_f() is declared, but only"]),
+        ({"src/kv/kv.h": "\nint kv_f(void);\n", "src/engine/c.c": "int x = kv_f();\n"}, ["kv.h:2: kv_f() is declared and nowhere"]),
         ({"tests/kv/t.c": "#include <cmocka.h>\n", "src/kv/b.c": "#include <cmocka.h>\n"}, ["src/kv/b.c:1"]),
     ]
     failed = 0
