@@ -3,13 +3,14 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/module.h"
+#include "backend/ref/ref.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const pn_backend_kind *const builtin[] = {&cpu_kind, &cpu_ref_kind};
+static const pn_backend_kind *const builtin[] = {&cpu_kind, &ref_kind};
 enum { N_BUILTIN = sizeof builtin / sizeof *builtin };
 // Modules that "auto" prefers to the cpu when they are there and find their device.
 static const char *const preferred[] = {"cuda", "mlx"};

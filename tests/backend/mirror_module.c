@@ -1,6 +1,6 @@
 // A backend in a shared library, for tests: the oracle under the name "mirror", which takes plans whole, or
 // something broken (what MIRROR_FAULT says).
-#include "backend/cpu/cpu.h"
+#include "backend/ref/ref.h"
 #include "late_backend.h"
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -24,7 +24,7 @@ static pn_backend *refuse(const pn_setting *settings, int n, pn_error *e) {
 }
 #else
 static pn_backend *open_mirror(const pn_setting *settings, int n, pn_error *e) {
-  pn_backend *b = cpu_ref_kind.open(settings, n, e);
+  pn_backend *b = ref_kind.open(settings, n, e);
   if (!b) return NULL;
   late_wrap(b, false);
 #if MIRROR_FAULT == 5 // without what belongs to it
@@ -40,7 +40,7 @@ static pn_backend *open_mirror(const pn_setting *settings, int n, pn_error *e) {
 const pn_backend_kind *DOOR(uint32_t version, const pn_backend_host *host) {
   if (version != PN_BACKEND_VERSION || host->size < sizeof(pn_backend_host)) return NULL;
   the_host = host;
-  mirror = cpu_ref_kind;
+  mirror = ref_kind;
   mirror.name = "mirror";
 #if MIRROR_FAULT != 4
   mirror.open = open_mirror;

@@ -13,7 +13,9 @@ flags="-std=c17 -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -D_GN
 flags="$flags -fno-math-errno -ffp-contract=off -DPN_MATMUL_ARM -I$source/src -I$source/tests/backend"
 objects=
 for file in "$source"/src/base/clock.c "$source"/src/base/dtype.c "$source"/src/base/error.c \
-  "$source"/src/base/kind.c "$source"/src/base/rng.c "$source"/src/backend/backend.c "$source"/src/backend/cpu/*.c "$test"; do
+  "$source"/src/base/kind.c "$source"/src/base/rng.c "$source"/src/backend/backend.c \
+  "$source"/src/backend/plan_layout.c "$source"/src/backend/cpu/*.c "$source"/src/backend/ref/*.c \
+  "$source"/tests/backend/no_modules.c "$test"; do
   isa=
   case $file in
   *_avx2*.c | *_avx512*.c) continue ;;

@@ -1,12 +1,12 @@
 // Sampling as the contract in backend.h states it, in plain loops: the oracle of every other implementation.
-#include "backend/cpu/cpu_ref_sample.h"
+#include "backend/ref/ref_sample.h"
 
 #include "base/rng.h"
 
 #include <float.h>
 #include <math.h>
 
-bool cpu_ref_sample_reserve(cpu_ref_sampler *s, int n_vocab, pn_error *e) {
+bool ref_sampler_reserve(ref_sampler *s, int n_vocab, pn_error *e) {
   if (n_vocab < 1 || n_vocab > PN_SAMPLE_MAX_VOCAB)
     return pn_fail(e, PN_ERR_UNSUPPORTED, "sampling: expected 1 to %d entries, found %d", PN_SAMPLE_MAX_VOCAB,
                    n_vocab);
@@ -16,7 +16,7 @@ bool cpu_ref_sample_reserve(cpu_ref_sampler *s, int n_vocab, pn_error *e) {
   return pn_fail(e, PN_ERR_NOMEM, "no memory to sample from %d entries", n_vocab);
 }
 
-void cpu_ref_sample_fini(cpu_ref_sampler *s) {
+void ref_sampler_fini(ref_sampler *s) {
   cpu_scratch_fini(&s->ranking);
   cpu_scratch_fini(&s->weights);
 }
@@ -95,7 +95,7 @@ static int32_t draw(const pn_sample *how, const uint64_t *weights, int n_vocab) 
   return id;
 }
 
-static int32_t choose(cpu_ref_sampler *s, const float *logits, int n_vocab, const pn_sample *how) {
+static int32_t choose(ref_sampler *s, const float *logits, int n_vocab, const pn_sample *how) {
   int32_t *ranking = s->ranking.p;
   uint64_t *weights = s->weights.p;
   int n = 0;
@@ -115,7 +115,7 @@ static int32_t choose(cpu_ref_sampler *s, const float *logits, int n_vocab, cons
   return draw(how, weights, n_vocab);
 }
 
-static void tell(cpu_ref_sampler *s, const float *logits, int n_vocab, int n_top, pn_choice *out) {
+static void tell(ref_sampler *s, const float *logits, int n_vocab, int n_top, pn_choice *out) {
   int32_t *ranking = s->ranking.p;
   int n = 0;
   uint64_t sum = 0;
@@ -130,7 +130,7 @@ static void tell(cpu_ref_sampler *s, const float *logits, int n_vocab, int n_top
     out->top[out->n_top++] = (pn_logprob){ranking[i], (float)((double)logits[ranking[i]] - log_sum)};
 }
 
-pn_choice cpu_ref_sample_row(cpu_ref_sampler *s, const float *logits, int n_vocab, const pn_sample *how) {
+pn_choice ref_sampler_row(ref_sampler *s, const float *logits, int n_vocab, const pn_sample *how) {
   pn_choice out = {.id = choose(s, logits, n_vocab, how)};
   if (out.id >= 0 && how->logprobs) tell(s, logits, n_vocab, how->n_top, &out);
   return out;

@@ -1,5 +1,5 @@
 // Matrices by the definition of their kinds: what is accepted, and a row as f32.
-#include "backend/cpu/cpu_ref_matrix.h"
+#include "backend/ref/ref_matrix.h"
 
 #include "base/kind.h"
 
@@ -23,7 +23,7 @@ static bool check_affine(const pn_matrix *m, pn_error *e) {
   return true;
 }
 
-bool cpu_ref_matrix_check(const pn_matrix *m, pn_error *e) {
+bool ref_matrix_check(const pn_matrix *m, pn_error *e) {
   const pn_kind *k = pn_kind_of(m->kind);
   const bool affine = m->kind == PN_AFFINE;
   if (!affine && !k->decode) {
@@ -74,7 +74,7 @@ static void affine_row(const pn_matrix *m, int64_t row, const unsigned char *p, 
   }
 }
 
-void cpu_ref_matrix_row(const pn_matrix *m, int64_t row, float *out) {
+void ref_matrix_row(const pn_matrix *m, int64_t row, float *out) {
   const unsigned char *p = (const unsigned char *)m->data + (size_t)row * m->row_bytes;
   if (m->kind == PN_AFFINE) {
     affine_row(m, row, p, out);

@@ -1,4 +1,4 @@
-#include "backend/cpu/cpu_ref_codes.h"
+#include "backend/ref/ref_codes.h"
 
 #include "backend/cpu/cpu_hadamard.h"
 #include "base/dtype.h"
@@ -51,7 +51,7 @@ static void int4(const float *x, int n, int top, float *out) {
   turn_back(out, n);
 }
 
-void cpu_ref_codes(pn_kv_type t, bool value, const float *x, int n, float *out) {
+void ref_codes(pn_kv_type t, bool value, const float *x, int n, float *out) {
   if (t == PN_KV_INT8)
     int8(x, n, out);
   else

@@ -1,0 +1,184 @@
+// K and V of the oracle, and attention over them.
+#include "backend/cpu/cpu_hadamard.h"
+#include "backend/ref/ref_codes.h"
+#include "backend/ref/ref_int.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// int8 and int4 are kept as the values that their codes stand for.
+static pn_dtype kept_as(pn_kv_type t) { return t == PN_KV_F16 ? PN_F16 : t == PN_KV_BF16 ? PN_BF16 : PN_F32; }
+
+uint64_t ref_kv_bytes(pn_backend *b, const pn_kv_shape *s) {
+  (void)b;
+  const int counts[] = {s->n_layers, s->n_kv_heads, s->head_dim, s->page_tokens, s->n_pages};
+  uint64_t bytes = 2 * pn_dtype_block_bytes(kept_as(s->type));
+  for (int i = 0; i < 5; i++) {
+    if (counts[i] < 1) return 0;
+    if (__builtin_mul_overflow(bytes, (uint64_t)counts[i], &bytes)) return UINT64_MAX;
+  }
+  return bytes;
+}
+
+pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *s, pn_error *e) {
+  uint64_t bytes = ref_kv_bytes(b, s);
+  if (bytes == 0 || (unsigned)s->type >= PN_KV_N_TYPES ||
+      (s->type == PN_KV_INT4 && s->head_dim > CPU_HADAMARD_MAX)) {
+    pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
+            s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
+    return NULL;
+  }
+  pn_kv *kv = malloc(sizeof *kv);
+  char *data = bytes < SIZE_MAX ? cpu_memory_new((size_t)bytes) : NULL;
+  if (!kv || !data) {
+    pn_fail(e, PN_ERR_NOMEM, "no memory for a KV of %llu bytes", (unsigned long long)bytes);
+    cpu_memory_free(data);
+    free(kv);
+    return NULL;
+  }
+  *kv = (pn_kv){*s, kept_as(s->type), data};
+  return kv;
+}
+
+void ref_kv_close(pn_backend *b, pn_kv *kv) {
+  (void)b;
+  if (!kv) return;
+  cpu_memory_free(kv->data);
+  free(kv);
+}
+
+static size_t page_bytes(const pn_kv *kv) {
+  const pn_kv_shape *s = &kv->shape;
+  return (size_t)s->n_kv_heads * (size_t)s->page_tokens * 2 * (size_t)s->head_dim *
+         pn_dtype_block_bytes(kv->dtype);
+}
+
+static char *page_at(const pn_kv *kv, int layer, int32_t page) {
+  return kv->data + ((size_t)layer * (size_t)kv->shape.n_pages + (size_t)page) * page_bytes(kv);
+}
+
+bool ref_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
+  (void)b, (void)e;
+  for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++)
+    memcpy(page_at(kv, layer, to), page_at(kv, layer, from), page_bytes(kv));
+  return true;
+}
+
+void ref_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
+  (void)b;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    cpu_memory_discard(kv->data, page_at(kv, layer, first), (size_t)n * page_bytes(kv));
+}
+
+// Where K (which = 0) or V (1) of a token lies.
+static char *kv_at(const pn_kv *kv, int layer, int64_t slot, int head, int which) {
+  const pn_kv_shape *s = &kv->shape;
+  int64_t page = slot / s->page_tokens, offset = slot % s->page_tokens;
+  int64_t index = ((layer * (int64_t)s->n_pages + page) * s->n_kv_heads + head) * s->page_tokens + offset;
+  return kv->data + (size_t)((index * 2 + which) * s->head_dim) * pn_dtype_block_bytes(kv->dtype);
+}
+
+static void store(pn_kv_type t, bool value, void *dst, const float *src, int n) {
+  if (t == PN_KV_INT8 || t == PN_KV_INT4) {
+    ref_codes(t, value, src, n, dst);
+    return;
+  }
+  if (t == PN_KV_F32) {
+    memcpy(dst, src, (size_t)n * 4);
+    return;
+  }
+  for (int i = 0; i < n; i++) {
+    uint16_t h = t == PN_KV_F16 ? pn_f32_to_f16(src[i]) : pn_f32_to_bf16(src[i]);
+    memcpy((char *)dst + 2 * i, &h, 2);
+  }
+}
+
+void ref_kv_write(ref *s, const pn_step *step) {
+  const cpu_rows k = cpu_workspace_rows(s->ws, step->in[0]), v = cpu_workspace_rows(s->ws, step->in[1]);
+  const pn_kv *kv = s->ws->kv;
+  int d = kv->shape.head_dim, layer = step->kv.layer;
+  for (int r = 0; r < k.n; r++)
+    for (int h = 0; h < kv->shape.n_kv_heads; h++) {
+      int64_t slot = s->batch.slot[r];
+      store(kv->shape.type, false, kv_at(kv, layer, slot, h, 0), k.p + r * k.stride + (int64_t)h * d, d);
+      store(kv->shape.type, true, kv_at(kv, layer, slot, h, 1), v.p + r * v.stride + (int64_t)h * d, d);
+    }
+}
+
+typedef struct attend_job {
+  ref *s;
+  const pn_kv *kv;
+  const pn_attention *a;
+  const float *q;
+  int64_t q_stride;
+  float *out;
+  int64_t out_stride;
+} attend_job;
+
+// Numbers [from, from + n) of K (which = 0) or V (1) of position p of a sequence: where they lie, or in
+// `room`.
+static const float *numbers_of(const attend_job *j, const int32_t *pages, int p, int kv_head, int which,
+                               int from, int n, float room[DIMS]) {
+  const pn_kv_shape *shape = &j->kv->shape;
+  int64_t slot = (int64_t)pages[p / shape->page_tokens] * shape->page_tokens + p % shape->page_tokens;
+  const char *at = kv_at(j->kv, j->a->layer, slot, kv_head, which);
+  at += (size_t)from * pn_dtype_block_bytes(j->kv->dtype);
+  if (j->kv->dtype == PN_F32) return (const float *)(const void *)at;
+  pn_floats_to_f32(j->kv->dtype, at, room, (size_t)n);
+  return room;
+}
+
+static double score_of(const attend_job *j, const float *q, const int32_t *pages, int p, int kv_head) {
+  float room[DIMS];
+  double dot = 0;
+  for (int from = 0, d = j->a->head_dim; from < d; from += DIMS) {
+    int n = d - from < DIMS ? d - from : DIMS;
+    const float *k = numbers_of(j, pages, p, kv_head, 0, from, n, room);
+    for (int i = 0; i < n; i++) dot += (double)q[from + i] * (double)k[i];
+  }
+  return dot * (double)j->a->scale;
+}
+
+// One query head of one row. Scores first, then their maximum, then the weights, then the sum of V.
+static void attend(const attend_job *j, int r, int h, double *score) {
+  const pn_batch *batch = &j->s->batch;
+  int d = j->a->head_dim, kv_head = h / (j->a->n_heads / j->a->n_kv_heads);
+  int last = batch->pos[r], first = j->a->window && last >= j->a->window ? last - j->a->window + 1 : 0;
+  const int32_t *pages = batch->pages[batch->seq[r]];
+  float *out = j->out + r * j->out_stride + (int64_t)h * d;
+  double max = -INFINITY, sum = 0;
+  for (int p = first; p <= last; p++) {
+    score[p] = score_of(j, j->q + r * j->q_stride + (int64_t)h * d, pages, p, kv_head);
+    if (score[p] > max) max = score[p];
+  }
+  for (int p = first; p <= last; p++) {
+    score[p] = exp(score[p] - max);
+    sum += score[p];
+  }
+  for (int from = 0; from < d; from += DIMS) {
+    int n = d - from < DIMS ? d - from : DIMS;
+    double acc[DIMS] = {0}; // each grows in ascending order of positions
+    for (int p = first; p <= last; p++) {
+      float room[DIMS];
+      const float *v = numbers_of(j, pages, p, kv_head, 1, from, n, room);
+      for (int i = 0; i < n; i++) acc[i] += score[p] * (double)v[i];
+    }
+    for (int i = 0; i < n; i++) out[from + i] = (float)(acc[i] / sum);
+  }
+}
+
+static void attend_share(void *ctx, int thread, int n_threads) {
+  (void)n_threads;
+  const attend_job *j = ctx;
+  int64_t n = (int64_t)j->s->batch.n_rows * j->a->n_heads;
+  double *score = (double *)j->s->scores.p + thread * j->s->max_positions;
+  for (int64_t i; (i = cpu_pool_take(j->s->pool, 1)) < n;)
+    attend(j, (int)(i / j->a->n_heads), (int)(i % j->a->n_heads), score);
+}
+
+void ref_attention(ref *s, const pn_step *step) {
+  const cpu_rows q = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  cpu_pool_run(s->pool, attend_share,
+               &(attend_job){s, s->ws->kv, &step->attention, q.p, q.stride, out.p, out.stride});
+}
