@@ -107,7 +107,7 @@ static bool collect(pn_backend *b, pn_workspace *ws, pn_choice *out, int n, pn_e
   late_space *s = space_of(ws);
   counts.n_collects++;
   if (!compute_jobs(b, jobs_up_to(s), e)) return false;
-  memcpy(out, s->choice, (size_t)n * sizeof *out);
+  if (n > 0) memcpy(out, s->choice, (size_t)n * sizeof *out);
   return true;
 }
 
