@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+# A shell starts what runs in its background with SIGINT ignored, and programs started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
