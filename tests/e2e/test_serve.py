@@ -93,6 +93,8 @@ def test_the_end_of_the_drain_is_an_error_event(pensieve, default_model, tmp_pat
     s = Server(pensieve, default_model, tmp_path / "log", "--drain", "1")
     stream, whole = sent(s.port, {**STORY, "stream": True}), sent(s.port, STORY)
     stream.recv(200)
+    while "\npensieve_requests_running 2\n" not in urllib.request.urlopen(s.url + "/metrics").read().decode():
+        time.sleep(0.02)
     at = time.monotonic()
     s.process.send_signal(signal.SIGTERM)
     got, status = everything(stream), everything(whole)
