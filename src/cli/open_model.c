@@ -64,7 +64,6 @@ static bool open_backend(open_model *m, const options *o, pn_error *e) {
 }
 
 static bool open_weights(open_model *m, const options *o, pn_error *e) {
-  if (!open_backend(m, o, e)) return false;
   const char *kv = options_text(o, "kv");
   if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
   if (!pn_kv_type_of(kv, &m->kv_type)) return pn_fail(e, PN_ERR_USAGE, "--kv: unknown type %s", kv);
@@ -77,6 +76,7 @@ static bool open_weights(open_model *m, const options *o, pn_error *e) {
 
 bool open_model_read(open_model *m, const options *o, const char *named, unsigned parts, pn_error *e) {
   m->start_us = pn_now_us();
+  if (parts & OPEN_WEIGHTS && !open_backend(m, o, e)) return false; // first: a wrong name needs no model
   if (!discover_model(o, named, m->path, sizeof m->path, e)) return false;
   set_name(m);
   console_progress("opening %s", m->path);
