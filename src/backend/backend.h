@@ -244,6 +244,9 @@ typedef struct pn_backend_ops {
   pn_weight *(*vector_open)(pn_backend *b, const float *host, int64_t n, pn_error *e);
   void (*weight_close)(pn_backend *b, pn_weight *w); // of either; NULL: nothing
 
+  // Optional: NULL where weights and KV live in the host's memory. Bytes that the device has, and that are
+  // free on it.
+  void (*device_memory)(pn_backend *b, uint64_t *total, uint64_t *available);
   // Bytes that a KV of this shape takes, all pages of it, with whatever the backend lays between them. 0 for
   // a shape that can't be, UINT64_MAX for one that no memory holds.
   uint64_t (*kv_bytes)(pn_backend *b, const pn_kv_shape *shape);

@@ -9,16 +9,24 @@
 
 #define MOST_TOKENS ((int64_t)INT32_MAX / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS) // a slot is an int32
 
-memory_limit memory_limit_of(const options *o) {
-  memory_limit l = {.bytes = options_bytes(o, "memory-limit", machine_total_bytes())};
+memory_limit memory_limit_of(const options *o, pn_backend *b) {
+  const bool device = b && b->ops->device_memory;
+  uint64_t total, available;
+  if (device) {
+    b->ops->device_memory(b, &total, &available);
+  } else {
+    total = machine_total_bytes();
+    available = machine_available_bytes();
+  }
+  memory_limit l = {.bytes = options_bytes(o, "memory-limit", total)};
   l.set = l.bytes > 0;
   if (l.set) {
     char origin[128];
     options_origin(o, "memory-limit", origin);
     snprintf(l.name, sizeof l.name, "allowed by %s", origin);
   } else {
-    l.bytes = machine_available_bytes();
-    strcpy(l.name, "available on this machine");
+    l.bytes = available;
+    strcpy(l.name, device ? "available on the device" : "available on this machine");
   }
   return l;
 }

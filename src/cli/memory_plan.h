@@ -15,7 +15,8 @@ typedef struct memory_limit {
   bool set;       // by --memory-limit; else what the machine and its control group have
   char name[160]; // for messages: "allowed by --memory-limit"
 } memory_limit;
-memory_limit memory_limit_of(const options *o);
+// The memory is the backend's device's, where it has one of its own (NULL: it has not).
+memory_limit memory_limit_of(const options *o, pn_backend *b);
 
 // What an engine is to hold. Texts and the configuration are borrowed.
 typedef struct memory_wish {

@@ -67,7 +67,7 @@ static bool open_weights(open_model *m, const options *o, pn_error *e) {
   const char *kv = options_text(o, "kv");
   if (!kv) kv = strcmp(m->backend->ops->name, "ref") == 0 ? "f32" : "f16";
   if (!pn_kv_type_of(kv, &m->kv_type)) return pn_fail(e, PN_ERR_USAGE, "--kv: unknown type %s", kv);
-  const memory_limit limit = memory_limit_of(o);
+  const memory_limit limit = memory_limit_of(o, m->backend);
   if (!memory_plan_weights(m->path, pn_files_bytes(m->files), &limit, e)) return false;
   pn_files_prefetch(m->files);
   m->model = pn_model_open(m->files, m->backend, e);
@@ -149,7 +149,7 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
                       .kv_tokens = w->kv_tokens,
                       .max_running = w->max_running,
                       .max_queue = w->max_queue,
-                      .limit = memory_limit_of(o)};
+                      .limit = memory_limit_of(o, m->backend)};
   ask_rooms(m, &wish);
   if (!memory_plan_make(&wish, &m->plan, e)) return false;
   const memory_plan *p = &m->plan;

@@ -180,6 +180,30 @@ static void weights_alone(void **state) {
   assert_non_null(strstr(e.msg, "172 MB are allowed by X"));
 }
 
+// A device of 8 GB of which 5 are free.
+static void eight_of_which_five(pn_backend *b, uint64_t *total, uint64_t *available) {
+  (void)b;
+  *total = 8000 * MB;
+  *available = 5000 * MB;
+}
+
+static void a_device_has_memory_of_its_own(void **state) {
+  (void)state;
+  static const pn_backend_ops ops = {.device_memory = eight_of_which_five}, none = {0};
+  char *words[] = {"pensieve", "--memory-limit", "25%"};
+  for (int set = 0; set < 2; set++) {
+    options o;
+    pn_error e = {0};
+    assert_true(options_read(&o, "bench", VERB_BENCH, set ? 2 : 0, words + 1, &e));
+    memory_limit l = memory_limit_of(&o, &(pn_backend){&ops});
+    assert_int_equal(l.set, set);
+    assert_true(l.bytes == (set ? 2000 * MB : 5000 * MB));
+    assert_non_null(strstr(l.name, set ? "allowed by --memory-limit" : "available on the device"));
+    if (!set) assert_non_null(strstr(memory_limit_of(&o, &(pn_backend){&none}).name, "on this machine"));
+    options_fini(&o);
+  }
+}
+
 static void the_plan_in_words(void **state) {
   (void)state;
   memory_wish w = wish(1024 * MB);
@@ -213,6 +237,7 @@ int main(void) {
       cmocka_unit_test(slots_stay_below_2_to_31),
       cmocka_unit_test(scratch_is_what_the_rooms_say_but_not_too_little),
       cmocka_unit_test(weights_alone),
+      cmocka_unit_test(a_device_has_memory_of_its_own),
       cmocka_unit_test(the_plan_in_words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
