@@ -40,21 +40,29 @@ static void run_rows(cpu_backend *s, row_job *j) {
     cpu_pool_run(s->pool, row_share, j);
 }
 
+// A job over all rows of the step's result, whose `a` is its first input.
+static row_job job_of(cpu_backend *s, const pn_step *step, void (*each)(const row_job *, int, int, int)) {
+  const cpu_rows a = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
+  return (row_job){.each = each,
+                   .a = a.p,
+                   .a_stride = a.stride,
+                   .out = out.p,
+                   .out_stride = out.stride,
+                   .n_items = out.n,
+                   .width = step->out.width};
+}
+
 static void embed_row(const row_job *j, int row, int begin, int end) {
   (void)begin, (void)end;
   cpu_matmul_embed_row(j->weight, j->s->batch.token[row], j->scale, j->out + row * j->out_stride);
 }
 
 void cpu_embed(cpu_backend *s, const pn_step *step) {
-  const cpu_rows out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = embed_row,
-                         .weight = step->w[0],
-                         .scale = step->embed.scale,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n,
-                         .width = step->out.width,
-                         .whole = true});
+  row_job j = job_of(s, step, embed_row);
+  j.weight = step->w[0];
+  j.scale = step->embed.scale;
+  j.whole = true;
+  run_rows(s, &j);
 }
 
 static void rmsnorm_piece(const row_job *j, int item, int begin, int end) {
@@ -65,18 +73,14 @@ static void rmsnorm_piece(const row_job *j, int item, int begin, int end) {
 }
 
 void cpu_rmsnorm(cpu_backend *s, const pn_step *step) {
-  const cpu_rows in = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = rmsnorm_piece,
-                         .a = in.p,
-                         .a_stride = in.stride,
-                         .norm = step->w[0]->vector,
-                         .eps = step->norm.eps,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n * step->norm.heads,
-                         .width = step->out.width / step->norm.heads,
-                         .whole = true,
-                         .pieces = step->norm.heads});
+  row_job j = job_of(s, step, rmsnorm_piece);
+  j.norm = step->w[0]->vector;
+  j.eps = step->norm.eps;
+  j.pieces = step->norm.heads;
+  j.n_items *= j.pieces;
+  j.width /= j.pieces;
+  j.whole = true;
+  run_rows(s, &j);
 }
 
 static void add_rmsnorm_row(const row_job *j, int row, int begin, int end) {
@@ -86,20 +90,16 @@ static void add_rmsnorm_row(const row_job *j, int row, int begin, int end) {
 }
 
 void cpu_add_rmsnorm(cpu_backend *s, const pn_step *step) {
-  const cpu_rows x = cpu_rows_of(s, step->in[0]), y = cpu_rows_of(s, step->in[1]),
-                 out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = add_rmsnorm_row,
-                         .x = x.p,
-                         .x_stride = x.stride,
-                         .b = y.p,
-                         .b_stride = y.stride,
-                         .norm = step->w[0]->vector,
-                         .eps = step->norm.eps,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n,
-                         .width = step->out.width,
-                         .whole = true});
+  const cpu_rows x = cpu_rows_of(s, step->in[0]), y = cpu_rows_of(s, step->in[1]);
+  row_job j = job_of(s, step, add_rmsnorm_row);
+  j.x = x.p;
+  j.x_stride = x.stride;
+  j.b = y.p;
+  j.b_stride = y.stride;
+  j.norm = step->w[0]->vector;
+  j.eps = step->norm.eps;
+  j.whole = true;
+  run_rows(s, &j);
 }
 
 static void silu_mul_part(const row_job *j, int row, int begin, int end) {
@@ -108,40 +108,28 @@ static void silu_mul_part(const row_job *j, int row, int begin, int end) {
 }
 
 void cpu_silu_mul(cpu_backend *s, const pn_step *step) {
-  const cpu_rows a = cpu_rows_of(s, step->in[0]), b = cpu_rows_of(s, step->in[1]),
-                 out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = silu_mul_part,
-                         .a = a.p,
-                         .a_stride = a.stride,
-                         .b = b.p,
-                         .b_stride = b.stride,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n,
-                         .width = step->out.width});
+  const cpu_rows b = cpu_rows_of(s, step->in[1]);
+  row_job j = job_of(s, step, silu_mul_part);
+  j.b = b.p;
+  j.b_stride = b.stride;
+  run_rows(s, &j);
 }
 
 static void add_part(const row_job *j, int row, int begin, int end) {
-  j->s->ops->add(j->out + row * j->out_stride + begin, j->b + row * j->b_stride + begin, end - begin);
-}
-
-static void add(cpu_backend *s, const pn_step *step, const float *b, int64_t b_stride) {
-  const cpu_rows out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = add_part,
-                         .b = b,
-                         .b_stride = b_stride,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n,
-                         .width = step->out.width});
+  j->s->ops->add(j->out + row * j->out_stride + begin, j->a + row * j->a_stride + begin, end - begin);
 }
 
 void cpu_add(cpu_backend *s, const pn_step *step) {
-  const cpu_rows b = cpu_rows_of(s, step->in[0]);
-  add(s, step, b.p, b.stride);
+  row_job j = job_of(s, step, add_part);
+  run_rows(s, &j);
 }
 
-void cpu_add_bias(cpu_backend *s, const pn_step *step) { add(s, step, step->w[0]->vector, 0); }
+void cpu_add_bias(cpu_backend *s, const pn_step *step) {
+  row_job j = job_of(s, step, add_part);
+  j.a = step->w[0]->vector;
+  j.a_stride = 0;
+  run_rows(s, &j);
+}
 
 static void gather_part(const row_job *j, int row, int begin, int end) {
   memcpy(j->out + row * j->out_stride + begin, j->a + j->s->batch.logit_rows[row] * j->a_stride + begin,
@@ -149,12 +137,6 @@ static void gather_part(const row_job *j, int row, int begin, int end) {
 }
 
 void cpu_gather(cpu_backend *s, const pn_step *step) {
-  const cpu_rows in = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
-  run_rows(s, &(row_job){.each = gather_part,
-                         .a = in.p,
-                         .a_stride = in.stride,
-                         .out = out.p,
-                         .out_stride = out.stride,
-                         .n_items = out.n,
-                         .width = step->out.width});
+  row_job j = job_of(s, step, gather_part);
+  run_rows(s, &j);
 }
