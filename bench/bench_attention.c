@@ -23,6 +23,7 @@ typedef struct context {
   int depth;
   const int32_t *pages;
   int32_t zeros[CHUNK], pos[CHUNK];
+  pn_kv_rows places;
   pn_workspace *ws;
 } context;
 
@@ -36,8 +37,9 @@ static int by_value(const void *a, const void *b) {
 static void begin(context *c, int first, int n) {
   for (int r = 0; r < n; r++) c->pos[r] = first + r;
   pn_error e;
-  pn_batch batch = {n, 1, c->zeros, c->zeros, c->pos, c->pos, &c->pages, 0, NULL};
-  if (c->b->ops->begin(c->b, c->ws, c->kv, &batch, &e)) return;
+  c->places = (pn_kv_rows){c->kv, c->pos, &c->pages, NULL};
+  pn_batch batch = {n, 1, c->zeros, c->zeros, c->pos, 1, &c->places, 0, NULL};
+  if (c->b->ops->begin(c->b, c->ws, &batch, &e)) return;
   fprintf(stderr, "%s\n", e.msg);
   exit(1);
 }
@@ -45,14 +47,14 @@ static void begin(context *c, int first, int n) {
 // K and V are the same numbers.
 static void write_kv(context *c, int layer) {
   const pn_view kv = {X, 0, c->s->kv_heads * c->s->dim};
-  c->b->ops->run(c->b, c->ws, &(pn_step){.op = PN_OP_KV_WRITE, .in = {kv, kv}, .kv = {layer}});
+  c->b->ops->run(c->b, c->ws, &(pn_step){.op = PN_OP_KV_WRITE, .in = {kv, kv}, .kv = {0, layer}});
 }
 
 // Nanoseconds a layer of n rows that end at the depth; the median.
 static double time_rows(context *c, int n) {
   const int width = c->s->heads * c->s->dim;
   pn_step attend = {.op = PN_OP_ATTENTION, .in = {{X, 0, width}}, .out = {OUT, 0, width}};
-  attend.attention = (pn_attention){0, c->s->heads, c->s->kv_heads, c->s->dim, 0.125f, 0};
+  attend.attention = (pn_attention){0, 0, c->s->heads, c->s->kv_heads, c->s->dim, 0.125f, 0};
   double t[ROUNDS];
   begin(c, c->depth - n, n);
   for (int round = 0; round < ROUNDS; round++) {
@@ -72,7 +74,7 @@ static double time_rows(context *c, int n) {
 static void measure(pn_backend *b, const shape *s, int depth, pn_kv_type type) {
   int n_pages = depth / page_tokens + 1;
   size_t floats = (size_t)CHUNK * (size_t)(s->heads * s->dim);
-  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, page_tokens, n_pages, type};
+  pn_kv_shape kv_shape = {s->layers, s->kv_heads, s->dim, page_tokens, n_pages, type, 0};
   int32_t *pages = malloc((size_t)n_pages * sizeof *pages);
   pn_error e;
   const int width = s->heads * s->dim;
@@ -91,7 +93,7 @@ static void measure(pn_backend *b, const shape *s, int depth, pn_kv_type type) {
   }
   int n = depth < CHUNK ? depth : CHUNK;
   double decode = time_rows(&c, 1), prefill = time_rows(&c, n), flop = 0;
-  double bytes = (double)pn_kv_token_bytes(b, &kv_shape) / s->layers * depth;
+  double bytes = (double)b->ops->kv_bytes(b, &kv_shape) / n_pages / page_tokens / s->layers * depth;
   for (int r = 0; r < n; r++) flop += 4.0 * s->heads * s->dim * (depth - n + r + 1);
   printf(
       "%-22s %-4s depth %5d: decode %8.1f us a layer, %5.1f GB/s; %d rows %7.2f ms a layer, %5.1f GFLOP/s\n",

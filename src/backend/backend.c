@@ -122,13 +122,6 @@ void pn_backend_each(const char *folders, pn_backend_see *see, void *ctx) {
   module_each(folders, see, ctx);
 }
 
-uint64_t pn_kv_token_bytes(pn_backend *b, const pn_kv_shape *s) {
-  pn_kv_shape one = *s;
-  one.n_pages = 1;
-  uint64_t page = b->ops->kv_bytes(b, &one), n = s->page_tokens < 1 ? 1 : (uint64_t)s->page_tokens;
-  return page == UINT64_MAX ? page : page / n + (page % n != 0);
-}
-
 static const char *const kv_names[PN_KV_N_TYPES] = {"f32", "f16", "bf16", "int8", "int4"};
 
 const char *pn_kv_type_name(pn_kv_type t) { return (unsigned)t < PN_KV_N_TYPES ? kv_names[t] : "unknown"; }

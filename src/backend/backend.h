@@ -25,11 +25,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PN_BACKEND_VERSION 4
+#define PN_BACKEND_VERSION 5
 
 typedef struct pn_backend pn_backend;     // an instance: device, threads, scratch
 typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend holds it
-typedef struct pn_kv pn_kv;               // the memory of the KV pages of all layers
+typedef struct pn_kv pn_kv;               // what a group of layers keeps of sequences
 typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for one step at a time
 
 // A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and
@@ -49,16 +49,28 @@ typedef struct pn_matrix {
   int bits, group;
 } pn_matrix;
 
+// Where the rows of a step find what a group of layers keeps. Of K and V in pages: those of row r go to the
+// physical place slot[r] = page * page_tokens + offset, and pages[s] is the page table of sequence s:
+// position p lies in page pages[s][p / page_tokens] at offset p % page_tokens; no page is read in which no
+// row sees a position. Of recurrent states: that of sequence s is in slot state[s]; a row at position 0 finds
+// it empty whatever is there, and after the step it is that after the last row of the sequence.
+typedef struct pn_kv_rows {
+  pn_kv *kv;
+  const int32_t *slot;
+  const int32_t *const *pages;
+  const int32_t *state;
+} pn_kv_rows;
+
 // The rows of one step. Arrays have n_rows entries, host memory, valid until the workspace's next `begin`.
-// Row r is token token[r] of the sequence seq[r] at logical position pos[r]; its K and V go to the physical
-// place slot[r] = page * page_tokens + offset. pages[s] is the page table of sequence s: position p lies in
-// page pages[s][p / page_tokens] at offset p % page_tokens. A row attends to positions 0..pos[r] of its own
-// sequence, all of which are written by then, by earlier steps or by rows of this one. Logits are wanted
-// after the rows logit_rows[k].
+// Row r is token token[r] of the sequence seq[r] at logical position pos[r]. A row attends to positions
+// 0..pos[r] of its own sequence, all of which are written by then, by earlier steps or by rows of this one.
+// Where groups keep states the rows of a sequence stand together, at ascending positions without a gap.
+// Logits are wanted after the rows logit_rows[k]. kv[n_kv] are the groups of layers.
 typedef struct pn_batch {
   int n_rows, n_seqs;
-  const int32_t *token, *seq, *pos, *slot;
-  const int32_t *const *pages;
+  const int32_t *token, *seq, *pos;
+  int n_kv;
+  const pn_kv_rows *kv;
   int n_logits;
   const int32_t *logit_rows;
 } pn_batch;
@@ -80,11 +92,14 @@ typedef enum pn_kv_type {
 const char *pn_kv_type_name(pn_kv_type t); // "f16", "int8", ...
 bool pn_kv_type_of(const char *name, pn_kv_type *out);
 
+// What the layers of a group keep: pages of K and V, or slots of recurrent states.
 typedef struct pn_kv_shape {
   int n_layers, n_kv_heads, head_dim;
   int page_tokens; // 32
-  int n_pages;
+  int n_pages;     // or slots
   pn_kv_type type;
+  int64_t state_floats; // > 0: slots, each of so many f32 numbers a layer; then heads, dimensions, tokens and
+                        // type say nothing
 } pn_kv_shape;
 
 typedef enum pn_rope_order {
@@ -102,9 +117,10 @@ typedef struct pn_rope {
 } pn_rope;
 
 typedef struct pn_attention {
-  int layer, n_heads, n_kv_heads, head_dim; // layer: of the KV
-  float scale;                              // scores are scale * (q . k)
-  int window;                               // a row at pos sees positions > pos - window; 0: all
+  int group, layer; // of the batch's groups; of that group's layers
+  int n_heads, n_kv_heads, head_dim;
+  float scale; // scores are scale * (q . k)
+  int window;  // a row at pos sees positions > pos - window; 0: all
 } pn_attention;
 
 // A buffer of a plan: f32 numbers, to whoever writes or reads them, in rows of `width`.
@@ -137,8 +153,8 @@ typedef enum pn_op {
   // Rotate in place the rope.n_heads heads of `out` by the row's pos, with the plan's rotation number
   // rope.table.
   PN_OP_ROPE,
-  // Store x (K) and y (V), [n_kv_heads][head_dim], at the row's slot of layer kv.layer, rounded to the KV's
-  // type.
+  // Store x (K) and y (V), [n_kv_heads][head_dim], at the row's slot of layer kv.layer of group kv.group,
+  // rounded to the KV's type.
   PN_OP_KV_WRITE,
   // out[r][h] = sum_p softmax_p(scale * x[r][h] . K_p) V_p, query head h reading kv head h / (n_heads /
   // n_kv_heads). On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online
@@ -150,9 +166,15 @@ typedef enum pn_op {
   PN_OP_ADD,
   // out[k] = x[logit_rows[k]], out by logits, x by rows.
   PN_OP_GATHER,
+  // A causal convolution of each column over the conv.taps last positions of the row's sequence: out[p][i] =
+  // sum_j w[j][i] * x[p - taps + 1 + j][i], j ascending, 0 before position 0; w is a vector [taps][width].
+  // The inputs of the taps - 1 positions before the step's first are numbers [conv.offset, + (taps - 1) *
+  // width) of the state of layer conv.layer of group conv.group, the oldest first, and those of the last
+  // replace them. On cpu each sum is a chain of fma from 0. `out` is not x.
+  PN_OP_SHORT_CONV,
   PN_N_OPS
-  // To come, each with the family that needs it: grouped products of routed experts, causal short
-  // convolution, gated delta rule, sigmoid gates, soft caps, attention sinks.
+  // To come, each with the family that needs it: grouped products of routed experts, gated delta rule,
+  // sigmoid gates, soft caps, attention sinks.
 } pn_op;
 const char *pn_op_name(pn_op op); // "matmul", ...
 
@@ -178,9 +200,13 @@ typedef struct pn_step {
       int table, n_heads, head_dim;
     } rope;
     struct {
-      int layer;
+      int group, layer;
     } kv;
     pn_attention attention;
+    struct {
+      int group, layer, taps;
+      int32_t offset;
+    } conv;
   };
 } pn_step;
 
@@ -251,14 +277,19 @@ typedef struct pn_backend_ops {
   // a shape that can't be, UINT64_MAX for one that no memory holds.
   uint64_t (*kv_bytes)(pn_backend *b, const pn_kv_shape *shape);
   // K and V of a (layer, page, kv head, offset): head_dim values stored as the shape's type. Address space
-  // for all pages is reserved; memory is committed as pages are written.
+  // for all pages (or slots) is reserved; memory is committed as they are written.
   pn_kv *(*kv_open)(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
   void (*kv_close)(pn_backend *b, pn_kv *kv);
-  // Page `to` becomes a copy of page `from` in all layers.
+  // Page or slot `to` becomes a copy of `from` in all layers.
   bool (*kv_copy)(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
-  // Optional. What pages [first, first + n) hold is not wanted any more: their memory may go back to the
-  // system. What they hold until they are written again is unspecified, and no result depends on it.
+  // Optional. What pages or slots [first, first + n) hold is not wanted any more: their memory may go back to
+  // the system. What they hold until they are written again is unspecified, and no result depends on it.
   void (*kv_discard)(pn_backend *b, pn_kv *kv, int32_t first, int n);
+  // What a page or slot holds in all layers, to and from the host: as many bytes as kv_bytes says of the
+  // shape with one page. They mean the same to every instance of this backend (by its name) with such a KV.
+  // kv_export waits for what was run.
+  bool (*kv_export)(pn_backend *b, pn_kv *kv, int32_t page, void *bytes, pn_error *e);
+  bool (*kv_import)(pn_backend *b, pn_kv *kv, int32_t page, const void *bytes, pn_error *e);
 
   // Memory for the plan's buffers, for steps of up to max_rows rows of which max_logits want logits, and for
   // all that the backend needs beside them in such a step: bytes, and the memory itself. Buffers whose values
@@ -268,10 +299,9 @@ typedef struct pn_backend_ops {
                                   pn_error *e);
   void (*workspace_close)(pn_backend *b, pn_workspace *s); // NULL: nothing
 
-  // The batch and the KV (NULL: no step of the plan needs one) that the workspace's steps refer to until its
-  // next begin. Steps of several workspaces may be run in turn. Nothing allocates in a step once its
-  // workspace was made.
-  bool (*begin)(pn_backend *b, pn_workspace *s, pn_kv *kv, const pn_batch *batch, pn_error *e);
+  // The batch that the workspace's steps refer to until its next begin. Steps of several workspaces may be
+  // run in turn. Nothing allocates in a step once its workspace was made.
+  bool (*begin)(pn_backend *b, pn_workspace *s, const pn_batch *batch, pn_error *e);
   // Compute one step of the workspace's plan, or any other over its buffers. May return before it is done.
   void (*run)(pn_backend *b, pn_workspace *s, const pn_step *step);
   // Optional. Prepare a workspace whose plan will be submitted as a whole or in pieces: fuse, record,
@@ -389,8 +419,5 @@ typedef const pn_backend_kind *pn_backend_module_fn(uint32_t version, const pn_b
 // same time share bytes: offsets[n_buffers] at multiples of 64 bytes, in bytes; rows are dense. Returns the
 // bytes of the block, or UINT64_MAX when they can't be counted. For backends that hold f32 in plain memory.
 uint64_t pn_plan_layout(const pn_plan *plan, int max_rows, int max_logits, uint64_t *offsets);
-
-// The bytes of a page and of a token over all layers, rounded up, of a KV of this shape.
-uint64_t pn_kv_token_bytes(pn_backend *b, const pn_kv_shape *s);
 
 #endif

@@ -7,7 +7,7 @@ static const char *const names[PN_N_OPS] = {
     [PN_OP_EMBED] = "embed",       [PN_OP_RMSNORM] = "rmsnorm",     [PN_OP_ADD_RMSNORM] = "add_rmsnorm",
     [PN_OP_MATMUL] = "matmul",     [PN_OP_ADD_BIAS] = "add_bias",   [PN_OP_ROPE] = "rope",
     [PN_OP_KV_WRITE] = "kv_write", [PN_OP_ATTENTION] = "attention", [PN_OP_SILU_MUL] = "silu_mul",
-    [PN_OP_ADD] = "add",           [PN_OP_GATHER] = "gather",
+    [PN_OP_ADD] = "add",           [PN_OP_GATHER] = "gather",       [PN_OP_SHORT_CONV] = "short_conv",
 };
 
 const char *pn_op_name(pn_op op) { return (unsigned)op < PN_N_OPS ? names[op] : "unknown"; }

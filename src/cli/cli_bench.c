@@ -85,9 +85,9 @@ static bool measure_streams(bench *b, pn_error *e) {
 // Bytes that computing one token of the decode measurement reads: the weights, and the KV cache at half of
 // the way.
 static double token_bytes(const bench *b) {
-  const pn_kv_shape token = pn_model_kv_shape(b->m.model, b->m.kv_type, PN_KV_PAGE_TOKENS, 1);
+  int depth = (b->depth ? b->depth : 1) + b->n_decode / 2;
   return (double)pn_model_weight_bytes(b->m.model) +
-         (double)pn_kv_token_bytes(b->m.backend, &token) * ((b->depth ? b->depth : 1) + b->n_decode / 2.0);
+         (double)pn_kv_read_bytes(pn_model_config_of(b->m.model), b->m.backend, b->m.kv_type, depth);
 }
 
 // Operations that one prompt token costs in the layers' matrices: a multiplication and an addition a weight.

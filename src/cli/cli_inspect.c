@@ -102,16 +102,18 @@ static int kv_types(pn_kv_type out[3]) {
   return n;
 }
 
-// Bytes of the KV cache for n_ctx tokens, as the backend that would serve keeps it.
+// Bytes of the KV cache for one request of n_ctx tokens, as the backend that would serve keeps it.
 static uint64_t kv_bytes(const report *r, pn_kv_type type, int n_ctx) {
-  const pn_model_config *c = &r->config;
-  const pn_kv_shape s = {c->n_layers,       c->n_kv_heads,         c->head_dim,
-                         PN_KV_PAGE_TOKENS, pn_kv_pages_of(n_ctx), type};
-  return r->m.backend->ops->kv_bytes(r->m.backend, &s);
+  const pn_kv_wish wish = {
+      .type = type, .n_pages = pn_kv_pages_of(n_ctx), .max_running = 1, .step_tokens = 512};
+  const pn_kv_setup setup = pn_kv_setup_of(&r->config, r->m.backend, &wish);
+  return pn_kv_setup_bytes(&r->config, r->m.backend, type, &setup);
 }
 
+// Of a token more, while no window is full.
 static uint64_t kv_token_bytes(const report *r, pn_kv_type type) {
-  return kv_bytes(r, type, PN_KV_PAGE_TOKENS) / PN_KV_PAGE_TOKENS;
+  uint64_t one = kv_bytes(r, type, PN_KV_PAGE_TOKENS), two = kv_bytes(r, type, 2 * PN_KV_PAGE_TOKENS);
+  return (two - one) / PN_KV_PAGE_TOKENS;
 }
 
 // Contexts to show: 2048, 8192, 32768, ... below the model's own, and that one. Returns how many.

@@ -48,10 +48,17 @@ int memory_plan_wanted_ctx(const memory_wish *w) {
 
 static int64_t whole_pages(int64_t tokens) { return (int64_t)pn_kv_pages_of(tokens) * PN_KV_PAGE_TOKENS; }
 
-// Tokens in whole pages that fit into so many bytes.
+// The most tokens in whole pages whose pool fits into so many bytes.
 static int64_t fitting(const memory_wish *w, pn_kv_type type, uint64_t bytes) {
-  uint64_t n = bytes / w->token_bytes[type];
-  return n > (uint64_t)MOST_TOKENS ? MOST_TOKENS : (int64_t)n / PN_KV_PAGE_TOKENS * PN_KV_PAGE_TOKENS;
+  int64_t fits = 0, most = MOST_TOKENS / PN_KV_PAGE_TOKENS; // in pages
+  while (fits < most) {
+    int64_t n = fits + (most - fits + 1) / 2;
+    if (w->kv_bytes(w->kv_ctx, type, n * PN_KV_PAGE_TOKENS) <= bytes)
+      fits = n;
+    else
+      most = n - 1;
+  }
+  return fits * PN_KV_PAGE_TOKENS;
 }
 
 // The least lossy type that makes `tokens` fit where w's does not; NULL: none.
@@ -59,7 +66,8 @@ static const char *type_that_fits(const memory_wish *w, int64_t tokens, uint64_t
   static const pn_kv_type types[] = {PN_KV_F16, PN_KV_INT8, PN_KV_INT4};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (option_offers("kv", pn_kv_type_name(types[i])) &&
-        w->token_bytes[types[i]] < w->token_bytes[w->kv_type] && fitting(w, types[i], bytes) >= tokens)
+        w->kv_bytes(w->kv_ctx, types[i], tokens) < w->kv_bytes(w->kv_ctx, w->kv_type, tokens) &&
+        fitting(w, types[i], bytes) >= tokens)
       return pn_kv_type_name(types[i]);
   return NULL;
 }
@@ -85,9 +93,9 @@ static bool refuse(const memory_wish *w, const memory_plan *p, int64_t tokens, u
     strcpy(hint, "; no context would fit: use a smaller model");
   return pn_fail(e, PN_ERR_LIMIT,
                  "%s needs %s for the KV cache (%s), %s for the weights and %s of scratch, but %s are %s%s",
-                 what, console_bytes((uint64_t)tokens * p->token_bytes, a), pn_kv_type_name(w->kv_type),
-                 console_bytes(p->weights_bytes, b), console_bytes(p->scratch_bytes, c),
-                 console_bytes(w->limit.bytes, d), w->limit.name, hint);
+                 what, console_bytes(w->kv_bytes(w->kv_ctx, w->kv_type, tokens), a),
+                 pn_kv_type_name(w->kv_type), console_bytes(p->weights_bytes, b),
+                 console_bytes(p->scratch_bytes, c), console_bytes(w->limit.bytes, d), w->limit.name, hint);
 }
 
 // The context, given the bytes that are left for the pool and how many of them may be taken unasked.
@@ -109,7 +117,8 @@ static bool plan_pool(const memory_wish *w, memory_plan *p, uint64_t left, uint6
   int64_t most = one * p->max_running; // both below 2^31
   p->kv_tokens = w->kv_tokens ? least : most < fits ? most : fits;
   if (p->kv_tokens < least) p->kv_tokens = least;
-  p->kv_bytes = (uint64_t)p->kv_tokens * p->token_bytes;
+  p->kv_bytes = w->kv_bytes(w->kv_ctx, w->kv_type, p->kv_tokens);
+  p->token_bytes = (p->kv_bytes + (uint64_t)p->kv_tokens - 1) / (uint64_t)p->kv_tokens;
   return true;
 }
 
@@ -120,7 +129,6 @@ bool memory_plan_make(const memory_wish *w, memory_plan *out, pn_error *e) {
                    w->asked_how, w->asked_ctx, PN_MODEL_STRETCH, c->max_positions);
   memory_plan p = {.wanted_ctx = memory_plan_wanted_ctx(w),
                    .max_running = w->max_running > 1 ? w->max_running : 1,
-                   .token_bytes = w->token_bytes[w->kv_type],
                    .weights_bytes = w->weights_bytes,
                    .kv_type = w->kv_type,
                    .limit = w->limit};

@@ -23,8 +23,10 @@ typedef struct memory_wish {
   const char *model; // for messages
   uint64_t weights_bytes;
   const pn_model_config *config;
-  uint64_t token_bytes[PN_KV_N_TYPES]; // what a token of the KV cache costs as each type
-  uint64_t scratch_bytes;              // of the engine, for the longest context that may come of this
+  // Bytes of a KV pool of so many tokens, whole pages; never less for more.
+  uint64_t (*kv_bytes)(const void *ctx, pn_kv_type type, int64_t tokens);
+  const void *kv_ctx;
+  uint64_t scratch_bytes; // of the engine, for the longest context that may come of this
   pn_kv_type kv_type;
   int asked_ctx;         // a context that the user asked for; 0: none
   const char *asked_how; // where: "--ctx"
@@ -35,12 +37,12 @@ typedef struct memory_wish {
 } memory_wish;
 
 typedef struct memory_plan {
-  int n_ctx;         // tokens that one request may have
-  int wanted_ctx;    // larger than n_ctx when memory ended before
-  int max_running;   // requests that run at the same time
-  int64_t kv_tokens; // tokens of the pool, whole pages, at least n_ctx
-  uint64_t kv_bytes; // of the pool; address space, committed as it is used
-  uint64_t token_bytes;
+  int n_ctx;            // tokens that one request may have
+  int wanted_ctx;       // larger than n_ctx when memory ended before
+  int max_running;      // requests that run at the same time
+  int64_t kv_tokens;    // tokens of the pool, whole pages, at least n_ctx
+  uint64_t kv_bytes;    // of the pool; address space, committed as it is used
+  uint64_t token_bytes; // of the pool, for one of its tokens
   uint64_t weights_bytes, scratch_bytes;
   pn_kv_type kv_type;
   memory_limit limit;

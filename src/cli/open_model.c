@@ -125,23 +125,32 @@ pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t) {
   };
 }
 
-// What the rooms need for it.
-static void ask_rooms(const open_model *m, memory_wish *wish) {
-  for (int t = 0; t < PN_KV_N_TYPES; t++) {
-    const pn_kv_shape page = pn_model_kv_shape(m->model, (pn_kv_type)t, PN_KV_PAGE_TOKENS, 1);
-    wish->token_bytes[t] = pn_kv_token_bytes(m->backend, &page);
-  }
+typedef struct pool_wish {
+  const open_model *m;
+  int max_running;
+} pool_wish;
+
+static uint64_t pool_bytes(const void *ctx, pn_kv_type type, int64_t tokens) {
+  const pool_wish *w = ctx;
+  const pn_engine_options eo = {.kv_tokens = tokens, .max_running = w->max_running, .kv_type = type};
+  return pn_engine_kv_bytes(w->m->model, w->m->backend, &eo);
+}
+
+static uint64_t scratch_bytes(const open_model *m, const memory_wish *w) {
   const pn_engine_options eo = {
-      .n_ctx = memory_plan_wanted_ctx(wish), .max_running = wish->max_running, .max_queue = wish->max_queue};
-  wish->scratch_bytes = pn_engine_scratch_bytes(m->model, &eo);
+      .n_ctx = memory_plan_wanted_ctx(w), .max_running = w->max_running, .max_queue = w->max_queue};
+  return pn_engine_scratch_bytes(m->model, &eo);
 }
 
 static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
   char origin[128];
   options_origin(o, "ctx", origin);
+  const pool_wish pool = {m, w->max_running};
   memory_wish wish = {.model = m->path,
                       .weights_bytes = pn_files_bytes(m->files),
                       .config = pn_model_config_of(m->model),
+                      .kv_bytes = pool_bytes,
+                      .kv_ctx = &pool,
                       .kv_type = m->kv_type,
                       .asked_ctx = (int)options_int(o, "ctx"),
                       .asked_how = origin,
@@ -150,7 +159,7 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
                       .max_running = w->max_running,
                       .max_queue = w->max_queue,
                       .limit = memory_limit_of(o, m->backend)};
-  ask_rooms(m, &wish);
+  wish.scratch_bytes = scratch_bytes(m, &wish);
   if (!memory_plan_make(&wish, &m->plan, e)) return false;
   const memory_plan *p = &m->plan;
   char have[32];

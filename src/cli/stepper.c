@@ -5,20 +5,28 @@
 bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *e) {
   s->m = m;
   s->chunk = chunk < n_tokens ? chunk : n_tokens;
-  int n_pages = pn_kv_pages_of(n_tokens);
-  const pn_kv_shape shape = pn_model_kv_shape(m->model, m->kv_type, PN_KV_PAGE_TOKENS, n_pages);
-  s->memory = calloc((size_t)s->chunk, 4 * sizeof *s->memory);
+  const pn_model_config *c = pn_model_config_of(m->model);
+  const pn_kv_wish wish = {.type = m->kv_type,
+                           .n_pages = pn_kv_pages_of(n_tokens),
+                           .max_running = 1,
+                           .step_tokens = s->chunk,
+                           .whole_tables = true};
+  const pn_kv_setup setup = pn_kv_setup_of(c, m->backend, &wish);
+  s->memory = calloc((size_t)s->chunk, 3 * sizeof *s->memory);
   if (!s->memory) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %d tokens", s->chunk);
-  s->pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, e);
-  if (!s->pool || !pn_kv_table_init(&s->table, 0, n_tokens, e) ||
+  s->pool = pn_kv_pool_new(&setup, e);
+  if (!s->pool || !pn_kv_memory_open(&s->kv, c, m->backend, m->kv_type, &setup, e) ||
+      !pn_kv_places_init(&s->places, &s->kv, s->chunk, 1, e) ||
+      !pn_kv_table_init(&s->table, s->places.n_windows, n_tokens, e) ||
       !pn_kv_reserve(s->pool, &s->table, n_tokens, e))
     return false;
-  s->kv = m->backend->ops->kv_open(m->backend, &shape, e);
-  return s->kv && pn_model_reserve(m->model, s->chunk, s->chunk, e);
+  pn_kv_places_set_seq(&s->places, 0, &s->table);
+  return pn_model_reserve(m->model, s->chunk, s->chunk, e);
 }
 
 void stepper_close(stepper *s) {
-  if (s->kv) s->m->backend->ops->kv_close(s->m->backend, s->kv);
+  pn_kv_places_fini(&s->places);
+  pn_kv_memory_close(&s->kv);
   if (s->pool) pn_kv_release(s->pool, &s->table, 0, NULL, 0);
   pn_kv_table_fini(&s->table);
   pn_kv_pool_free(s->pool);
@@ -27,16 +35,15 @@ void stepper_close(stepper *s) {
 }
 
 bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e) {
-  int32_t *seq = s->memory, *at = seq + s->chunk, *slot = at + s->chunk, *rows = slot + s->chunk;
+  int32_t *seq = s->memory, *at = seq + s->chunk, *rows = at + s->chunk;
   for (int i = 0; i < n; i++) {
     seq[i] = 0;
     at[i] = pos + i;
-    slot[i] = pn_kv_slot(&s->table, pos + i);
+    pn_kv_places_set_row(&s->places, i, &s->table, pos + i);
     rows[i] = i;
   }
-  const int32_t *pages = s->table.pages;
-  const pn_batch batch = {n, 1, ids, seq, at, slot, &pages, n, rows};
-  return pn_model_forward(s->m->model, s->kv, &batch, logits, NULL, e);
+  const pn_batch batch = {n, 1, ids, seq, at, s->places.n_groups, s->places.rows, n, rows};
+  return pn_model_forward(s->m->model, &batch, logits, NULL, e);
 }
 
 bool stepper_check_ids(const open_model *m, const int32_t *ids, size_t n, pn_error *e) {

@@ -9,10 +9,11 @@
 typedef struct stepper {
   open_model *m;
   int chunk;
-  pn_kv *kv;
+  pn_kv_memory kv;
+  pn_kv_places places;
   pn_kv_pool *pool;
   pn_kv_table table;
-  int32_t *memory; // seq, pos, slot, logit rows: chunk values each
+  int32_t *memory; // seq, pos, logit rows: chunk values each
 } stepper;
 
 // Room for n_tokens positions in steps of up to `chunk` tokens.

@@ -5,15 +5,32 @@
 
 #define DEFAULT_PREFILL_SHARE 0.3
 
-// Prompt tokens a step when nobody says: as many as 16 MiB of activations hold.
-static int default_chunk(const pn_model *m) {
+// Prompt tokens a step at most. When nobody says: as many as 16 MiB of activations hold.
+static int chunk_of(const pn_model *m, const pn_engine_options *o) {
+  if (o->chunk_tokens > 0) return o->chunk_tokens;
   uint64_t rows = (16 << 20) / (pn_model_row_bytes(m) + 1) / 16 * 16;
   return rows < 32 ? 32 : rows > 512 ? 512 : (int)rows;
 }
 
+// The pool for options that are complete.
+static pn_kv_setup kv_setup_of(const pn_model *m, pn_backend *b, const pn_engine_options *o) {
+  const pn_kv_wish wish = {
+      .type = o->kv_type,
+      .n_pages = pn_kv_pages_of(o->kv_tokens),
+      .max_running = o->max_running > 1 ? o->max_running : 1,
+      .step_tokens = chunk_of(m, o) > SEQUENCE_AHEAD ? chunk_of(m, o) : SEQUENCE_AHEAD,
+  };
+  return pn_kv_setup_of(pn_model_config_of(m), b, &wish);
+}
+
+uint64_t pn_engine_kv_bytes(const pn_model *m, pn_backend *b, const pn_engine_options *o) {
+  const pn_kv_setup setup = kv_setup_of(m, b, o);
+  return pn_kv_setup_bytes(pn_model_config_of(m), b, o->kv_type, &setup);
+}
+
 uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o) {
   int running = o->max_running > 1 ? o->max_running : 1, queue = o->max_queue > 0 ? o->max_queue : 0;
-  int chunk = o->chunk_tokens > 0 ? o->chunk_tokens : default_chunk(m);
+  int chunk = chunk_of(m, o);
   uint64_t vocab = (uint64_t)pn_model_config_of(m)->n_vocab, n_ctx = (uint64_t)o->n_ctx;
   uint64_t steps = pn_model_step_bytes(m, running, running) + pn_model_step_bytes(m, chunk, running);
   // Rows of logits that masks leave; what sampling picks out of a row, for as many threads as have one.
@@ -39,31 +56,28 @@ static bool check_options(pn_engine *g, pn_error *e) {
   if (o->max_running > 4096 || o->max_queue > 1 << 20)
     return pn_fail(e, PN_ERR_USAGE, "%d running and %d waiting requests: expected at most 4096 and %d",
                    o->max_running, o->max_queue, 1 << 20);
-  if (o->chunk_tokens <= 0) o->chunk_tokens = default_chunk(g->model);
+  o->chunk_tokens = chunk_of(g->model, o);
   if (!(o->prefill_share > 0)) o->prefill_share = (float)DEFAULT_PREFILL_SHARE;
   if (o->prefill_share > 0.9f) o->prefill_share = 0.9f;
   return true;
 }
 
-static bool open_rows(step_rows *r, int max_rows, int max_parts, pn_error *e) {
+static bool open_rows(step_rows *r, const pn_kv_memory *kv, int max_rows, int max_parts, pn_error *e) {
   size_t rows = (size_t)max_rows, parts = (size_t)max_parts;
-  r->token = calloc(4 * rows + 2 * parts, sizeof *r->token);
+  r->token = calloc(3 * rows + 2 * parts, sizeof *r->token);
   r->parts = calloc(parts, sizeof *r->parts);
-  r->pages = calloc(parts, sizeof *r->pages);
-  if (!r->token || !r->parts || !r->pages)
-    return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %zu rows", rows);
+  if (!r->token || !r->parts) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %zu rows", rows);
   r->seq = r->token + rows;
   r->pos = r->seq + rows;
-  r->slot = r->pos + rows;
-  r->logit_rows = r->slot + rows;
+  r->logit_rows = r->pos + rows;
   r->choice = r->logit_rows + parts;
-  return true;
+  return pn_kv_places_init(&r->places, kv, max_rows, max_parts, e);
 }
 
 static void free_rows(step_rows *r) {
   free(r->token);
   free(r->parts);
-  free(r->pages);
+  pn_kv_places_fini(&r->places);
 }
 
 // What steps write to.
@@ -75,7 +89,8 @@ static bool open_steps(pn_engine *g, pn_error *e) {
   prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pieces);
   g->unsaid = calloc((size_t)n, sizeof(pn_gen *));
   if (!g->unsaid) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d running sequences", n);
-  return open_rows(&g->streams, n * SEQUENCE_AHEAD, n, e) && open_rows(&g->prompts, chunk, n, e) &&
+  return open_rows(&g->streams, &g->kv, n * SEQUENCE_AHEAD, n, e) &&
+         open_rows(&g->prompts, &g->kv, chunk, n, e) &&
          chooser_init(&g->chooser, g->backend, g->n_vocab, n, e) &&
          pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
          (g->pass = pn_pass_open(g->model, chunk, n, e)) != NULL;
@@ -83,18 +98,15 @@ static bool open_steps(pn_engine *g, pn_error *e) {
 
 static bool open_cache(pn_engine *g, pn_error *e) {
   const pn_engine_options *o = &g->options;
-  int n_pages = pn_kv_pages_of(o->kv_tokens);
-  const pn_kv_shape shape = pn_model_kv_shape(g->model, o->kv_type, PN_KV_PAGE_TOKENS, n_pages);
-  g->kv_bytes = g->backend->ops->kv_bytes(g->backend, &shape);
-  uint64_t token_bytes = pn_kv_token_bytes(g->backend, &shape);
-  g->page_bytes = token_bytes * PN_KV_PAGE_TOKENS;
-  g->pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, e);
-  if (!g->pool) return false;
-  g->kv = g->backend->ops->kv_open(g->backend, &shape, e);
-  if (!g->kv) return false;
-  g->metrics =
-      engine_metrics_new(o->metrics, &(engine_metrics_setup){pn_kv_type_name(o->kv_type), PN_KV_PAGE_TOKENS,
-                                                             n_pages, token_bytes, g->kv_bytes});
+  const pn_model_config *c = pn_model_config_of(g->model);
+  const pn_kv_setup setup = kv_setup_of(g->model, g->backend, o);
+  g->kv_bytes = pn_kv_setup_bytes(c, g->backend, o->kv_type, &setup);
+  g->pool = pn_kv_pool_new(&setup, e);
+  if (!g->pool || !pn_kv_memory_open(&g->kv, c, g->backend, o->kv_type, &setup, e)) return false;
+  uint64_t n_tokens = (uint64_t)setup.n_pages * PN_KV_PAGE_TOKENS;
+  g->metrics = engine_metrics_new(
+      o->metrics, &(engine_metrics_setup){pn_kv_type_name(o->kv_type), PN_KV_PAGE_TOKENS, setup.n_pages,
+                                          (g->kv_bytes + n_tokens - 1) / n_tokens, g->kv_bytes});
   return scheduler_init(&g->scheduler, g->pool, o->max_running, engine_hooks(g), e);
 }
 
@@ -109,7 +121,7 @@ static bool open_memory(pn_engine *g, pn_error *e) {
 static void free_memory(pn_engine *g) {
   scheduler_fini(&g->scheduler);
   engine_metrics_free(g->metrics);
-  if (g->kv) g->backend->ops->kv_close(g->backend, g->kv);
+  pn_kv_memory_close(&g->kv);
   pn_kv_pool_free(g->pool);
   chooser_fini(&g->chooser);
   pn_mpsc_free(g->inbox);
@@ -162,8 +174,8 @@ void pn_engine_info_of(pn_engine *g, pn_engine_info *out) {
                           .n_running = running,
                           .n_waiting = waiting,
                           .kv_bytes = g->kv_bytes,
-                          .kv_used_bytes = (uint64_t)atomic_load(&g->used_pages) * g->page_bytes,
-                          .kv_cached_bytes = (uint64_t)atomic_load(&g->cached_pages) * g->page_bytes,
+                          .kv_used_bytes = atomic_load(&g->used_bytes),
+                          .kv_cached_bytes = atomic_load(&g->cached_bytes),
                           .retry_after_s = retry_after(g, waiting),
                           .failed = atomic_load(&g->failed)};
 }
@@ -180,6 +192,11 @@ static bool check_request(const pn_engine *g, const pn_request *r, pn_error *e) 
   if (r->n_top_logprobs < 0 || r->n_top_logprobs > PN_TOP_LOGPROBS)
     return pn_fail(e, PN_ERR_USAGE, "top log probabilities: expected 0 to %d, found %d", PN_TOP_LOGPROBS,
                    r->n_top_logprobs);
+  for (size_t i = 0; i < r->n_marks; i++)
+    if (r->marks[i] < 1 || (size_t)r->marks[i] > r->n_tokens || (i && r->marks[i] <= r->marks[i - 1]))
+      return pn_fail(e, PN_ERR_USAGE,
+                     "mark %zu: expected 1 to %zu tokens, more than the one before, found %d", i, r->n_tokens,
+                     (int)r->marks[i]);
   if (r->max_tokens < 1)
     return pn_fail(e, PN_ERR_USAGE, "max_tokens: expected 1 or more, found %d", r->max_tokens);
   const pn_sampling *s = &r->sampling;
@@ -201,7 +218,8 @@ pn_gen *pn_engine_submit(pn_engine *g, const pn_request *r, pn_error *e) {
     return NULL;
   }
   pn_gen *gen =
-      generation_new(r, g->tokenizer, g->options.n_ctx, (generation_bell){&g->n_cancels, g->inbox}, e);
+      generation_new(r, g->tokenizer, &(generation_room){g->options.n_ctx, g->streams.places.n_windows},
+                     (generation_bell){&g->n_cancels, g->inbox}, e);
   if (!gen) {
     atomic_fetch_sub(n, 1);
     return NULL;

@@ -46,6 +46,10 @@ typedef struct pn_request {
   pn_sampling sampling;
   const pn_str *stops; // stop strings, not empty; copied
   size_t n_stops;
+  // Numbers of the first tokens that other prompts may begin with too (borders of messages), ascending;
+  // copied. Where the model keeps recurrent states they are kept there.
+  const int32_t *marks;
+  size_t n_marks;
   pn_guide *guide; // what the answer may be; a reference is taken. NULL: anything
   // Control tokens stand in the text, as dialect.h says; stop strings count only where the guide has text.
   bool raw;
@@ -102,6 +106,10 @@ typedef struct pn_event {
 // Bytes that an engine with these options takes beside the KV cache: the values of its steps, logits, and for
 // each request its tokens, page table and outbox.
 uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o);
+
+// Bytes of the KV cache for such options (n_ctx does not count), in all groups of the model's layers. Never
+// less for more kv_tokens; UINT64_MAX: more than can be counted.
+uint64_t pn_engine_kv_bytes(const pn_model *m, pn_backend *b, const pn_engine_options *o);
 
 // Starts the thread. The model, tokenizer and backend must outlive the engine.
 pn_engine *pn_engine_open(pn_model *m, const pn_tokenizer *t, pn_backend *b, const pn_engine_options *o,

@@ -15,10 +15,10 @@ typedef struct step_rows {
   int n_parts, n_rows, n_logits;
   int first_choice; // the chooser's row for the first row of logits
   step_part *parts;
-  int32_t *token, *seq, *pos, *slot; // by row
+  int32_t *token, *seq, *pos; // by row
   int32_t *logit_rows;
-  const int32_t **pages; // by part
-  int32_t *choice;       // by part: the chooser's row for it; -1: more of it is to be computed
+  int32_t *choice; // by part: the chooser's row for it; -1: more of it is to be computed
+  pn_kv_places places;
 } step_rows;
 
 struct pn_engine {
@@ -27,7 +27,7 @@ struct pn_engine {
   const pn_tokenizer *tokenizer;
   pn_backend *backend;
   pn_engine_options options;
-  uint64_t kv_bytes, page_bytes;
+  uint64_t kv_bytes;
   int n_vocab;
   pthread_t thread;
 
@@ -37,8 +37,8 @@ struct pn_engine {
       n_running;           // in the inbox, waiting or running, without those of the background; running
   atomic_int n_background; // requests of the background, wherever they are
   atomic_int n_cancels;    // calls to cancel, hold or resume that are not seen yet
-  atomic_int used_pages, cached_pages;
-  _Atomic uint64_t end_interval_us; // between the ends of requests, lately; 0: unknown
+  _Atomic uint64_t used_bytes, cached_bytes; // of the KV cache
+  _Atomic uint64_t end_interval_us;          // between the ends of requests, lately; 0: unknown
   atomic_bool closing, failed;
   engine_metrics *metrics; // counting is lock-free
 
@@ -51,7 +51,7 @@ struct pn_engine {
   chooser chooser;
   pn_gen **unsaid; // their last tokens are appended and not said; NULL: it has ended meanwhile
   int n_unsaid;    // at most max_running
-  pn_kv *kv;
+  pn_kv_memory kv;
   pn_kv_pool *pool;
   uint64_t now_us;           // of this turn
   uint64_t streams_us;       // their last step took so long
@@ -84,8 +84,5 @@ scheduler_hooks engine_hooks(pn_engine *g);
 
 // prefix_log.c: one debug line on what the cache gave to a request, and where it differs from what it knew.
 void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen);
-
-// idle_pages.c: give the memory of free pages back, where the backend can.
-void idle_pages_give_back(pn_kv_pool *pool, pn_backend *b, pn_kv *kv);
 
 #endif

@@ -6,11 +6,13 @@
 void engine_show_state(pn_engine *g) {
   pn_kv_stats k = pn_kv_pool_stats(g->pool);
   int running = g->scheduler.n_running;
-  atomic_store(&g->used_pages, k.n_used);
-  atomic_store(&g->cached_pages, k.n_cached);
+  uint64_t used, cached;
+  pn_kv_memory_used(&g->kv, g->pool, &used, &cached);
+  atomic_store(&g->used_bytes, used);
+  atomic_store(&g->cached_bytes, cached);
   atomic_store(&g->n_running, running);
   engine_metrics_now(g->metrics, &(engine_metrics_state){running, g->scheduler.waiting.n, k.n_free, k.n_used,
-                                                         k.n_cached, k.n_evicted});
+                                                         k.n_cached, used, cached, k.n_evicted});
 }
 
 static void note_end(pn_engine *g) {
@@ -66,7 +68,7 @@ static uint64_t give_back(pn_engine *g, uint64_t rested_us) {
     engine_show_state(g);
   }
   if (forget || (g->worked && rested_us >= ENGINE_LONG_IDLE_US)) {
-    idle_pages_give_back(g->pool, g->backend, g->kv);
+    pn_kv_memory_trim(&g->kv, g->pool);
     g->worked = false;
   }
   uint64_t due_us = n_cached > 0 && !forget ? keep_us : UINT64_MAX;

@@ -8,7 +8,7 @@ enum { STEP_DECODE, STEP_PREFILL, N_STEPS };
 enum { PAGES_USED, PAGES_CACHED, PAGES_FREE, N_PAGES };
 
 struct engine_metrics {
-  double page_bytes;
+  double kv_bytes;
   int n_pages;
   uint64_t n_evicted; // what is counted of the pool's number
 
@@ -151,7 +151,7 @@ engine_metrics *engine_metrics_new(pn_metrics *registry, const engine_metrics_se
   engine_metrics *m = registry ? calloc(1, sizeof *m) : NULL;
   if (!m) return NULL;
   m->n_pages = s->n_pages;
-  m->page_bytes = (double)s->token_bytes * s->page_tokens;
+  m->kv_bytes = (double)s->kv_bytes;
   add_requests(m, registry);
   add_tokens(m, registry);
   add_steps(m, registry);
@@ -220,9 +220,11 @@ void engine_metrics_ended(engine_metrics *m, pn_stop_reason stop, pn_code error,
 void engine_metrics_now(engine_metrics *m, const engine_metrics_state *s) {
   if (!m) return;
   const int n[N_PAGES] = {s->n_used_pages, s->n_cached_pages, s->n_free_pages};
+  const double used = (double)s->used_bytes, cached = (double)s->cached_bytes,
+               bytes[N_PAGES] = {used, cached, m->kv_bytes - used - cached};
   for (int i = 0; i < N_PAGES; i++) {
     pn_metric_set(m->pages[i], n[i]);
-    pn_metric_set(m->bytes[i], n[i] * m->page_bytes);
+    pn_metric_set(m->bytes[i], bytes[i]);
   }
   pn_metric_set(m->running, s->n_running);
   pn_metric_set(m->waiting, s->n_waiting);

@@ -37,8 +37,9 @@ void engine_metrics_ended(engine_metrics *m, pn_stop_reason stop, pn_code error,
 
 // The state after a step or a change.
 typedef struct engine_metrics_state {
-  int n_running, n_waiting, n_free_pages, n_used_pages, n_cached_pages;
-  uint64_t n_evicted_pages; // in all
+  int n_running, n_waiting, n_free_pages, n_used_pages, n_cached_pages; // pages of the full groups
+  uint64_t used_bytes, cached_bytes;                                    // of all groups
+  uint64_t n_evicted_pages;                                             // in all
 } engine_metrics_state;
 void engine_metrics_now(engine_metrics *m, const engine_metrics_state *s);
 

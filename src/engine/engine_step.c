@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "engine/engine_int.h"
 
-static bool copy_page(void *ctx, int32_t from, int32_t to) {
-  pn_engine *g = ctx;
+static bool copy(void *ctx, const pn_kv_prefix *what) {
+  const pn_engine *g = ctx;
   pn_error e;
-  if (g->backend->ops->kv_copy(g->backend, g->kv, from, to, &e)) return true;
+  if (pn_kv_memory_copy(&g->kv, what, &e)) return true;
   pn_log(PN_LOG_WARN, NULL, "a page of the prefix cache could not be copied",
          PN_FIELDS(PN_S("error", e.msg)));
   return false;
@@ -23,7 +23,7 @@ static void was_paused(void *ctx, sequence *seq, int n_lost) {
   engine_metrics_preempted(g->metrics, n_lost);
 }
 
-scheduler_hooks engine_hooks(pn_engine *g) { return (scheduler_hooks){copy_page, was_paused, g}; }
+scheduler_hooks engine_hooks(pn_engine *g) { return (scheduler_hooks){copy, was_paused, g}; }
 
 void engine_admit(pn_engine *g) {
   for (sequence *seq; (seq = scheduler_admit(&g->scheduler));) {
@@ -68,17 +68,25 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
       r->token[n] = seq->tokens[at];
       r->seq[n] = i;
       r->pos[n] = at;
-      r->slot[n] = pn_kv_slot(&seq->table, at);
+      pn_kv_places_set_row(&r->places, n, &seq->table, at);
     }
-    r->pages[i] = seq->table.pages;
+    pn_kv_places_set_seq(&r->places, i, &seq->table);
+    scheduler_begun(part);
     r->n_rows += part->n_rows;
     bool to_end = seq->n_computed + part->n_rows == seq->n_tokens;
     r->choice[i] = to_end ? 0 : -1; // the number comes with the mask
     if (to_end) r->logit_rows[r->n_logits++] = r->n_rows - 1;
   }
   engine_show_state(g);
-  return (pn_batch){r->n_rows, r->n_parts, r->token,    r->seq,       r->pos,
-                    r->slot,   r->pages,   r->n_logits, r->logit_rows};
+  return (pn_batch){.n_rows = r->n_rows,
+                    .n_seqs = r->n_parts,
+                    .token = r->token,
+                    .seq = r->seq,
+                    .pos = r->pos,
+                    .n_kv = r->places.n_groups,
+                    .kv = r->places.rows,
+                    .n_logits = r->n_logits,
+                    .logit_rows = r->logit_rows};
 }
 
 // Its rows are submitted: gather the masks of the sequences that are computed to their end with it, and have
@@ -153,7 +161,7 @@ static bool submit_streams(pn_engine *g) {
   pn_error e;
   step_rows *r = &g->streams;
   const pn_batch batch = lay_out(g, r);
-  bool ok = pn_model_forward(g->model, g->kv, &batch, NULL, NULL, &e);
+  bool ok = pn_model_forward(g->model, &batch, NULL, NULL, &e);
   g->now_us = pn_now_us();
   if (ok && submit_choices(g, r, pn_model_logits(g->model), &e)) return true;
   fail_parts(g, r, &e);
@@ -177,8 +185,13 @@ static bool step_streams(pn_engine *g) {
 // --- prompts -----------------------------------------------------------------------------------------------
 
 void engine_leave_pass(pn_engine *g, const sequence *seq) {
-  for (int i = 0; i < g->prompts.n_parts; i++)
-    if (g->prompts.parts[i].seq == seq) g->prompts.n_parts = 0; // the others' rows are computed again
+  step_rows *r = &g->prompts;
+  int n = r->n_parts, at = 0;
+  while (at < n && r->parts[at].seq != seq) at++;
+  if (at == n) return;
+  r->n_parts = 0; // the others' rows are computed again
+  for (int i = 0; i < n; i++)
+    if (i != at) scheduler_give_up(&g->scheduler, r->parts[i].seq);
 }
 
 static bool plan_pass(pn_engine *g, bool streams) {
@@ -196,7 +209,7 @@ static bool begin_pass(pn_engine *g) {
   step_rows *r = &g->prompts;
   const pn_batch batch = lay_out(g, r);
   prompt_pace_begin(&g->pace, r->n_rows);
-  if (pn_pass_begin(g->pass, g->kv, &batch, &e)) return true;
+  if (pn_pass_begin(g->pass, &batch, &e)) return true;
   fail_parts(g, r, &e);
   return false;
 }

@@ -33,12 +33,17 @@ static bool copy_stops(pn_gen *gen, const pn_request *r) {
   return true;
 }
 
-static bool copy_prompt(sequence *seq, const pn_request *r, int n_ctx) {
+// The marks stand behind the tokens.
+static bool copy_prompt(sequence *seq, const pn_request *r, const generation_room *room) {
   int64_t cap = (int64_t)r->n_tokens + r->max_tokens;
-  seq->cap_tokens = cap < n_ctx ? (int)cap : n_ctx;
-  seq->tokens = malloc((size_t)seq->cap_tokens * sizeof *seq->tokens);
-  if (!seq->tokens || !pn_kv_table_init(&seq->table, 0, seq->cap_tokens, NULL)) return false;
+  seq->cap_tokens = cap < room->n_ctx ? (int)cap : room->n_ctx;
+  seq->tokens = malloc(((size_t)seq->cap_tokens + r->n_marks) * sizeof *seq->tokens);
+  if (!seq->tokens || !pn_kv_table_init(&seq->table, room->n_windows, seq->cap_tokens, NULL)) return false;
   memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
+  int32_t *marks = seq->tokens + seq->cap_tokens;
+  if (r->n_marks) memcpy(marks, r->marks, r->n_marks * sizeof *marks);
+  seq->marks = marks;
+  seq->n_marks = (int)r->n_marks;
   seq->n_prompt = seq->n_tokens = (int)r->n_tokens;
   seq->max_tokens = r->max_tokens;
   seq->client = r->client;
@@ -55,8 +60,8 @@ static bool reserve_text(pn_gen *gen) {
          pn_buf_reserve(&gen->text, longest + TOKEN_TEXT);
 }
 
-pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, generation_bell bell,
-                       pn_error *e) {
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, const generation_room *room,
+                       generation_bell bell, pn_error *e) {
   pn_gen *gen = calloc(1, sizeof *gen);
   if (!gen) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a request"), NULL;
   atomic_init(&gen->refs, 2);
@@ -64,7 +69,7 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, ge
   snprintf(gen->id, sizeof gen->id, "%s", r->id ? r->id : "");
   gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
   if (r->guide) gen->matcher = pn_matcher_new(r->guide, NULL);
-  if (!gen->outbox || !copy_prompt(&gen->seq, r, n_ctx) || !copy_stops(gen, r) || !reserve_text(gen) ||
+  if (!gen->outbox || !copy_prompt(&gen->seq, r, room) || !copy_stops(gen, r) || !reserve_text(gen) ||
       (r->guide && !gen->matcher)) {
     pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
     atomic_store(&gen->refs, 1);

@@ -70,10 +70,14 @@ typedef struct generation_bell {
   pn_mpsc *inbox;
 } generation_bell;
 
+typedef struct generation_room {
+  int n_ctx;     // tokens of a sequence, at most
+  int n_windows; // window groups of the model's layers
+} generation_room;
+
 // Copies everything, and reserves what an ordinary answer takes; two references. NULL with PN_ERR_NOMEM.
-// n_ctx bounds what its sequence can hold.
-pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, int n_ctx, generation_bell bell,
-                       pn_error *e);
+pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, const generation_room *room,
+                       generation_bell bell, pn_error *e);
 void generation_unref(pn_gen *gen);
 pn_gen *generation_of(sequence *seq);
 

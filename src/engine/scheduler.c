@@ -6,7 +6,11 @@
 #define RETRY_PLANS 16 // the front is tried again after so many, though the number of pages is the same
 
 bool scheduler_init(scheduler *s, pn_kv_pool *pool, int max_running, scheduler_hooks hooks, pn_error *e) {
-  *s = (scheduler){.pool = pool, .hooks = hooks, .max_running = max_running, .reserve = SCHEDULER_RESERVE};
+  *s = (scheduler){.pool = pool,
+                   .hooks = hooks,
+                   .max_running = max_running,
+                   .reserve = SCHEDULER_RESERVE,
+                   .mark_every = SCHEDULER_MARK_EVERY};
   s->running = calloc((size_t)max_running, sizeof *s->running);
   s->rows = calloc((size_t)max_running, sizeof *s->rows);
   if (s->running && s->rows) return true;
@@ -29,6 +33,24 @@ void scheduler_add(scheduler *s, sequence *seq) {
   waiting_add(&s->waiting, seq);
 }
 
+// Whether all copies are made that are wanted.
+static bool copied(const scheduler *s, const pn_kv_prefix *what) {
+  bool any = what->copy_from >= 0 || what->state.from >= 0;
+  for (int k = 0; k < PN_KV_MAX_WINDOWS; k++) any = any || what->window[k].from >= 0;
+  return !any || s->hooks.copy(s->hooks.ctx, what);
+}
+
+// To where everything that the layers keep can be had, at most n tokens.
+static void go_back(scheduler *s, sequence *seq, int n) {
+  for (bool there = false; !there; n = 0) { // of no tokens there is nothing to copy
+    pn_kv_prefix back;
+    pn_kv_truncate(s->pool, &seq->table, n, &back);
+    there = copied(s, &back);
+    pn_kv_attached(s->pool, &back);
+    seq->n_computed = back.n_tokens;
+  }
+}
+
 // Take from the cache what it knows beyond n_computed. The last token is always computed: its logits are
 // needed.
 static void attach(scheduler *s, sequence *seq) {
@@ -38,11 +60,11 @@ static void attach(scheduler *s, sequence *seq) {
   pn_kv_attach(s->pool, &seq->table, 0, seq->tokens, seq->n_computed, n, &found);
   if (found.n_tokens > seq->n_computed) {
     seq->n_computed = found.n_tokens;
-    if (found.copy_from >= 0 && !s->hooks.copy(s->hooks.ctx, found.copy_from, found.copy_to))
-      seq->n_computed = whole(found.n_tokens);
+    bool there = copied(s, &found);
+    pn_kv_attached(s->pool, &found);
+    if (!there) go_back(s, seq, whole(found.n_tokens));
     if (!seq->started) seq->n_cached = seq->n_computed;
   }
-  pn_kv_attached(s->pool, &found);
 }
 
 // Wait for an older one that computes at least a page more of the same prefix than this one has.
@@ -140,7 +162,9 @@ static void stop_running(scheduler *s, sequence *seq, bool keep) {
   memmove(s->rows + at, s->rows + at + 1, (size_t)(s->n_running - at) * sizeof *s->rows);
   for (int i = 0; i < s->n_running; i++)
     if (s->running[i]->leader == seq) s->running[i]->leader = NULL;
+  if (seq->under_way) pn_kv_lose_state(s->pool, &seq->table);
   pn_kv_release(s->pool, &seq->table, 0, seq->tokens, keep ? seq->n_computed : 0);
+  seq->under_way = false;
   seq->leader = NULL;
 }
 
@@ -233,8 +257,21 @@ static bool prompt_ready(scheduler *s, sequence *seq) {
          !sequence_decoding(seq); // the cache may have had all but its last token: a stream's row
 }
 
+// How far the next rows of a prompt may go: to its end, or to where a state is to be kept before that.
+static int next_stop(const scheduler *s, const sequence *seq) {
+  int stop = seq->n_tokens, done = seq->n_computed;
+  if (!pn_kv_pool_has_states(s->pool) || done >= seq->n_prompt) return stop;
+  stop = smaller(seq->n_prompt, (done / s->mark_every + 1) * s->mark_every);
+  for (int k = 0; k < seq->n_marks; k++)
+    if (seq->marks[k] > done) stop = smaller(stop, seq->marks[k]);
+  for (int i = 0; i < s->n_running; i++)
+    if (s->running[i]->leader == seq && s->running[i]->follow_to > done)
+      stop = smaller(stop, s->running[i]->follow_to);
+  return stop;
+}
+
 static int rows_left(const scheduler *s, int i) {
-  return s->running[i]->n_tokens - s->running[i]->n_computed - s->rows[i];
+  return next_stop(s, s->running[i]) - s->running[i]->n_computed - s->rows[i];
 }
 
 static int give(scheduler *s, int i, int budget) {
@@ -296,11 +333,30 @@ int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence 
   return still_running(parts, n);
 }
 
+// Keep the state, if the rows of the prompt ended where one is to be kept.
+static void keep_state(scheduler *s, sequence *seq, bool stopped) {
+  if (!stopped || seq->n_computed > seq->n_prompt) return;
+  pn_kv_prefix keep = {.n_tokens = seq->n_computed, .copy_from = -1, .copy_to = -1};
+  for (int k = 0; k < PN_KV_MAX_WINDOWS; k++) keep.window[k] = (pn_kv_copy){-1, -1};
+  keep.state = pn_kv_mark(s->pool, &seq->table, seq->n_computed);
+  if (!copied(s, &keep)) pn_kv_unmark(s->pool, &seq->table, keep.state.to);
+}
+
+void scheduler_begun(const step_part *part) { part->seq->under_way = true; }
+
+void scheduler_give_up(scheduler *s, sequence *seq) {
+  if (seq->under_way && pn_kv_pool_has_states(s->pool)) go_back(s, seq, seq->n_computed);
+  seq->under_way = false;
+}
+
 void scheduler_computed(scheduler *s, const step_part *part) {
   sequence *seq = part->seq;
+  bool stopped = seq->n_computed + part->n_rows == next_stop(s, seq);
   seq->n_computed += part->n_rows;
+  seq->under_way = false;
   seq->started = true;
   seq->fresh = false;
+  if (pn_kv_pool_has_states(s->pool)) keep_state(s, seq, stopped);
   if (seq->n_computed / PN_KV_PAGE_TOKENS > seq->table.n_known)
     pn_kv_publish(s->pool, &seq->table, 0, seq->tokens, seq->n_computed);
 }

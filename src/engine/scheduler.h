@@ -14,11 +14,12 @@
 
 #include "engine/waiting.h"
 
-#define SCHEDULER_RESERVE 256 // tokens: the default of `reserve`
+#define SCHEDULER_RESERVE 256     // tokens: the default of `reserve`
+#define SCHEDULER_MARK_EVERY 2048 // tokens: the default of `mark_every`
 
 // What the scheduler asks of its owner.
 typedef struct scheduler_hooks {
-  bool (*copy)(void *ctx, int32_t from, int32_t to);  // copy a page; false: it could not be
+  bool (*copy)(void *ctx, const pn_kv_prefix *what);  // make its copies; false: one could not be
   void (*paused)(void *ctx, sequence *s, int n_lost); // s gave back its pages, with n_lost computed tokens
   void *ctx;
 } scheduler_hooks;
@@ -38,7 +39,10 @@ typedef struct scheduler {
   sequence *aside;  // linked by next
   int n_background; // of those that run or wait
   int reserve;      // tokens of an answer that must fit at admission
-  int *rows;        // by running sequence: its rows of the pass that is planned
+  // Where layers keep recurrent states, one is kept after so many tokens of a prompt, where the sequence's
+  // marks say, where another sequence follows, and at the prompt's end. Passes are cut there.
+  int mark_every;
+  int *rows; // by running sequence: its rows of the pass that is planned
   uint64_t n_ages;
   // The front that had no room, so that it isn't tried in vain in every step.
   const sequence *blocked;
@@ -59,8 +63,12 @@ int scheduler_n_prompts(const scheduler *s);
 // parts; 0 with *stuck set: that sequence is alone and the pool has no page for it (*e says so).
 int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_error *e);
 int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence **stuck, pn_error *e);
-// The rows of a part are computed. (After a step that failed this is not called: nothing has changed.)
+// The rows of a part are in a step from now on, until they are computed. After a step that failed the
+// sequence is removed, or its rows are given up.
+void scheduler_begun(const step_part *part);
 void scheduler_computed(scheduler *s, const step_part *part);
+// Rows that were begun are given up: the sequence goes on from where its state is known, which may be before.
+void scheduler_give_up(scheduler *s, sequence *seq);
 
 // Lay a sequence aside until it is released; then it waits like a new one. The owner sees to it that no pass
 // has rows of it.

@@ -18,8 +18,10 @@ typedef struct sequence {
   int n_tokens, n_prompt, cap_tokens;
   int max_tokens; // to generate
   uint64_t client;
-  bool background;   // runs only while nobody else runs or waits
-  pn_kv_table table; // room for cap_tokens
+  bool background;      // runs only while nobody else runs or waits
+  pn_kv_table table;    // room for cap_tokens
+  const int32_t *marks; // numbers of prompt tokens after which a recurrent state is worth keeping, ascending
+  int n_marks;
 
   // The scheduler's; others only read.
   bool held; // laid aside until scheduler_release
@@ -27,6 +29,7 @@ typedef struct sequence {
   int n_computed; // tokens whose K and V are in the table
   int n_cached;   // tokens that its first start took from the prefix cache
   bool started;   // had rows in a step that went well
+  bool under_way; // rows of it are in a step that is not over: a recurrent state may be anywhere
   bool fresh;     // no rows since it was admitted: what became known meanwhile may still be taken
   uint64_t age;   // number of its first admission since it was added or taken up, from 1; 0: not yet
   int target;     // tokens that the pool is to have room for

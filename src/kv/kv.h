@@ -1,7 +1,7 @@
 // Pages of the KV cache as integers: numbers with reference counts for each kind of memory that layers keep,
 // the tables of sequences, and radix trees that remember which tokens the pages hold, so that a later
-// sequence with the same beginning uses them again. No tensors here: a backend owns the memory that the
-// numbers stand for.
+// sequence with the same beginning uses them again. No tensors here: what stands behind the numbers is in
+// kv/kv_memory.h, and a backend owns it.
 //
 // A pool serves groups of layers. What a group keeps decides how it is numbered:
 //   full, latent  K and V of all positions, in pages. All these groups share one numbering: a page stands for
@@ -76,6 +76,7 @@ typedef struct pn_kv_stats {
 pn_kv_stats pn_kv_pool_stats(const pn_kv_pool *p);             // of the full groups
 pn_kv_stats pn_kv_group_stats(const pn_kv_pool *p, int group); // of the numbering that the group uses
 int pn_kv_pool_salts(const pn_kv_pool *p);                     // that have pages now
+bool pn_kv_pool_has_states(const pn_kv_pool *p);               // whether there is a state group
 
 // The table of one sequence: position p lies in pages[p / PN_KV_PAGE_TOKENS], in the w-th window group in
 // window_pages[w][the same], from page first_window[w] on (before, -1).
@@ -139,6 +140,9 @@ bool pn_kv_reserve(pn_kv_pool *p, pn_kv_table *t, int n, pn_error *e);
 // than PN_KV_MAX_MARKS in pages that are not known yet the oldest is given up.
 pn_kv_copy pn_kv_mark(pn_kv_pool *p, pn_kv_table *t, int n_computed);
 
+// A mark whose copy failed is forgotten.
+void pn_kv_unmark(pn_kv_pool *p, pn_kv_table *t, int32_t slot);
+
 // Let others share the whole pages of the first n_computed tokens, while the sequence goes on. A page whose
 // tokens the tree knows already is exchanged for the tree's. Window pages that no row from n_computed on sees
 // are given back. When all salts are in use by tables or pins, a new one's pages stay unknown.
@@ -149,6 +153,10 @@ void pn_kv_publish(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *
 // group cannot go on at n: the last mark at or before n is where a state can, given-back window pages may be
 // gone, no page may be free for a copy. n_tokens 0: the sequence starts anew, with an empty state.
 void pn_kv_truncate(pn_kv_pool *p, pn_kv_table *t, int n, pn_kv_prefix *out);
+
+// The running state is not that after the computed tokens any more: a step failed or was given up half-way.
+// It is given back. Then the table is released (to go on, pn_kv_truncate instead).
+void pn_kv_lose_state(pn_kv_pool *p, pn_kv_table *t);
 
 // The sequence ends or pauses: what it computed stays in the tree, a last partial page too, and the running
 // state, which must be that after n_computed tokens; the table is empty then. n_computed 0: nothing is kept
@@ -215,5 +223,7 @@ static inline int32_t pn_kv_window_slot(const pn_kv_table *t, int w, int pos) {
 
 // For tests: every count agrees with what is reachable. Pins and copies are taken as they stand.
 bool pn_kv_pool_check(const pn_kv_pool *p, const pn_kv_table *const *tables, int n_tables, pn_error *e);
+
+#include "kv/kv_memory.h"
 
 #endif

@@ -113,9 +113,31 @@ void kv_state_cut(pn_kv_pool *p, pn_kv_table *t, int n) {
   while (t->n_marks && t->marks[t->n_marks - 1].pos > n) kv_state_unref(p, t->marks[--t->n_marks].slot);
 }
 
+bool pn_kv_pool_has_states(const pn_kv_pool *p) { return p->states.ids.n > 0; }
+
+void pn_kv_unmark(pn_kv_pool *p, pn_kv_table *t, int32_t slot) {
+  for (int k = 0; k < t->n_marks; k++) {
+    if (t->marks[k].slot != slot) continue;
+    kv_state_unref(p, slot);
+    memmove(t->marks + k, t->marks + k + 1, (size_t)(--t->n_marks - k) * sizeof *t->marks);
+    return;
+  }
+  kv_ids *ids = &p->states.ids; // it hangs already, and nothing else holds it
+  if (p->states.slot[slot].node == KV_NONE) return;
+  unhang(p, slot);
+  if (ids->id[slot].refs) return;
+  kv_ids_uncache(ids, slot);
+  kv_ids_put(ids, slot);
+}
+
 static void give_up_oldest(pn_kv_pool *p, pn_kv_table *t) {
   kv_state_unref(p, t->marks[0].slot);
   memmove(t->marks, t->marks + 1, (size_t)--t->n_marks * sizeof *t->marks);
+}
+
+void pn_kv_lose_state(pn_kv_pool *p, pn_kv_table *t) {
+  if (t->state != KV_NONE) kv_state_unref(p, t->state);
+  t->state = KV_NONE;
 }
 
 pn_kv_copy pn_kv_mark(pn_kv_pool *p, pn_kv_table *t, int n_computed) {

@@ -38,9 +38,11 @@ void block_attention(plan *p, const pn_model *m, const model_layer *l) {
   }
   pn_step *s = plan_emit(p, PN_OP_KV_WRITE, "kv", k, (pn_view){0});
   s->in[1] = v;
-  s->kv.layer = p->layer;
+  s->kv.group = l->group;
+  s->kv.layer = l->group_layer;
   s = plan_emit(p, PN_OP_ATTENTION, "attention", q, mix);
-  s->attention = (pn_attention){.layer = p->layer,
+  s->attention = (pn_attention){.group = l->group,
+                                .layer = l->group_layer,
                                 .n_heads = r->n_heads,
                                 .n_kv_heads = r->n_kv_heads,
                                 .head_dim = r->head_dim,

@@ -39,7 +39,9 @@ bool config_check(const model_spec *s, const char *where, pn_error *e) {
 bool config_read(pn_files *files, model_spec *out, pn_error *e) {
   *out = (model_spec){0};
   const pn_gguf *g = pn_files_gguf(files);
-  return g ? config_read_gguf(g, pn_files_path(files), out, e) : config_read_json(files, out, e);
+  const char *path = pn_files_path(files);
+  return (g ? config_read_gguf(g, path, out, e) : config_read_json(files, out, e)) &&
+         recipe_groups(out, path, e);
 }
 
 bool pn_model_read_config(pn_files *files, pn_model_config *out, pn_error *e) {

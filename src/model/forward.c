@@ -65,6 +65,9 @@ static pn_workspace *open_workspace(pn_model *m, int max_rows, int max_logits, p
 static bool check_batch(const pn_model *m, const pn_batch *batch, pn_error *e) {
   if (batch->n_rows < 1 || batch->n_logits < 0)
     return pn_fail(e, PN_ERR_INTERNAL, "a step of %d rows and %d logits", batch->n_rows, batch->n_logits);
+  if (batch->n_kv != m->spec.c.n_groups)
+    return pn_fail(e, PN_ERR_INTERNAL, "a step with the KV of %d groups of layers; the model has %d",
+                   batch->n_kv, m->spec.c.n_groups);
   for (int r = 0; r < batch->n_rows; r++)
     if (batch->token[r] < 0 || batch->token[r] >= m->spec.c.n_vocab)
       return pn_fail(e, PN_ERR_USAGE, "token id: expected 0 to %d, found %d", m->spec.c.n_vocab - 1,
@@ -99,9 +102,9 @@ bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   return true;
 }
 
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
-                      const pn_forward_trace *trace, pn_error *e) {
-  if (!check_batch(m, batch, e) || !m->b->ops->begin(m->b, m->ws, kv, batch, e)) return false;
+bool pn_model_forward(pn_model *m, const pn_batch *batch, float *logits, const pn_forward_trace *trace,
+                      pn_error *e) {
+  if (!check_batch(m, batch, e) || !m->b->ops->begin(m->b, m->ws, batch, e)) return false;
   model_run r = {m, m->ws, trace, batch->n_rows, batch->n_logits, false};
   return run_to_end(&r, 0, logits, e);
 }
@@ -128,9 +131,9 @@ void pn_pass_close(pn_pass *p) {
   free(p);
 }
 
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+bool pn_pass_begin(pn_pass *p, const pn_batch *batch, pn_error *e) {
   pn_backend *b = p->run.m->b;
-  if (!check_batch(p->run.m, batch, e) || !b->ops->begin(b, p->run.ws, kv, batch, e)) return false;
+  if (!check_batch(p->run.m, batch, e) || !b->ops->begin(b, p->run.ws, batch, e)) return false;
   p->run.n_rows = batch->n_rows;
   p->run.n_logits = batch->n_logits;
   p->layer = 0;

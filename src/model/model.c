@@ -23,8 +23,3 @@ void pn_model_close(pn_model *m) {
 
 const pn_model_config *pn_model_config_of(const pn_model *m) { return &m->spec.c; }
 uint64_t pn_model_weight_bytes(const pn_model *m) { return m->weight_bytes; }
-
-pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages) {
-  const pn_model_config *c = &m->spec.c;
-  return (pn_kv_shape){c->n_layers, c->n_kv_heads, c->head_dim, page_tokens, n_pages, type};
-}

@@ -12,6 +12,14 @@
 // Positions go on beyond what a model was made for, at the price of worse answers: up to so many times.
 #define PN_MODEL_STRETCH 8
 
+// Layers that keep the same of a sequence.
+#define PN_MODEL_MAX_GROUPS 8
+typedef struct pn_model_group {
+  int n_layers, n_kv_heads, head_dim;
+  int window;           // K and V of the last so many positions; 0: of all
+  int64_t state_floats; // > 0: in their place a recurrent state of so many numbers a layer
+} pn_model_group;
+
 typedef struct pn_model_config {
   char family[32];       // "llama", "phi3"
   char quantization[48]; // for people: "Q4_1", "4 bit, group 64", "F16"
@@ -24,6 +32,8 @@ typedef struct pn_model_config {
   float rope_scale; // multiplies q and k in the rotary dimensions (LongRoPE), else 1
   int window;       // sliding window of attention in tokens, 0: none
   bool tied_head;   // the output head is the embedding
+  int n_groups;     // in the order of their first layers
+  pn_model_group groups[PN_MODEL_MAX_GROUPS];
 } pn_model_config;
 
 typedef struct pn_model pn_model;
@@ -39,7 +49,6 @@ void pn_model_close(pn_model *m);
 const pn_model_config *pn_model_config_of(const pn_model *m);
 uint64_t pn_model_weight_bytes(
     const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
-pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages);
 
 // The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while
 // open.
@@ -61,11 +70,11 @@ uint64_t pn_model_step_bytes(const pn_model *m, int max_rows, int max_logits);
 // Make room for them; forward allocates nothing then.
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e);
 
-// One step: all rows of the batch through all layers, their K and V written to `kv`. logits[k] (host,
-// [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the backend, which
-// may then compute them behind this call. `trace` may be NULL.
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *batch, float *logits,
-                      const pn_forward_trace *trace, pn_error *e);
+// One step: all rows of the batch through all layers, what these keep written to the groups' KV. logits[k]
+// (host, [n_logits][n_vocab]) are those after the batch's row logit_rows[k]; NULL: they stay with the
+// backend, which may then compute them behind this call. `trace` may be NULL.
+bool pn_model_forward(pn_model *m, const pn_batch *batch, float *logits, const pn_forward_trace *trace,
+                      pn_error *e);
 
 // Where the logits of the last step lie, for pn_backend_ops.sample; valid until the next one.
 typedef struct pn_logits {
@@ -80,7 +89,7 @@ typedef struct pn_pass pn_pass; // with a workspace of its own
 pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e);
 void pn_pass_close(pn_pass *p);
 // Begin with a batch, which must stay as it is until the pass is done or another one begins.
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e);
+bool pn_pass_begin(pn_pass *p, const pn_batch *batch, pn_error *e);
 // Submit all of it at once: it may be computed behind this call. Allocates nothing.
 bool pn_pass_submit(pn_pass *p, pn_error *e);
 // Or compute the next layer; with the last one the logits too, and *done is set. Allocates nothing.

@@ -18,6 +18,9 @@ typedef enum model_role {
   ROLE_Q_NORM,
   ROLE_K_NORM,
   ROLE_O,
+  ROLE_MIX_IN, // into and out of a mixer that is not attention
+  ROLE_CONV,   // [channels][taps]
+  ROLE_MIX_OUT,
   ROLE_FFN_NORM,
   ROLE_GATE,
   ROLE_UP,
@@ -26,15 +29,19 @@ typedef enum model_role {
   N_ROLES
 } model_role;
 
-// What a layer is made of. Every sublayer is x += sublayer(rmsnorm(x)).
-typedef enum model_mixer { MIXER_ATTENTION } model_mixer;
-typedef enum model_ffn { FFN_GATED } model_ffn;
+// What a layer is made of. Every sublayer is x += sublayer(rmsnorm(x)): a function that emits its steps
+// (model/plan.h).
+struct plan;
+struct model_layer;
+typedef void model_sublayer(struct plan *p, const pn_model *m, const struct model_layer *l);
 typedef struct model_recipe {
-  model_mixer mixer;
-  model_ffn ffn;
-  int n_heads, n_kv_heads, head_dim, d_ffn;
-  int rope;      // which of the plan's rotations; -1: none
-  int window;    // of attention, in tokens; 0: all
+  model_sublayer *mixer, *ffn;
+  int n_heads, n_kv_heads, head_dim, d_ffn; // n_heads 0: the mixer is not attention
+  int mix_in, mix_out;                      // then the widths that ROLE_MIX_IN gives and ROLE_MIX_OUT takes
+  int conv_taps, conv_width;                // of its causal convolution; 0: it has none
+  int64_t state_floats;                     // that it keeps of a sequence
+  int rope;                                 // which of the plan's rotations; -1: none
+  int window;                               // of attention, in tokens; 0: all
   bool qk_norm;  // every head of q and k goes through an rmsnorm before the rotation
   bool qkv_bias; // q, k and v have biases
 } model_recipe;
@@ -102,10 +109,17 @@ void rope_llama3(model_spec *s, double factor, double low, double high, double o
 // original.
 void rope_long(model_spec *s, const double *long_factors, double original, double attention_factor);
 
+// The recipe of layer i; and the groups of the configuration, from all recipes. PN_ERR_UNSUPPORTED: too many.
+model_recipe recipe_of(const model_spec *s, int i);
+bool recipe_groups(model_spec *s, const char *where, pn_error *e);
+int recipe_group(const pn_model_config *c, const model_recipe *r); // its number
+
 typedef struct model_layer {
   model_recipe recipe;
+  int group, group_layer; // of the configuration; which of its layers
   pn_weight *w[N_ROLES];
   pn_weight *qkv_bias; // q | k | v
+  pn_weight *conv;     // [taps][channels]
 } model_layer;
 
 struct pn_model {

@@ -68,13 +68,9 @@ static void build_layer(plan *p, const pn_model *m, int i) {
   p->layer_step[i] = p->p.n_steps;
   p->layer = i;
   join(p, m, "attn_norm", l->w[ROLE_ATTN_NORM], i == 0);
-  switch (l->recipe.mixer) {
-  case MIXER_ATTENTION: block_attention(p, m, l); break;
-  }
+  l->recipe.mixer(p, m, l);
   join(p, m, "ffn_norm", l->w[ROLE_FFN_NORM], false);
-  switch (l->recipe.ffn) {
-  case FFN_GATED: block_ffn(p, m, l); break;
-  }
+  l->recipe.ffn(p, m, l);
 }
 
 static void build(plan *p, const pn_model *m) {
@@ -142,6 +138,7 @@ static void write_parameters(const pn_step *s, pn_buf *out) {
                   s->attention.n_kv_heads);
     if (s->attention.window) pn_buf_printf(out, ", window %d", s->attention.window);
     break;
+  case PN_OP_SHORT_CONV: pn_buf_printf(out, ", %d taps", s->conv.taps); break;
   default: break;
   }
 }

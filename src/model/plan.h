@@ -44,8 +44,7 @@ void plan_matmul(plan *p, const char *name, pn_view in, pn_view out, const pn_we
                  const pn_weight *w2);
 void plan_norm(plan *p, const char *name, pn_view in, pn_view out, const pn_weight *w, float eps, int heads);
 
-// Sublayers: from PLAN_H to PLAN_Y.
-void block_attention(plan *p, const pn_model *m, const model_layer *l);
-void block_ffn(plan *p, const pn_model *m, const model_layer *l);
+// Sublayers that several families share: from PLAN_H to PLAN_Y.
+model_sublayer block_attention, block_ffn;
 
 #endif

@@ -187,17 +187,30 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t row
   return w;
 }
 
-static model_recipe recipe_of(const model_spec *s, int i) {
-  const pn_model_config *c = &s->c;
-  model_recipe r = {.n_heads = c->n_heads,
-                    .n_kv_heads = c->n_kv_heads,
-                    .head_dim = c->head_dim,
-                    .d_ffn = c->d_ffn,
-                    .window = i >= s->window_from ? c->window : 0,
-                    .qk_norm = s->arch->qk_norm,
-                    .qkv_bias = s->arch->qkv_bias};
-  if (s->arch->layer) s->arch->layer(s, i, &r);
-  return r;
+// A convolution's taps, transposed: [taps][channels].
+static pn_weight *load_conv(loader *l, int i, const model_recipe *r) {
+  char path[160], found[96];
+  path_of(l, ROLE_CONV, i, path);
+  const pn_tensor *t = find(l, path, "weight");
+  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
+  const size_t taps = (size_t)r->conv_taps, width = (size_t)r->conv_width, n = taps * width;
+  const bool fits = t->shape[0] == width && ((t->n_dims == 2 && t->shape[1] == taps) ||
+                                             (t->n_dims == 3 && t->shape[1] == taps && t->shape[2] == 1) ||
+                                             (t->n_dims == 3 && t->shape[1] == 1 && t->shape[2] == taps));
+  const bool plain = t->dtype == PN_F32 || t->dtype == PN_F16 || t->dtype == PN_BF16;
+  if (!fits || !plain)
+    return pn_fail(l->e, PN_ERR_CORRUPT,
+                   "tensor %s.weight: expected F32, F16 or BF16 [%zu, %zu], found %s [%s]", path, width, taps,
+                   t->type_name, shape_text(t, found)),
+           NULL;
+  float *rows = malloc(2 * n * sizeof *rows), *columns = rows + n;
+  if (!rows) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for %s", path), NULL;
+  pn_floats_to_f32(t->dtype, t->data, rows, n);
+  for (size_t c = 0; c < width; c++)
+    for (size_t k = 0; k < taps; k++) columns[k * width + c] = rows[c * taps + k];
+  pn_weight *w = l->m->b->ops->vector_open(l->m->b, columns, (int64_t)n, l->e);
+  free(rows);
+  return w;
 }
 
 static bool load_bias(loader *l, model_layer *layer, int i) {
@@ -216,6 +229,7 @@ static bool load_layer(loader *l, int i) {
   model_layer *layer = &l->m->layers[i];
   layer->recipe = recipe_of(&l->m->spec, i);
   const model_recipe *r = &layer->recipe;
+  const bool attends = r->n_heads > 0;
   const int64_t d = l->m->spec.c.d_model, q = (int64_t)r->n_heads * r->head_dim,
                 kv = (int64_t)r->n_kv_heads * r->head_dim, f = r->d_ffn;
   const struct {
@@ -223,13 +237,15 @@ static bool load_layer(loader *l, int i) {
     int64_t rows, cols; // cols 0: a vector
     bool wanted, biased;
   } want[] = {{ROLE_ATTN_NORM, d, 0, true, false},
-              {ROLE_Q, q, d, true, r->qkv_bias},
-              {ROLE_K, kv, d, true, r->qkv_bias},
-              {ROLE_V, kv, d, true, r->qkv_bias},
-              {ROLE_QKV, q + 2 * kv, d, true, r->qkv_bias},
+              {ROLE_Q, q, d, attends, r->qkv_bias},
+              {ROLE_K, kv, d, attends, r->qkv_bias},
+              {ROLE_V, kv, d, attends, r->qkv_bias},
+              {ROLE_QKV, q + 2 * kv, d, attends, r->qkv_bias},
               {ROLE_Q_NORM, r->head_dim, 0, r->qk_norm, false},
               {ROLE_K_NORM, r->head_dim, 0, r->qk_norm, false},
-              {ROLE_O, d, q, true, false},
+              {ROLE_O, d, q, attends, false},
+              {ROLE_MIX_IN, r->mix_in, d, !attends, false},
+              {ROLE_MIX_OUT, d, r->mix_out, !attends, false},
               {ROLE_FFN_NORM, d, 0, true, false},
               {ROLE_GATE, f, d, true, false},
               {ROLE_UP, f, d, true, false},
@@ -242,7 +258,8 @@ static bool load_layer(loader *l, int i) {
                                   : load_norm(l, role, i, want[k].rows);
     if (!layer->w[role]) return false;
   }
-  return !r->qkv_bias || load_bias(l, layer, i);
+  if (r->conv_taps && !(layer->conv = load_conv(l, i, r))) return false;
+  return !attends || !r->qkv_bias || load_bias(l, layer, i);
 }
 
 bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
@@ -265,8 +282,13 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   if (!m->head) return false;
   m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0, c->d_model);
   if (!m->final_norm) return false;
-  for (int i = 0; i < c->n_layers; i++)
+  int n_in_group[PN_MODEL_MAX_GROUPS] = {0};
+  for (int i = 0; i < c->n_layers; i++) {
     if (!load_layer(&l, i)) return false;
+    model_layer *layer = &m->layers[i];
+    layer->group = recipe_group(c, &layer->recipe);
+    layer->group_layer = n_in_group[layer->group]++;
+  }
   return true;
 }
 
@@ -275,6 +297,7 @@ void weights_close(pn_model *m) {
   for (int i = 0; m->layers && i < m->spec.c.n_layers; i++) {
     for (int r = 0; r < N_ROLES; r++) ops->weight_close(m->b, m->layers[i].w[r]);
     ops->weight_close(m->b, m->layers[i].qkv_bias);
+    ops->weight_close(m->b, m->layers[i].conv);
   }
   ops->weight_close(m->b, m->final_norm);
   if (m->head != m->embed) ops->weight_close(m->b, m->head);

@@ -86,9 +86,9 @@ static bool add_job(pn_backend *b, late_job j, pn_error *e) {
   return table.asynchronous || compute_jobs(b, 1, e);
 }
 
-static bool begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+static bool begin(pn_backend *b, pn_workspace *ws, const pn_batch *batch, pn_error *e) {
   counts.n_early += jobs_up_to(space_of(ws)) > 0;
-  return inner->begin(b, ws, kv, batch, e);
+  return inner->begin(b, ws, batch, e);
 }
 
 static bool submit(pn_backend *b, pn_workspace *ws, int from, int to, pn_error *e) {

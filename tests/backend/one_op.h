@@ -18,8 +18,8 @@ typedef struct op_rows {
 // Run `step`, whose views are set here: in[0], in[1] and out are a, b and out; out is a or b where it is the
 // same array. Whole rows are written before and read back after, so what a step does between the rows shows
 // too. The batch needs only what the op looks at; its counts are set from the rows when it has none.
-static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, pn_kv *kv,
-                              const pn_batch *batch, op_rows a0, op_rows a1, op_rows out) {
+static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, const pn_batch *batch,
+                              op_rows a0, op_rows a1, op_rows out) {
   const op_rows all[] = {a0, a1, out};
   pn_view *views[] = {&step.in[0], &step.in[1], &step.out};
   pn_buffer buffers[3];
@@ -39,7 +39,7 @@ static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, 
   const pn_plan plan = {&step, 1, buffers, n_buffers, rope, rope ? 1 : 0};
   pn_error e = {0};
   pn_workspace *ws = b->ops->workspace_open(b, &plan, full.n_rows, full.n_logits, &e);
-  if (!ws || !b->ops->begin(b, ws, kv, &full, &e)) {
+  if (!ws || !b->ops->begin(b, ws, &full, &e)) {
     printf("one op: %s\n", e.msg);
     exit(1);
   }
@@ -59,7 +59,7 @@ static inline pn_workspace *logits_workspace(pn_backend *b, const pn_plan *plan,
   pn_error e = {0};
   const pn_view row = {0, 0, plan->buffers[0].width};
   pn_workspace *ws = b->ops->workspace_open(b, plan, 0, n, &e);
-  if (!ws || !b->ops->begin(b, ws, NULL, &(pn_batch){.n_logits = n}, &e)) {
+  if (!ws || !b->ops->begin(b, ws, &(pn_batch){.n_logits = n}, &e)) {
     printf("logits: %s\n", e.msg);
     exit(1);
   }
@@ -82,18 +82,18 @@ static inline void run_sample(pn_backend *b, const float *logits, int64_t stride
 }
 
 // K and V, rows of heads * dim numbers, into layer `layer`.
-static inline void run_kv_write(pn_backend *b, pn_kv *kv, const pn_batch *batch, int layer, float *k,
-                                float *v, int width) {
-  pn_step s = {.op = PN_OP_KV_WRITE, .kv = {layer}};
-  run_one_op(b, s, NULL, kv, batch, (op_rows){k, batch->n_rows, width, width},
+static inline void run_kv_write(pn_backend *b, const pn_batch *batch, int layer, float *k, float *v,
+                                int width) {
+  pn_step s = {.op = PN_OP_KV_WRITE, .kv = {0, layer}};
+  run_one_op(b, s, NULL, batch, (op_rows){k, batch->n_rows, width, width},
              (op_rows){v, batch->n_rows, width, width}, (op_rows){0});
 }
 
-static inline void run_attention_op(pn_backend *b, pn_kv *kv, const pn_batch *batch, pn_attention a, float *q,
+static inline void run_attention_op(pn_backend *b, const pn_batch *batch, pn_attention a, float *q,
                                     float *out) {
   int width = a.n_heads * a.head_dim;
   pn_step s = {.op = PN_OP_ATTENTION, .attention = a};
-  run_one_op(b, s, NULL, kv, batch, (op_rows){q, batch->n_rows, width, width}, (op_rows){0},
+  run_one_op(b, s, NULL, batch, (op_rows){q, batch->n_rows, width, width}, (op_rows){0},
              (op_rows){out, batch->n_rows, width, width});
 }
 

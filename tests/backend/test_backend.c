@@ -101,12 +101,11 @@ static void kv_sizes(void **state) {
   for (int k = 0; k < 2; k++) {
     pn_backend *b =
         pn_backend_open(&(pn_backend_options){.name = names[k], .settings = {{"threads", "1", false}}}, NULL);
-    pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_KV_F16};
-    assert_true(pn_kv_token_bytes(b, &phi3) == 393216);
+    pn_kv_shape phi3 = {32, 32, 96, 32, 100, PN_KV_F16, 0};
     assert_true(b->ops->kv_bytes(b, &phi3) == 393216ull * 3200);
-    pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_KV_F32};
+    pn_kv_shape huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, PN_KV_F32, 0};
     assert_true(b->ops->kv_bytes(b, &huge) == UINT64_MAX);
-    assert_true(b->ops->kv_bytes(b, &(pn_kv_shape){1, 1, -1, 32, 1, PN_KV_F16}) == 0);
+    assert_true(b->ops->kv_bytes(b, &(pn_kv_shape){1, 1, -1, 32, 1, PN_KV_F16, 0}) == 0);
     pn_backend_close(b);
   }
 }
@@ -114,11 +113,11 @@ static void kv_sizes(void **state) {
 static void kv_refused(void **state) {
   (void)state;
   static const pn_kv_shape bad[] = {
-      {0, 1, 64, 32, 1, PN_KV_F16},  {1, 0, 64, 32, 1, PN_KV_F16},  {1, 1, 0, 32, 1, PN_KV_F16},
-      {1, 1, 64, 0, 1, PN_KV_F16},   {1, 1, 64, 32, 0, PN_KV_F16},  {1, 1, 64, 32, 1, PN_KV_N_TYPES},
-      {-1, 1, 64, 32, 1, PN_KV_F16}, {1, 1, 64, 32, -5, PN_KV_F16},
+      {0, 1, 64, 32, 1, PN_KV_F16, 0},  {1, 0, 64, 32, 1, PN_KV_F16, 0},  {1, 1, 0, 32, 1, PN_KV_F16, 0},
+      {1, 1, 64, 0, 1, PN_KV_F16, 0},   {1, 1, 64, 32, 0, PN_KV_F16, 0},  {1, 1, 64, 32, 1, PN_KV_N_TYPES, 0},
+      {-1, 1, 64, 32, 1, PN_KV_F16, 0}, {1, 1, 64, 32, -5, PN_KV_F16, 0},
   };
-  static const pn_kv_shape huge = {INT32_MAX, INT32_MAX, 65536, 256, INT32_MAX, PN_KV_F32};
+  static const pn_kv_shape huge = {INT32_MAX, INT32_MAX, 65536, 256, INT32_MAX, PN_KV_F32, 0};
   static const char *const names[] = {"ref", "cpu"};
   for (int k = 0; k < 2; k++) {
     pn_backend *b =
@@ -157,7 +156,7 @@ static void workspaces(void **state) {
     b->ops->write(b, ws, (pn_view){0, 16, 8}, 5, 1, row);
     assert_true(b->ops->read(b, ws, (pn_view){0, 20, 4}, 5, 1, row, &e));
     assert_true(row[3] == 3 && row[0] == 0);
-    assert_false(b->ops->begin(b, ws, NULL, &(pn_batch){.n_rows = 1}, &e));
+    assert_false(b->ops->begin(b, ws, &(pn_batch){.n_rows = 1}, &e));
     assert_int_equal(e.code, PN_ERR_INTERNAL);
     assert_true(b->ops->sync(b, &e));
     b->ops->workspace_close(b, ws);
@@ -211,7 +210,7 @@ static void embed_row(const pn_matrix *m, float *out) {
   int32_t zero = 0;
   const int cols = (int)m->cols;
   const pn_step s = {.op = PN_OP_EMBED, .w = {w}, .n_weights = 1, .embed = {1}};
-  run_one_op(b, s, NULL, NULL, &(pn_batch){.n_rows = 1, .token = &zero}, (op_rows){0}, (op_rows){0},
+  run_one_op(b, s, NULL, &(pn_batch){.n_rows = 1, .token = &zero}, (op_rows){0}, (op_rows){0},
              (op_rows){out, 1, cols, cols});
   b->ops->weight_close(b, w);
   pn_backend_close(b);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BACKENDS = 12 };
+enum { MAX_BACKENDS = 12, CONV_TOKENS = 23 };
 
 // Of both precisions of activations; the ops without them run with the first.
 typedef struct family {
@@ -109,16 +109,16 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
   const op_rows every = {x, c->rows, c->width, c->stride}, none = {0};
   pn_step s = {.w = {w}, .n_weights = 1, .norm = {1e-5f, 1}};
   switch (op) {
-  case RMSNORM: s.op = PN_OP_RMSNORM, run_one_op(b, s, NULL, NULL, NULL, xs, none, outs); break;
+  case RMSNORM: s.op = PN_OP_RMSNORM, run_one_op(b, s, NULL, NULL, xs, none, outs); break;
   case HEAD_RMSNORM:
-    s.op = PN_OP_RMSNORM, s.norm.heads = heads_of(c), run_one_op(b, s, NULL, NULL, NULL, xs, none, outs);
+    s.op = PN_OP_RMSNORM, s.norm.heads = heads_of(c), run_one_op(b, s, NULL, NULL, xs, none, outs);
     break;
-  case ADD_RMSNORM: s.op = PN_OP_ADD_RMSNORM, run_one_op(b, s, NULL, NULL, NULL, xs, ys, outs); break;
-  case SILU_MUL: s.op = PN_OP_SILU_MUL, run_one_op(b, s, NULL, NULL, NULL, xs, ys, outs); break;
-  case ADD: s.op = PN_OP_ADD, run_one_op(b, s, NULL, NULL, NULL, ys, none, xs); break;
-  case ADD_BIAS: s.op = PN_OP_ADD_BIAS, run_one_op(b, s, NULL, NULL, NULL, none, none, xs); break;
+  case ADD_RMSNORM: s.op = PN_OP_ADD_RMSNORM, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
+  case SILU_MUL: s.op = PN_OP_SILU_MUL, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
+  case ADD: s.op = PN_OP_ADD, run_one_op(b, s, NULL, NULL, ys, none, xs); break;
+  case ADD_BIAS: s.op = PN_OP_ADD_BIAS, run_one_op(b, s, NULL, NULL, none, none, xs); break;
   default:
-    s.op = PN_OP_GATHER, run_one_op(b, s, NULL, NULL, &(pn_batch){.logit_rows = pick}, every, none, outs);
+    s.op = PN_OP_GATHER, run_one_op(b, s, NULL, &(pn_batch){.logit_rows = pick}, every, none, outs);
     break;
   }
   b->ops->weight_close(b, w);
@@ -197,7 +197,7 @@ static void run_rope(pn_backend *b, const pn_rope *rope, const int32_t *pos, int
   int64_t stride = (int64_t)heads * dim + 3;
   memcpy(out + first * stride, in + first * stride, (size_t)(rows * stride) * sizeof *out);
   pn_step s = {.op = PN_OP_ROPE, .rope = {0, heads, dim}};
-  run_one_op(b, s, rope, NULL, &(pn_batch){.n_rows = rows, .pos = pos + first}, (op_rows){0}, (op_rows){0},
+  run_one_op(b, s, rope, &(pn_batch){.n_rows = rows, .pos = pos + first}, (op_rows){0}, (op_rows){0},
              (op_rows){out + first * stride, rows, heads * dim, stride});
 }
 
@@ -255,8 +255,7 @@ static void check_many_ropes(void) {
     pn_error e;
     float *x = copy_of(in, ROWS * DIM);
     pn_workspace *ws = all[b]->ops->workspace_open(all[b], &plan, ROWS, 0, &e);
-    CHECK(ws && all[b]->ops->begin(all[b], ws, NULL, &(pn_batch){.n_rows = ROWS, .pos = pos}, &e), "%s",
-          e.msg);
+    CHECK(ws && all[b]->ops->begin(all[b], ws, &(pn_batch){.n_rows = ROWS, .pos = pos}, &e), "%s", e.msg);
     all[b]->ops->write(all[b], ws, view, 0, ROWS, x);
     for (int use = 0; use < 2 * KINDS; use++)
       all[b]->ops->run(all[b], ws, &(pn_step){.op = PN_OP_ROPE, .out = view, .rope = {use, 1, DIM}});
@@ -334,18 +333,18 @@ static void run_attention(pn_backend *b, const attention_case *c, const attentio
   static int32_t token[MAX_TOKENS], seq[MAX_TOKENS], pos[MAX_TOKENS], slot[MAX_TOKENS];
   pn_error e = {0};
   int width = c->heads * c->dim, kv_width = c->kv_heads * c->dim;
-  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->type};
+  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->type, 0};
   pn_kv *kv = b->ops->kv_open(b, &shape, &e);
   CHECK(kv, "%s", e.msg);
   if (!kv) return;
-  pn_attention a = {1, c->heads, c->kv_heads, c->dim, 1 / sqrtf((float)c->dim), c->window};
+  pn_attention a = {0, 1, c->heads, c->kv_heads, c->dim, 1 / sqrtf((float)c->dim), c->window};
   for (int done = 0, n; (n = make_step(c, in, done, chunk, token, seq, pos, slot)) > 0; done += chunk) {
-    pn_batch batch = {n, c->n_seqs, token, seq, pos, slot, in->pages, 0, NULL};
+    pn_batch batch = {n, c->n_seqs, token, seq, pos, 1, &(pn_kv_rows){kv, slot, in->pages, NULL}, 0, NULL};
     float *q = rows_of(in->q, token, n, width), *k = rows_of(in->k, token, n, kv_width),
           *v = rows_of(in->v, token, n, kv_width), *o = malloc((size_t)n * (size_t)width * sizeof *o);
-    run_kv_write(b, kv, &batch, 0, v, k, kv_width); // another layer's content must not matter
-    run_kv_write(b, kv, &batch, 1, k, v, kv_width);
-    run_attention_op(b, kv, &batch, a, q, o);
+    run_kv_write(b, &batch, 0, v, k, kv_width); // another layer's content must not matter
+    run_kv_write(b, &batch, 1, k, v, kv_width);
+    run_attention_op(b, &batch, a, q, o);
     for (int r = 0; r < n; r++)
       memcpy(out + (size_t)token[r] * (size_t)width, o + (size_t)r * (size_t)width,
              (size_t)width * sizeof *o);
@@ -432,7 +431,7 @@ static void check_attentions(void) {
 static void check_stale_page(pn_backend *b, pn_kv_type type) {
   enum { DIM = 64, OLD = 32, NEW = 5, WINDOW = 2 };
   pn_error e = {0};
-  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 2, type}, &e);
+  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 2, type, 0}, &e);
   CHECK(kv, "%s", e.msg);
   if (!kv) return;
   const char *who = b->ops->describe(b), *name = pn_kv_type_name(type);
@@ -443,25 +442,27 @@ static void check_stale_page(pn_backend *b, pn_kv_type type) {
     int32_t zeros[OLD] = {0}, pos[OLD], slot[OLD];
     const int32_t *pages = &page;
     for (int k = 0; k < OLD; k++) slot[k] = page * OLD + (pos[k] = k);
-    const pn_batch old = {OLD, 1, zeros, zeros, pos, pos, &pages, 0, NULL},
-                   fresh = {NEW, 1, zeros, zeros, pos, slot, &pages, 0, NULL};
-    const pn_attention a = {0, 1, 1, DIM, 1, 0}, windowed = {0, 1, 1, DIM, 1, WINDOW};
-    run_kv_write(b, kv, &old, 0, bad, bad, DIM);
+    const pn_batch old = {OLD, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, pos, &pages, NULL}, 0, NULL},
+                   fresh = {NEW, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, slot, &pages, NULL}, 0, NULL};
+    const pn_attention a = {0, 0, 1, 1, DIM, 1, 0}, windowed = {0, 0, 1, 1, DIM, 1, WINDOW};
+    run_kv_write(b, &old, 0, bad, bad, DIM);
     if (page == 1) CHECK(b->ops->kv_copy(b, kv, 0, 1, &e), "%s", e.msg);
-    run_kv_write(b, kv, &fresh, 0, good, good, DIM);
-    run_attention_op(b, kv, &fresh, a, good, out);
+    run_kv_write(b, &fresh, 0, good, good, DIM);
+    run_attention_op(b, &fresh, a, good, out);
     for (int k = 0; k < NEW * DIM; k++)
       CHECK(fabsf(out[k] - 1) < most, "%s %s: stale page %d: %g", who, name, page, (double)out[k]);
     // Positions 0 and 1 turn bad; rows from 3 on see 2 positions only.
-    run_kv_write(b, kv, &(pn_batch){2, 1, zeros, zeros, pos, slot, &pages, 0, NULL}, 0, bad, bad, DIM);
-    run_attention_op(b, kv, &(pn_batch){2, 1, zeros, zeros, pos + 3, slot + 3, &pages, 0, NULL}, windowed,
-                     good, out);
+    run_kv_write(b, &(pn_batch){2, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, slot, &pages, NULL}, 0, NULL},
+                 0, bad, bad, DIM);
+    run_attention_op(
+        b, &(pn_batch){2, 1, zeros, zeros, pos + 3, 1, &(pn_kv_rows){kv, slot + 3, &pages, NULL}, 0, NULL},
+        windowed, good, out);
     for (int k = 0; k < 2 * DIM; k++)
       CHECK(fabsf(out[k] - 1) < most, "%s %s: before the window: %g", who, name, (double)out[k]);
     // A vector that is not finite and is seen must show.
-    const pn_batch one = {1, 1, zeros, zeros, pos + 3, slot + 3, &pages, 0, NULL};
-    run_kv_write(b, kv, &one, 0, good, bad, DIM);
-    run_attention_op(b, kv, &one, windowed, good, out);
+    const pn_batch one = {1, 1, zeros, zeros, pos + 3, 1, &(pn_kv_rows){kv, slot + 3, &pages, NULL}, 0, NULL};
+    run_kv_write(b, &one, 0, good, bad, DIM);
+    run_attention_op(b, &one, windowed, good, out);
     CHECK(!isfinite(out[0]), "%s %s: a NaN was lost: %g", who, name, (double)out[0]);
   }
   b->ops->kv_close(b, kv);
@@ -535,10 +536,10 @@ static void run_matrix(pn_backend *b, const pn_matrix *m, const float *x, int ro
   const int cols = (int)m->cols, width = (int)(2 * m->rows);
   float *in = copy_of(x, (size_t)rows * (size_t)cols);
   pn_step product = {.op = PN_OP_MATMUL, .w = {w, w}, .n_weights = 2};
-  run_one_op(b, product, NULL, NULL, NULL, (op_rows){in, rows, cols, cols}, (op_rows){0},
+  run_one_op(b, product, NULL, NULL, (op_rows){in, rows, cols, cols}, (op_rows){0},
              (op_rows){out, rows, width, width});
   pn_step embed = {.op = PN_OP_EMBED, .w = {w}, .n_weights = 1, .embed = {3}};
-  run_one_op(b, embed, NULL, NULL, &(pn_batch){.n_rows = rows, .token = token}, (op_rows){0}, (op_rows){0},
+  run_one_op(b, embed, NULL, &(pn_batch){.n_rows = rows, .token = token}, (op_rows){0}, (op_rows){0},
              (op_rows){embedded, rows, cols, cols});
   free(in);
   b->ops->weight_close(b, w);
@@ -675,6 +676,82 @@ static void check_store(void) {
   }
 }
 
+// Causal convolutions of two sequences, in turn `chunk` rows of each, out[sequence][position][width]. The
+// state of layer 1 begins at an offset, and what was in the slots before must not matter.
+static void run_short_conv(pn_backend *b, int width, int taps, int chunk, const float *in, pn_weight *w,
+                           float *out) {
+  enum { OFFSET = 5 };
+  pn_error e = {0};
+  const int32_t slots[] = {2, 0};
+  const int64_t floats = OFFSET + (int64_t)(taps - 1) * width, seq_floats = (int64_t)CONV_TOKENS * width;
+  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){.n_layers = 2, .n_pages = 3, .state_floats = floats}, &e);
+  CHECK(kv, "%s", e.msg);
+  size_t slot_bytes =
+      (size_t)b->ops->kv_bytes(b, &(pn_kv_shape){.n_layers = 2, .n_pages = 1, .state_floats = floats});
+  char *rubbish = malloc(slot_bytes);
+  memset(rubbish, 0xff, slot_bytes); // NaNs
+  for (int i = 0; i < 2; i++) b->ops->kv_import(b, kv, slots[i], rubbish, &e);
+  pn_step s = {.op = PN_OP_SHORT_CONV, .w = {w}, .n_weights = 1, .conv = {0, 1, taps, OFFSET}};
+  for (int at = 0; at < CONV_TOKENS; at += chunk) {
+    int32_t seq[2 * CONV_TOKENS], pos[2 * CONV_TOKENS];
+    int n = chunk < CONV_TOKENS - at ? chunk : CONV_TOKENS - at;
+    float *x = malloc((size_t)(2 * n * width) * sizeof *x), *y = malloc((size_t)(2 * n * width) * sizeof *y);
+    for (int r = 0; r < 2 * n; r++) {
+      seq[r] = r / n;
+      pos[r] = at + r % n;
+      memcpy(x + r * width, in + seq[r] * seq_floats + (int64_t)pos[r] * width, (size_t)width * sizeof *x);
+    }
+    const pn_batch batch = {2 * n, 2, NULL, seq, pos, 1, &(pn_kv_rows){kv, NULL, NULL, slots}, 0, NULL};
+    run_one_op(b, s, NULL, &batch, (op_rows){x, 2 * n, width, width}, (op_rows){0},
+               (op_rows){y, 2 * n, width, width});
+    for (int r = 0; r < 2 * n; r++)
+      memcpy(out + seq[r] * seq_floats + (int64_t)pos[r] * width, y + r * width, (size_t)width * sizeof *y);
+    free(x);
+    free(y);
+  }
+  free(rubbish);
+  b->ops->kv_close(b, kv);
+}
+
+static void check_short_conv(int width, int taps) {
+  const size_t n = 2 * CONV_TOKENS * (size_t)width;
+  float *in = normals(n), *w = normals((size_t)(taps * width)), *want = calloc(n, 4), *base = calloc(n, 4),
+        *got = calloc(n, 4);
+  pn_error e;
+  size_t where;
+  for (int i = -2; i < n_all; i++) {
+    pn_backend *b = i == -2 ? ref : i == -1 ? scalar : all[i];
+    pn_weight *weights = b->ops->vector_open(b, w, (int64_t)taps * width, &e);
+    float *first = i == -2 ? want : i == -1 ? base : got;
+    run_short_conv(b, width, taps, CONV_TOKENS, in, weights, first);
+    if (i >= 0)
+      CHECK(memcmp(got, base, n * 4) == 0, "conv of %d, %d taps: %s differs from scalar", width, taps,
+            b->ops->describe(b));
+    static const int chunks[] = {1, 2, 7};
+    for (int k = 0; k < 3; k++) {
+      float *cut = calloc(n, 4);
+      run_short_conv(b, width, taps, chunks[k], in, weights, cut);
+      CHECK(memcmp(cut, first, n * 4) == 0, "conv of %d, %d taps: %s differs in steps of %d", width, taps,
+            b->ops->describe(b), chunks[k]);
+      free(cut);
+    }
+    b->ops->weight_close(b, weights);
+  }
+  CHECK(close_to(base, want, n, 1e-6, &where), "conv of %d, %d taps at %zu: %.9g, ref %.9g", width, taps,
+        where, (double)base[where], (double)want[where]);
+  free(in);
+  free(w);
+  free(want);
+  free(base);
+  free(got);
+}
+
+static void check_short_convs(void) {
+  static const int widths[] = {1, 15, 16, 40, 500};
+  for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+    for (int taps = 1; taps <= 5; taps++) check_short_conv(widths[i], taps);
+}
+
 int main(int argc, char **argv) {
   quick = argc > 1 && strcmp(argv[1], "quick") == 0;
   pn_rng_seed(&rng, 7);
@@ -686,6 +763,7 @@ int main(int argc, char **argv) {
   check_many_ropes();
   check_attentions();
   check_stale_pages();
+  check_short_convs();
   for (const family *f = families; f < families + N_FAMILIES; f++) check_matrices(f);
   close_all();
   return check_result("cpu grid");

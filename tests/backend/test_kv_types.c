@@ -43,7 +43,8 @@ static void names(void **state) {
 static pn_backend *costing; // cpu
 
 static uint64_t token_bytes(int dim, int page_tokens, pn_kv_type t) {
-  return pn_kv_token_bytes(costing, &(pn_kv_shape){1, 1, dim, page_tokens, 7, t});
+  uint64_t page = costing->ops->kv_bytes(costing, &(pn_kv_shape){1, 1, dim, page_tokens, 1, t, 0});
+  return (page + (uint64_t)page_tokens - 1) / (uint64_t)page_tokens;
 }
 
 static uint64_t all_bytes(const pn_kv_shape *s) { return costing->ops->kv_bytes(costing, s); }
@@ -61,13 +62,11 @@ static void costs(void **state) {
   // A page of 5 tokens has columns of 16: K 16 * 64, V 5 * 64, scales 2 * 64; rounded up a token.
   assert_int_equal(token_bytes(64, 5, PN_KV_INT8), (16 * 64 + 5 * 64 + 2 * 64 + 4) / 5);
   for (int t = 0; t < PN_KV_N_TYPES; t++) {
-    pn_kv_shape s = {30, 3, 64, 32, 100, (pn_kv_type)t};
-    assert_true(pn_kv_token_bytes(costing, &s) == 90 * token_bytes(64, 32, (pn_kv_type)t));
-    assert_true(all_bytes(&s) == 3200 * pn_kv_token_bytes(costing, &s));
-    pn_kv_shape none = s, huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, (pn_kv_type)t};
+    pn_kv_shape s = {30, 3, 64, 32, 100, (pn_kv_type)t, 0};
+    assert_true(all_bytes(&s) == 3200 * 90 * token_bytes(64, 32, (pn_kv_type)t));
+    pn_kv_shape none = s, huge = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, (pn_kv_type)t, 0};
     none.head_dim = 0;
-    assert_true(pn_kv_token_bytes(costing, &none) == 0 && all_bytes(&none) == 0);
-    assert_true(pn_kv_token_bytes(costing, &huge) == UINT64_MAX && all_bytes(&huge) == UINT64_MAX);
+    assert_true(all_bytes(&none) == 0 && all_bytes(&huge) == UINT64_MAX);
   }
   pn_backend_close(costing);
 }
@@ -77,15 +76,15 @@ enum { MAX_DIM = 256 };
 // What v reads as after being stored: the answer of the only position, whose weight is 1.
 static void stored(pn_backend *b, pn_kv_type type, int dim, const float *values, float *out) {
   pn_error e = {0};
-  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, dim, 32, 1, type}, &e);
+  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, dim, 32, 1, type, 0}, &e);
   assert_non_null(kv);
   int32_t zero = 0;
   const int32_t *pages = &zero;
-  const pn_batch batch = {1, 1, &zero, &zero, &zero, &zero, &pages, 0, NULL};
+  const pn_batch batch = {1, 1, &zero, &zero, &zero, 1, &(pn_kv_rows){kv, &zero, &pages, NULL}, 0, NULL};
   float v[MAX_DIM];
   memcpy(v, values, (size_t)dim * sizeof *v);
-  run_kv_write(b, kv, &batch, 0, v, v, dim);
-  run_attention_op(b, kv, &batch, (pn_attention){0, 1, 1, dim, 1, 0}, v, out);
+  run_kv_write(b, &batch, 0, v, v, dim);
+  run_attention_op(b, &batch, (pn_attention){0, 0, 1, 1, dim, 1, 0}, v, out);
   b->ops->kv_close(b, kv);
 }
 
@@ -176,7 +175,7 @@ static void int4_head_dim_is_limited(void **state) {
   for (int k = 0; k < 2; k++) {
     pn_backend *b = open_backend(backends[k]);
     pn_error e = {0};
-    assert_null(b->ops->kv_open(b, &(pn_kv_shape){1, 1, 8192, 32, 1, PN_KV_INT4}, &e));
+    assert_null(b->ops->kv_open(b, &(pn_kv_shape){1, 1, 8192, 32, 1, PN_KV_INT4, 0}, &e));
     assert_int_equal(e.code, PN_ERR_UNSUPPORTED);
     pn_backend_close(b);
   }
@@ -222,6 +221,7 @@ typedef struct sequence {
 } sequence;
 
 static pn_batch rows_of(const sequence *s, int first, int n) {
+  static pn_kv_rows places;
   static int32_t zeros[TOKENS], pos[TOKENS], slot[TOKENS];
   static const int32_t *pages;
   pages = s->pages;
@@ -229,21 +229,22 @@ static pn_batch rows_of(const sequence *s, int first, int n) {
     pos[r] = first + r;
     slot[r] = s->pages[pos[r] / PAGE] * PAGE + pos[r] % PAGE;
   }
-  return (pn_batch){n, 1, zeros, zeros, pos, slot, &pages, 0, NULL};
+  places = (pn_kv_rows){s->kv, slot, &pages, NULL};
+  return (pn_batch){n, 1, zeros, zeros, pos, 1, &places, 0, NULL};
 }
 
 static void write_rows(sequence *s, int first, int n) {
   const pn_batch batch = rows_of(s, first, n);
   for (int layer = 0; layer < LAYERS; layer++) // the other layer gets them the other way round
-    run_kv_write(s->b, s->kv, &batch, layer, (layer ? s->v : s->k) + first * WIDTH,
+    run_kv_write(s->b, &batch, layer, (layer ? s->v : s->k) + first * WIDTH,
                  (layer ? s->k : s->v) + first * WIDTH, WIDTH);
 }
 
 static void read_row(sequence *s, int row, float *out) {
   const pn_batch batch = rows_of(s, row, 1);
   for (int layer = 0; layer < LAYERS; layer++)
-    run_attention_op(s->b, s->kv, &batch, (pn_attention){layer, HEADS, HEADS, DIM, 0.1f, 0},
-                     s->k + row * WIDTH, out + layer * WIDTH);
+    run_attention_op(s->b, &batch, (pn_attention){0, layer, HEADS, HEADS, DIM, 0.1f, 0}, s->k + row * WIDTH,
+                     out + layer * WIDTH);
 }
 
 static void open_sequence(sequence *s, const char *backend, pn_kv_type type) {
@@ -251,7 +252,7 @@ static void open_sequence(sequence *s, const char *backend, pn_kv_type type) {
   pn_rng rng;
   pn_rng_seed(&rng, 5);
   s->b = open_backend(backend);
-  s->kv = s->b->ops->kv_open(s->b, &(pn_kv_shape){LAYERS, HEADS, DIM, PAGE, PAGES, type}, &e);
+  s->kv = s->b->ops->kv_open(s->b, &(pn_kv_shape){LAYERS, HEADS, DIM, PAGE, PAGES, type, 0}, &e);
   assert_non_null(s->kv);
   s->k = malloc(TOKENS * WIDTH * sizeof *s->k);
   s->v = malloc(TOKENS * WIDTH * sizeof *s->v);
@@ -362,7 +363,7 @@ static void discards_really(void **state) {
     long before = resident_pages();
     s.b->ops->kv_discard(s.b, s.kv, 0, ALL);
     long freed = (before - resident_pages()) * sysconf(_SC_PAGESIZE);
-    pn_kv_shape shape = {LAYERS, HEADS, DIM, PAGE, ALL, PN_KV_F32};
+    pn_kv_shape shape = {LAYERS, HEADS, DIM, PAGE, ALL, PN_KV_F32, 0};
     assert_true(freed > (long)(s.b->ops->kv_bytes(s.b, &shape) / 2)); // the system counts in batches
     close_sequence(&s);
   }

@@ -18,11 +18,19 @@ static const pn_model_config small = {.n_layers = 2,
                                       .n_vocab = 1000,
                                       .max_positions = 4096};
 
+static const uint64_t token_bytes[PN_KV_N_TYPES] = {2048, 1024, 1024, 528, 344};
+static uint64_t fixed_bytes; // what a pool takes beside its pages
+
+static uint64_t pool_bytes(const void *each, pn_kv_type type, int64_t tokens) {
+  return fixed_bytes + ((const uint64_t *)each)[type] * (uint64_t)tokens;
+}
+
 static memory_wish wish(uint64_t limit_bytes) {
   return (memory_wish){.model = "m.gguf",
                        .weights_bytes = 100 * MB,
                        .config = &small,
-                       .token_bytes = {2048, 1024, 1024, 528, 344},
+                       .kv_bytes = pool_bytes,
+                       .kv_ctx = token_bytes,
                        .kv_type = PN_KV_F16,
                        .asked_how = "--ctx",
                        .max_running = 8,
@@ -34,7 +42,8 @@ static memory_plan made(const memory_wish *w) {
   memory_plan p;
   pn_error e = {0};
   if (!memory_plan_make(w, &p, &e)) fail_msg("%s", e.msg);
-  assert_int_equal(p.kv_bytes, (uint64_t)p.kv_tokens * p.token_bytes);
+  assert_int_equal(p.kv_bytes, w->kv_bytes(w->kv_ctx, w->kv_type, p.kv_tokens));
+  if (!fixed_bytes) assert_int_equal(p.kv_bytes, (uint64_t)p.kv_tokens * p.token_bytes);
   assert_int_equal(p.kv_tokens % 32, 0);
   assert_true(p.kv_tokens >= p.n_ctx);
   return p;
@@ -147,11 +156,23 @@ static void slots_stay_below_2_to_31(void **state) {
   c.max_positions = INT_MAX;
   memory_wish w = wish((uint64_t)1 << 50);
   w.config = &c;
-  w.token_bytes[PN_KV_F16] = 32;
+  static const uint64_t little[PN_KV_N_TYPES] = {64, 32, 32, 16, 12};
+  w.kv_ctx = little;
   w.asked_ctx = 1 << 30;
   w.max_running = 10000;
   memory_plan p = made(&w);
   assert_true(p.kv_tokens <= INT_MAX && p.kv_tokens > INT_MAX - 64);
+}
+
+static void windows_and_states_come_first(void **state) {
+  (void)state;
+  memory_wish w = wish(100 * MB + OTHER + 30 * MB);
+  int64_t all = made(&w).kv_tokens;
+  fixed_bytes = 10 * MB;
+  assert_int_equal(all - made(&w).kv_tokens, 10 * MB / 1024);
+  fixed_bytes = 31 * MB;
+  refused(&w, PN_ERR_LIMIT, "no context would fit");
+  fixed_bytes = 0;
 }
 
 static void scratch_is_what_the_rooms_say_but_not_too_little(void **state) {
@@ -235,6 +256,7 @@ int main(void) {
       cmocka_unit_test(a_context_beyond_the_model),
       cmocka_unit_test(a_pool_that_must_be),
       cmocka_unit_test(slots_stay_below_2_to_31),
+      cmocka_unit_test(windows_and_states_come_first),
       cmocka_unit_test(scratch_is_what_the_rooms_say_but_not_too_little),
       cmocka_unit_test(weights_alone),
       cmocka_unit_test(a_device_has_memory_of_its_own),

@@ -49,7 +49,9 @@ static const pn_model_config config = {.n_layers = FAKE_LAYERS,
                                        .n_kv_heads = 1,
                                        .head_dim = 8,
                                        .n_vocab = FAKE_VOCAB,
-                                       .max_positions = FAKE_CTX};
+                                       .max_positions = FAKE_CTX,
+                                       .n_groups = 1,
+                                       .groups = {{1, 1, 8, 0, 0}}};
 
 void fake_reset(void) {
   memset(&fake, 0, sizeof fake);
@@ -88,13 +90,12 @@ const pn_model_config *pn_model_config_of(const pn_model *m) { return (void)m, &
 bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   return (void)m, (void)max_rows, (void)max_logits, (void)e, true;
 }
-pn_kv_shape pn_model_kv_shape(const pn_model *m, pn_kv_type type, int page_tokens, int n_pages) {
-  (void)m;
-  return (pn_kv_shape){1, 1, 8, page_tokens, n_pages, type};
-}
+
+static int32_t slot_of(const pn_batch *b, int r) { return b->kv[0].slot[r]; }
+static const int32_t *pages_of(const pn_batch *b, int r) { return b->kv[0].pages[b->seq[r]]; }
 
 static slot *place(const pn_batch *b, int r, int pos) {
-  return &memory[b->pages[b->seq[r]][pos / PAGE] * PAGE + pos % PAGE];
+  return &memory[pages_of(b, r)[pos / PAGE] * PAGE + pos % PAGE];
 }
 
 // Write the row; false when a position before it does not hold this sequence's prefix.
@@ -108,7 +109,7 @@ static bool write_row(const pn_batch *b, int r, int forward) {
     prefix = want;
   }
   slot *s = place(b, r, pos);
-  if (s != &memory[b->slot[r]]) return false;
+  if (s != &memory[slot_of(b, r)]) return false;
   if (s->writer == forward) atomic_fetch_add(&fake.n_row_twice, 1);
   *s = (slot){b->token[r], pos, chain(prefix, b->token[r]), forward};
   return true;
@@ -137,7 +138,7 @@ static bool compute(workspace *w, pn_error *e) {
   if (atomic_load(&fake.step_us)) usleep((useconds_t)atomic_load(&fake.step_us));
   int n = atomic_fetch_add(&fake.n_forwards, 1) + 1;
   if (fails_now(n)) { // what was half written is rubbish
-    for (int r = 0; r < b->n_rows; r++) memory[b->slot[r]] = (slot){-1, -1, 0, n};
+    for (int r = 0; r < b->n_rows; r++) memory[slot_of(b, r)] = (slot){-1, -1, 0, n};
     return pn_fail(e, (pn_code)atomic_load(&fake.fail_code), "the device fell asleep");
   }
   if (b->n_rows > atomic_load(&fake.max_rows)) atomic_store(&fake.max_rows, b->n_rows);
@@ -147,7 +148,7 @@ static bool compute(workspace *w, pn_error *e) {
   atomic_fetch_add(&fake.n_rows, b->n_rows);
   for (int k = 0; k < b->n_logits; k++) {
     int r = b->logit_rows[k];
-    uint64_t prefix = memory[b->slot[r]].prefix;
+    uint64_t prefix = memory[slot_of(b, r)].prefix;
     for (int i = 0; i < FAKE_VOCAB; i++)
       w->logits[k][i] = poisoned(b, r) ? NAN : (float)((prefix >> i) & 7) * 0.1f;
     w->logits[k][next_token(prefix, b->pos[r])] += 2;
@@ -168,8 +169,8 @@ static void must(bool holds, const char *what) {
 static uint64_t hash_rows(const pn_batch *b) {
   uint64_t h = chain((uint64_t)b->n_rows, b->n_seqs);
   for (int r = 0; r < b->n_rows; r++) {
-    h = chain(chain(chain(chain(h, b->token[r]), b->seq[r]), b->pos[r]), b->slot[r]);
-    for (int p = 0; p <= b->pos[r] / PAGE; p++) h = chain(h, b->pages[b->seq[r]][p]);
+    h = chain(chain(chain(chain(h, b->token[r]), b->seq[r]), b->pos[r]), slot_of(b, r));
+    for (int p = 0; p <= b->pos[r] / PAGE; p++) h = chain(h, pages_of(b, r)[p]);
   }
   for (int k = 0; k < b->n_logits; k++) h = chain(h, b->logit_rows[k]);
   return h;
@@ -180,8 +181,8 @@ static void note_pages(workspace *w) {
   memset(w->reads, 0, sizeof w->reads);
   memset(w->writes, 0, sizeof w->writes);
   for (int r = 0; r < b->n_rows; r++) {
-    w->writes[b->slot[r] / PAGE] = true;
-    for (int p = 0; p <= b->pos[r] / PAGE; p++) w->reads[b->pages[b->seq[r]][p]] = true;
+    w->writes[slot_of(b, r) / PAGE] = true;
+    for (int p = 0; p <= b->pos[r] / PAGE; p++) w->reads[pages_of(b, r)[p]] = true;
   }
 }
 
@@ -219,9 +220,9 @@ static void must_not_fly(int32_t page, bool changes) {
 
 // --- the model's steps -------------------------------------------------------------------------------------
 
-bool pn_model_forward(pn_model *m, pn_kv *kv, const pn_batch *b, float *logits, const pn_forward_trace *trace,
+bool pn_model_forward(pn_model *m, const pn_batch *b, float *logits, const pn_forward_trace *trace,
                       pn_error *e) {
-  (void)m, (void)kv, (void)trace, (void)logits;
+  (void)m, (void)trace, (void)logits;
   set_batch(streams, b);
   if (!FAKE_ASYNCHRONOUS) return compute(streams, e);
   submit(streams);
@@ -240,8 +241,8 @@ pn_pass *pn_pass_open(pn_model *m, int max_rows, int max_logits, pn_error *e) {
   return (void)m, (void)max_rows, (void)max_logits, (void)e, &the_pass;
 }
 void pn_pass_close(pn_pass *p) { (void)p; }
-bool pn_pass_begin(pn_pass *p, pn_kv *kv, const pn_batch *batch, pn_error *e) {
-  (void)kv, (void)e;
+bool pn_pass_begin(pn_pass *p, const pn_batch *batch, pn_error *e) {
+  (void)e;
   set_batch(prompts, batch);
   p->layer = 0;
   return true;

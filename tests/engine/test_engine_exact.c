@@ -19,17 +19,24 @@
 
 enum { N = 16, CTX = 640, VOCAB = 50, TEXT = 4 * CTX };
 
-static const char config[] =
-    "{\"model_type\":\"llama\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"
-    "\"num_attention_heads\":6,\"num_key_value_heads\":2,\"vocab_size\":50,\"rms_norm_eps\":1e-5,"
-    "\"rope_theta\":10000,\"max_position_embeddings\":1024,\"tie_word_embeddings\":true}";
+// What the layers keep.
+typedef enum keeping { FULL, WINDOW, FULL_WINDOW, STATE_FULL, STATE_WINDOW, N_KEEPINGS } keeping;
+static const struct {
+  const char *config;
+  tiny_fault extra;
+} models[N_KEEPINGS] = {[FULL] = {TINY_CONFIG_WITH("llama", 1024, ""), {0}},
+                        [WINDOW] = {TINY_WINDOW(1024), {0}},
+                        [FULL_WINDOW] = {TINY_FULL_WINDOW(1024), {.biases = true}},
+                        [STATE_FULL] = {TINY_STATE_FULL(1024), {.mixers = true}},
+                        [STATE_WINDOW] = {TINY_STATE_WINDOW(1024), {.mixers = true}}};
 
-static char folder[64];
-static pn_files *files;
+static char folders[N_KEEPINGS][64];
+static pn_files *all_files[N_KEEPINGS], *files; // files: of the model in use
 
 typedef struct ask {
   int32_t tokens[CTX];
   int n, max_tokens;
+  int32_t mark; // where others leave it
   pn_sampling sampling;
   pn_str stop; // empty: none
   bool logprobs;
@@ -127,6 +134,8 @@ static pn_gen *submit(const rig *r, const ask *q) {
   pn_gen *gen = pn_engine_submit(r->g,
                                  &(pn_request){.tokens = q->tokens,
                                                .n_tokens = (size_t)q->n,
+                                               .marks = &q->mark,
+                                               .n_marks = 1,
                                                .max_tokens = q->max_tokens,
                                                .sampling = q->sampling,
                                                .stops = &q->stop,
@@ -190,6 +199,7 @@ static void make_asks(void) {
     q->n = 2 + (int)pn_rng_below(&rng, i % 4 ? 50 : 150);
     for (int k = 0; k < q->n; k++)
       q->tokens[k] = k < leave ? (stem * 17 + k * k) % VOCAB : (int32_t)pn_rng_below(&rng, VOCAB);
+    q->mark = leave < 1 ? 1 : leave < q->n - 1 ? leave : q->n - 1;
     q->max_tokens = 4 + (int)pn_rng_below(&rng, 28);
     q->stop = (pn_str){0};
     q->logprobs = false;
@@ -242,13 +252,18 @@ static int ask_together(const char *backend, int threads, int chunk, int running
 typedef struct setting {
   const char *backend;
   pn_kv_type kv_type;
+  keeping keeping;
 } setting;
 
-static void company_does_not_matter(void **state) {
-  const setting *with = *state;
-  const char *backend = with->backend;
+static const char *begin(const setting *with) {
   kv_type = with->kv_type;
+  files = all_files[with->keeping];
   make_asks();
+  return with->backend;
+}
+
+static void company_does_not_matter(void **state) {
+  const char *backend = begin(*state);
   ask_alone(strcmp(backend, "late") == 0 ? "ref" : backend);
   const int chunks[] = {1, 7, 64, 512}, streams[] = {1, 2, 4, 16};
   for (int c = 0; c < 4; c++)
@@ -261,13 +276,11 @@ static void company_does_not_matter(void **state) {
 
 // Long answers in few pages: streams pause and compute again what they had.
 static void pauses_do_not_matter(void **state) {
-  const setting *with = *state;
-  const char *backend = with->backend;
-  kv_type = with->kv_type;
-  make_asks();
+  const char *backend = begin(*state);
   for (int i = 0; i < N; i++) {
     asks[i].max_tokens = 8;
     if (i % 4 == 0) asks[i].n = 10 + i, asks[i].max_tokens = 370; // more than what is reserved for an answer
+    if (asks[i].mark > asks[i].n) asks[i].mark = asks[i].n;
   }
   ask_alone(strcmp(backend, "late") == 0 ? "ref" : backend);
   aside = false;
@@ -280,8 +293,7 @@ static void pauses_do_not_matter(void **state) {
 static void endings_and_log_probabilities_are_the_same(void **state) {
   (void)state;
   static char stops[N][8];
-  kv_type = PN_KV_F16;
-  make_asks();
+  begin(&(setting){"ref", PN_KV_F16, FULL});
   ask_alone("ref");
   for (int i = 0; i < N; i++) {
     asks[i].logprobs = i % 3 == 0;
@@ -307,21 +319,32 @@ static void endings_and_log_probabilities_are_the_same(void **state) {
 static int set_up(void **state) {
   (void)state;
   pn_error e = {0};
-  files = tiny_write(folder, config, NULL) ? pn_files_open(folder, &e) : NULL;
-  if (!files) fprintf(stderr, "%s\n", e.msg);
-  return files ? 0 : -1;
+  for (int i = 0; i < N_KEEPINGS; i++) {
+    if (tiny_write(folders[i], models[i].config, &models[i].extra))
+      all_files[i] = pn_files_open(folders[i], &e);
+    if (!all_files[i]) return fprintf(stderr, "%s\n", e.msg), -1;
+  }
+  return 0;
 }
 
 static int tear_down(void **state) {
   (void)state;
-  pn_files_close(files);
-  tiny_remove(folder);
+  for (int i = 0; i < N_KEEPINGS; i++) {
+    pn_files_close(all_files[i]);
+    tiny_remove(folders[i]);
+  }
   return 0;
 }
 
 int main(void) {
-  static setting ref = {"ref", PN_KV_F16}, cpu = {"cpu", PN_KV_F16}, ref8 = {"ref", PN_KV_INT8},
-                 cpu8 = {"cpu", PN_KV_INT8}, cpu4 = {"cpu", PN_KV_INT4}, late = {"late", PN_KV_F16};
+  static setting ref = {"ref", PN_KV_F16, FULL}, cpu = {"cpu", PN_KV_F16, FULL},
+                 ref8 = {"ref", PN_KV_INT8, FULL}, cpu8 = {"cpu", PN_KV_INT8, FULL},
+                 cpu4 = {"cpu", PN_KV_INT4, FULL}, late = {"late", PN_KV_F16, FULL},
+                 window = {"cpu", PN_KV_F16, WINDOW}, ref_window = {"ref", PN_KV_F16, FULL_WINDOW},
+                 late_window = {"late", PN_KV_F16, FULL_WINDOW}, state_full = {"cpu", PN_KV_F16, STATE_FULL},
+                 late_state = {"late", PN_KV_F16, STATE_FULL},
+                 state_window = {"cpu", PN_KV_INT8, STATE_WINDOW},
+                 ref_state = {"ref", PN_KV_F16, STATE_WINDOW};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(company_does_not_matter, &ref),
       cmocka_unit_test_prestate(pauses_do_not_matter, &ref8),
@@ -332,6 +355,15 @@ int main(void) {
       cmocka_unit_test_prestate(pauses_do_not_matter, &cpu),
       cmocka_unit_test_prestate(company_does_not_matter, &cpu8),
       cmocka_unit_test_prestate(company_does_not_matter, &cpu4),
+      cmocka_unit_test_prestate(company_does_not_matter, &window),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &window),
+      cmocka_unit_test_prestate(company_does_not_matter, &ref_window),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &late_window),
+      cmocka_unit_test_prestate(company_does_not_matter, &state_full),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &state_full),
+      cmocka_unit_test_prestate(company_does_not_matter, &late_state),
+      cmocka_unit_test_prestate(company_does_not_matter, &state_window),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &ref_state),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

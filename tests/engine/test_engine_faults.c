@@ -154,21 +154,28 @@ static void a_rest_gives_memory_back(void **state) {
   (void)state;
   fake_reset();
   pn_error e;
-  pn_kv_pool *pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = 16}, &e);
+  const pn_kv_setup setup = {.n_pages = 16, .n_groups = 1};
+  pn_kv_memory memory = {0};
+  pn_kv_pool *pool = pn_kv_pool_new(&setup, &e);
   pn_kv_table t, kept;
   static int32_t tokens[320];
   assert_true(pn_kv_table_init(&t, 0, 320, &e) && pn_kv_table_init(&kept, 0, 320, &e));
-  idle_pages_give_back(pool, &fake_backend, NULL); // nothing was used
+  assert_true(pn_kv_memory_open(&memory, pn_model_config_of(NULL), &fake_backend, PN_KV_F16, &setup, &e));
+  pn_kv_memory_trim(&memory, pool); // nothing was used
   assert_int_equal(fake.n_discarded, 0);
   assert_true(pn_kv_reserve(pool, &t, 320, &e) && pn_kv_reserve(pool, &kept, 100, &e));
   pn_kv_release(pool, &t, 0, tokens, 0);
   pn_kv_release(pool, &kept, 0, tokens, 100); // stays in the cache
-  idle_pages_give_back(pool, &fake_backend, NULL);
+  pn_kv_memory_trim(&memory, pool);
   assert_int_equal(fake.n_discarded, 10);
-  idle_pages_give_back(pool, &fake_backend, NULL);
+  pn_kv_memory_trim(&memory, pool);
   assert_int_equal(fake.n_discarded, 10);
   const pn_backend_ops without = {.version = PN_BACKEND_VERSION};
-  idle_pages_give_back(pool, &(pn_backend){&without}, NULL);
+  pn_backend bare = {&without};
+  memory.b = &bare;
+  pn_kv_memory_trim(&memory, pool);
+  memory.b = &fake_backend;
+  pn_kv_memory_close(&memory);
   pn_kv_table_fini(&t), pn_kv_table_fini(&kept);
   pn_kv_pool_free(pool);
 }

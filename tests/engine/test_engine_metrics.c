@@ -179,18 +179,18 @@ static void bad_ends(void **state) {
 
 static void state_of_the_moment(void **state) {
   counted *c = *state;
-  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 6});
+  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 16000, 12800, 6});
   expect(c, "pensieve_requests_running 2\npensieve_requests_waiting 3\n"
             "pensieve_kv_pages{state=\"used\"} 5\npensieve_kv_pages{state=\"cached\"} 4\n"
             "pensieve_kv_pages{state=\"free\"} 1\npensieve_kv_bytes{state=\"used\"} 16000\n"
             "pensieve_kv_bytes{state=\"cached\"} 12800\npensieve_kv_bytes{state=\"free\"} 3200\n"
             "pensieve_kv_usage_ratio 0.5\npensieve_kv_evicted_pages_total 6\nvllm:num_requests_running 2\n"
             "vllm:num_requests_waiting 3\nvllm:kv_cache_usage_perc 0.5\n");
-  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 6});
+  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 16000, 12800, 6});
   expect(c, "");
-  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 9});
+  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 16000, 12800, 9});
   expect(c, "pensieve_kv_evicted_pages_total 9\n");
-  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 8}); // a counter never falls
+  engine_metrics_now(c->m, &(engine_metrics_state){2, 3, 1, 5, 4, 16000, 12800, 8}); // a counter never falls
   expect(c, "");
 }
 

@@ -21,9 +21,9 @@ static step_part parts[MANY];
 static sequence *stuck;
 static pn_error e;
 
-static bool copy(void *ctx, int32_t from, int32_t to) {
+static bool copy(void *ctx, const pn_kv_prefix *what) {
   (void)ctx;
-  assert_int_not_equal(from, to);
+  assert_int_not_equal(what->copy_from, what->copy_to);
   n_copied++;
   return copies_work;
 }

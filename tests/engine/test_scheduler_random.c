@@ -1,7 +1,8 @@
 // Random work for the scheduler and the pages together: submits, steps that go well or fail, passes of
 // prompts with many steps between, cancels, ends, holds, sequences of the background, pools so small that
-// sequences must pause. A simulated cache holds a hash of the prefix in every slot, and each row checks that
-// all positions before its own hold the right one.
+// sequences must pause, with and without a window group and a group of recurrent states. A simulated cache
+// holds a hash of the prefix in every slot, and each row checks that all positions that it sees hold the
+// right one, and each step that its sequence's state is that after the tokens before.
 #include "base/rng.h"
 #include "engine/scheduler.h"
 
@@ -19,16 +20,18 @@ enum {
   MAX_TOKENS = 400,
   MAX_PAGES = 40,
   N_CLIENTS = 4,
-  MAX_RUNNING = 8
+  MAX_RUNNING = 8,
+  MAX_MARKS = 3
 };
 
 typedef struct subject {
   sequence seq;
   int32_t tokens[MAX_TOKENS];
   uint64_t prefix[MAX_TOKENS]; // of tokens [0, i]
+  int32_t marks[MAX_MARKS];
   bool live;
   int born; // step
-  bool was_decoding;
+  bool was_decoding, went_back;
 } subject;
 
 typedef struct world {
@@ -40,12 +43,16 @@ typedef struct world {
   step_part pass[MAX_RUNNING]; // under way
   int n_pass;
   uint64_t memory[MAX_PAGES * PAGE];
+  int window; // of the window group; 0: there is none
+  uint64_t window_memory[MAX_PAGES * PAGE];
+  bool states; // there is a group of them
+  uint64_t state[3 * MAX_RUNNING];
   int written[MAX_PAGES * PAGE];   // the step that wrote it last
   int turns[N_CLIENTS][N_CLIENTS]; // [c][d]: first admissions of d since c waits for its turn
   bool refuse_copies, long_answers;
   // Counted over everything.
   long n_ops, n_paused, n_failed, n_copies, n_ended, n_cached, n_stuck, n_followed, n_left, n_long, n_held,
-      n_yielded;
+      n_yielded, n_kept, n_restored, n_back;
 } world;
 
 static world w;
@@ -63,18 +70,39 @@ static void append(subject *s, int32_t token) {
   s->prefix[n] = chain(n ? s->prefix[n - 1] : 0, token);
 }
 
-static bool copy_page(void *ctx, int32_t from, int32_t to) {
+static void copy_page(uint64_t *memory, int32_t from, int32_t to) {
+  if (from >= 0) memcpy(&memory[to * PAGE], &memory[from * PAGE], PAGE * sizeof *memory);
+}
+
+static bool copy(void *ctx, const pn_kv_prefix *what) {
   (void)ctx;
+  assert_true(what->copy_from >= 0 || what->state.from >= 0);
+  if (what->state.from >= 0) { // what a refused copy leaves is rubbish
+    w.state[what->state.to] = ~w.state[what->state.from];
+    *(what->copy_to < 0 && what->n_tokens % PAGE ? &w.n_kept : &w.n_restored) += 1;
+  }
   if (w.refuse_copies && below(2)) return false;
-  w.n_copies++;
-  memcpy(&w.memory[to * PAGE], &w.memory[from * PAGE], PAGE * sizeof *w.memory);
+  w.n_copies += what->copy_from >= 0;
+  copy_page(w.memory, what->copy_from, what->copy_to);
+  if (w.window) copy_page(w.window_memory, what->window[0].from, what->window[0].to);
+  if (what->state.from >= 0) w.state[what->state.to] = w.state[what->state.from];
   return true;
 }
 
 // The pages of one that was in the pass may be anybody's now: nothing of the pass may be written any more.
 static void leave_pass(const sequence *seq) {
-  for (int i = 0; i < w.n_pass; i++)
-    if (w.pass[i].seq == seq) w.n_pass = 0, w.n_left++;
+  int n = w.n_pass, at = 0;
+  while (at < n && w.pass[at].seq != seq) at++;
+  if (at == n) return;
+  w.n_pass = 0;
+  w.n_left++;
+  for (int i = 0; i < n; i++) {
+    subject *s = (subject *)w.pass[i].seq;
+    int done = s->seq.n_computed;
+    if (i != at) scheduler_give_up(&w.sched, &s->seq);
+    s->went_back = s->went_back || s->seq.n_computed < done;
+    w.n_back += s->seq.n_computed < done;
+  }
 }
 
 static void paused(void *ctx, sequence *seq, int n_lost) {
@@ -130,7 +158,9 @@ static void submit(int cap_most) {
   s->seq.n_prompt = n;
   s->seq.cap_tokens = n + s->seq.max_tokens < cap_most ? n + s->seq.max_tokens : cap_most;
   pn_error e;
-  assert_true(pn_kv_table_init(&s->seq.table, 0, s->seq.cap_tokens, &e));
+  assert_true(pn_kv_table_init(&s->seq.table, w.window > 0, s->seq.cap_tokens, &e));
+  for (int k = 0, at = 0; k < MAX_MARKS && (at += 1 + below(80)) <= n; k++) s->marks[s->seq.n_marks++] = at;
+  s->seq.marks = s->marks;
   s->seq.background = below(6) == 0;
   bool before[N_CLIENTS];
   note_waiting(before);
@@ -235,12 +265,18 @@ static void admit(void) {
   assert_true(w.sched.n_running <= w.sched.max_running);
 }
 
+static void check_window(const subject *s, int pos) {
+  for (int p = pos > w.window ? pos - w.window + 1 : 0; p < pos; p++)
+    assert_true(w.window_memory[pn_kv_window_slot(&s->seq.table, 0, p)] == s->prefix[p]);
+}
+
 // Everything that a row attends to, sometimes all and always the ends of pages.
 static void check_row(const subject *s, int pos) {
   int stride = below(8) ? PAGE : 1;
   for (int p = stride - 1; p < pos; p += stride)
     assert_true(w.memory[pn_kv_slot(&s->seq.table, p)] == s->prefix[p]);
   if (pos > 0) assert_true(w.memory[pn_kv_slot(&s->seq.table, pos - 1)] == s->prefix[pos - 1]);
+  if (w.window) check_window(s, pos);
 }
 
 static void write_rows(const step_part *p, bool ok) {
@@ -252,15 +288,30 @@ static void write_rows(const step_part *p, bool ok) {
     assert_int_not_equal(w.written[slot], w.step); // no place twice in a step
     w.written[slot] = w.step;
     w.memory[slot] = ok ? s->prefix[pos] : pn_rng_u64(&w.rng);
+    if (w.window) w.window_memory[pn_kv_window_slot(&p->seq->table, 0, pos)] = w.memory[slot];
+  }
+  if (w.states && ok) w.state[p->seq->table.state] = s->prefix[p->seq->n_computed + p->n_rows - 1];
+}
+
+// The parts' rows are in a step from now on: their states are half-way.
+static void begin_parts(const step_part *parts, int n) {
+  for (int i = 0; i < n; i++) {
+    const subject *s = (const subject *)parts[i].seq;
+    int done = s->seq.n_computed, slot = s->seq.table.state;
+    scheduler_begun(&parts[i]);
+    if (!w.states) continue;
+    assert_true(slot >= 0 && (done == 0 || w.state[slot] == s->prefix[done - 1]));
+    w.state[slot] = pn_rng_u64(&w.rng);
   }
 }
 
-// Nobody computes a whole page that one who came earlier is going to compute too.
+// Nobody computes a whole page that one who came earlier is going to compute too, and has not computed
+// before.
 static void check_no_double_work(const step_part *p) {
   const subject *a = (const subject *)p->seq;
   for (int i = 0; w.sched.running[i] != p->seq; i++) {
     const subject *b = (const subject *)w.sched.running[i];
-    if (sequence_decoding(&b->seq)) continue;
+    if (sequence_decoding(&b->seq) || b->went_back) continue;
     int from = a->seq.n_computed > b->seq.n_computed ? a->seq.n_computed : b->seq.n_computed;
     int last = (from + PAGE - 1) / PAGE * PAGE + PAGE - 1; // of the first page that both lack
     if (last < a->seq.n_computed + p->n_rows && last < b->seq.n_tokens - 1 && last < a->seq.n_tokens - 1)
@@ -354,6 +405,7 @@ static bool step_streams(bool ok) {
   int n = scheduler_plan_streams(&w.sched, parts, &stuck, &e);
   check_streams(parts, n, stuck);
   if (was_stuck(stuck, &e, n)) return true;
+  begin_parts(parts, n);
   run_parts(parts, n, ok);
   return n > 0;
 }
@@ -367,6 +419,7 @@ static bool step_pass(bool ok) {
     int n = scheduler_plan_prompts(&w.sched, budget, w.pass, &stuck, &e);
     check_pass(w.pass, n, budget);
     w.n_pass = n; // only now: who paused while it was planned is not in it
+    begin_parts(w.pass, n);
   } else {
     w.n_long++;
   }
@@ -395,6 +448,19 @@ static bool step(int fail_one_in) {
   return some;
 }
 
+// Window pages for what may run, or fewer.
+static pn_kv_setup setup_of(int n_pages, int max_running) {
+  pn_kv_setup s = {.n_pages = n_pages, .n_groups = 1};
+  if (w.window) {
+    int most = 2 * max_running * (pn_kv_pages_of(w.window + 200) + 1);
+    s.groups[s.n_groups++] =
+        (pn_kv_group){PN_KV_WINDOW, w.window, most < n_pages ? most : n_pages - below(n_pages / 4 + 1)};
+  }
+  if (w.states) s.groups[s.n_groups++] = (pn_kv_group){.kind = PN_KV_STATE};
+  if (w.states) s.n_slots = 3 * max_running;
+  return s;
+}
+
 static void start(uint64_t seed, int n_pages, int max_running) {
   pn_error e;
   w.n_pages = n_pages;
@@ -403,8 +469,11 @@ static void start(uint64_t seed, int n_pages, int max_running) {
   memset(w.written, 0, sizeof w.written);
   memset(w.turns, 0, sizeof w.turns);
   pn_rng_seed(&w.rng, seed);
-  assert_non_null(w.pool = pn_kv_pool_new(&(pn_kv_setup){.n_pages = n_pages}, &e));
-  assert_true(scheduler_init(&w.sched, w.pool, max_running, (scheduler_hooks){copy_page, paused, &w}, &e));
+  w.window = seed % 4 & 1 ? 1 + below(120) : 0;
+  w.states = seed % 4 & 2;
+  const pn_kv_setup setup = setup_of(n_pages, max_running);
+  assert_non_null(w.pool = pn_kv_pool_new(&setup, &e));
+  assert_true(scheduler_init(&w.sched, w.pool, max_running, (scheduler_hooks){copy, paused, &w}, &e));
 }
 
 static void finish(void) {
@@ -419,7 +488,8 @@ static void finish(void) {
     check_pool();
   }
   assert_int_equal(w.n_live, 0);
-  assert_int_equal(pn_kv_pool_stats(w.pool).n_used, 0);
+  for (int g = 0; g < 1 + (w.window > 0) + w.states; g++)
+    assert_int_equal(pn_kv_group_stats(w.pool, g).n_used, 0);
   scheduler_fini(&w.sched);
   pn_kv_pool_free(w.pool);
 }
@@ -430,6 +500,7 @@ static void world_round(uint64_t seed, int n_ops) {
   bool tight = seed % 7 == 0; // prompts that the pool can't hold to their end
   start(seed, n_pages, 1 + below(MAX_RUNNING));
   w.sched.reserve = below(3) ? below(20) : SCHEDULER_RESERVE;
+  w.sched.mark_every = 16 + below(200);
   w.refuse_copies = seed % 3 == 0;
   w.long_answers = seed % 4 == 0;
   if (tight) most += 2 * PAGE;
@@ -455,14 +526,15 @@ static void a_million_operations(void **state) {
   for (uint64_t seed = 1; w.n_ops < N_OPS; seed++) world_round(seed, 2500);
   print_message(
       "%ld operations: %ld ended, %ld paused, %ld failed, %ld copies, %ld cached tokens, %ld stuck, %ld "
-      "followed, %ld passes left, %ld steps between layers, %ld held, %ld yielded\n",
+      "followed, %ld passes left, %ld steps between layers, %ld held, %ld yielded, %ld states kept, %ld "
+      "restored, %ld back\n",
       w.n_ops, w.n_ended, w.n_paused, w.n_failed, w.n_copies, w.n_cached, w.n_stuck, w.n_followed, w.n_left,
-      w.n_long, w.n_held, w.n_yielded);
+      w.n_long, w.n_held, w.n_yielded, w.n_kept, w.n_restored, w.n_back);
   // The work was such that everything happened.
-  const long often[] = {w.n_paused * 3000, w.n_failed * 500,    w.n_copies * 50,
-                        w.n_stuck * 20000, w.n_followed * 5000, w.n_left * 1000,
-                        w.n_long * 50,     w.n_held * 500,      w.n_yielded * 500};
-  for (int i = 0; i < 9; i++) assert_true(often[i] > w.n_ops);
+  const long often[] = {w.n_paused * 3000,   w.n_failed * 500, w.n_copies * 50,   w.n_stuck * 20000,
+                        w.n_followed * 5000, w.n_left * 1000,  w.n_long * 50,     w.n_held * 500,
+                        w.n_yielded * 500,   w.n_kept * 50,    w.n_restored * 100};
+  for (int i = 0; i < 11; i++) assert_true(often[i] > w.n_ops);
 }
 
 int main(void) {

@@ -3,6 +3,7 @@
 #include "../backend_options.h"
 #include "../unit.h"
 #include "base/rng.h"
+#include "group_kv.h"
 #include "model/model.h"
 #include "tiny_model.h"
 
@@ -15,29 +16,28 @@ enum { VOCAB = 50, ROWS = 37, PAGE = 32, N_PAGES = 4, WIDEST = 256 };
 typedef struct side {
   pn_backend *b;
   pn_model *m;
-  pn_kv *kv;
+  group_kv kv;
   pn_workspace *ws;
 } side;
 
 static int32_t token[ROWS], zeros[ROWS], pos[ROWS], slot[ROWS];
 static const int32_t page_table[] = {3, 1}, *pages[] = {page_table}, logit_rows[] = {0, ROWS - 1};
-static const pn_batch batch = {ROWS, 1, token, zeros, pos, slot, pages, 2, logit_rows};
+static const pn_batch batch = {ROWS, 1, token, zeros, pos, 0, NULL, 2, logit_rows}; // without the KV
 
-static side open_side(pn_files *files, const char *backend, const char *isa) {
+static void open_side(side *s, pn_files *files, const char *backend, const char *isa) {
   pn_error e = {0};
-  side s = {.b = open_test_backend(backend, 2, isa, NULL, &e)};
-  s.m = s.b ? pn_model_open(files, s.b, &e) : NULL;
-  if (!s.m) fail_msg("%s", e.msg);
-  const pn_kv_shape shape = pn_model_kv_shape(s.m, PN_KV_F32, PAGE, N_PAGES);
-  s.kv = s.b->ops->kv_open(s.b, &shape, &e);
-  s.ws = s.b->ops->workspace_open(s.b, pn_model_plan(s.m), ROWS, 2, &e);
-  assert_true(s.kv && s.ws && s.b->ops->begin(s.b, s.ws, s.kv, &batch, &e));
-  return s;
+  *s = (side){.b = open_test_backend(backend, 2, isa, NULL, &e)};
+  s->m = s->b ? pn_model_open(files, s->b, &e) : NULL;
+  if (!s->m) fail_msg("%s", e.msg);
+  s->ws = s->b->ops->workspace_open(s->b, pn_model_plan(s->m), ROWS, 2, &e);
+  assert_true(s->ws && group_kv_open(&s->kv, s->m, s->b, PN_KV_F32, PAGE, N_PAGES, &e));
+  const pn_batch full = group_kv_batch(&s->kv, batch, slot, pages);
+  assert_true(s->b->ops->begin(s->b, s->ws, &full, &e));
 }
 
 static void close_side(side *s) {
   s->b->ops->workspace_close(s->b, s->ws);
-  s->b->ops->kv_close(s->b, s->kv);
+  group_kv_close(&s->kv);
   pn_model_close(s->m);
   pn_backend_close(s->b);
 }
@@ -97,6 +97,8 @@ static const struct {
     {TINY_LLAMA_CONFIG, {0}},
     {TINY_CONFIG_OF("qwen2"), {.biases = true}},
     {TINY_CONFIG_OF("qwen3"), {.qk_norms = true}},
+    {TINY_FULL_WINDOW(256), {.biases = true}},
+    {TINY_STATE_FULL(256), {.mixers = true}},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -107,9 +109,11 @@ static void every_step_agrees(void **state) {
     pn_error e = {0};
     assert_true(tiny_write(folder, families[f].config, &families[f].extra));
     pn_files *files = pn_files_open(folder, &e);
-    side ref = open_side(files, "ref", NULL);
+    side ref;
+    open_side(&ref, files, "ref", NULL);
     for (const char *const *isa = test_isas(); *isa; isa++) {
-      side other = open_side(files, "cpu", *isa);
+      side other;
+      open_side(&other, files, "cpu", *isa);
       int at = first_difference(&ref, &other, 1e-5, -1, NULL);
       if (at >= 0) {
         const pn_step *s = &pn_model_plan(ref.m)->steps[at];
@@ -131,7 +135,9 @@ static void a_wrong_step_is_named(void **state) {
   pn_error e = {0};
   assert_true(tiny_write(folder, families[2].config, &families[2].extra));
   pn_files *files = pn_files_open(folder, &e);
-  side ref = open_side(files, "ref", NULL), other = open_side(files, "cpu", NULL);
+  side ref, other;
+  open_side(&ref, files, "ref", NULL);
+  open_side(&other, files, "cpu", NULL);
   const pn_plan *plan = pn_model_plan(other.m);
   for (int i = 0; i < plan->n_steps; i++) {
     pn_step wrong = plan->steps[i];

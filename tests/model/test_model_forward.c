@@ -2,6 +2,7 @@
 // pages lie.
 #include "../backend_options.h"
 #include "base/rng.h"
+#include "group_kv.h"
 #include "late_backend.h"
 #include "model/model.h"
 #include "tiny_model.h"
@@ -21,7 +22,7 @@ typedef struct rig {
   pn_files *files;
   pn_backend *b;
   pn_model *m;
-  pn_kv *kv;
+  group_kv kv;
 } rig;
 
 static char folder[64];
@@ -47,14 +48,12 @@ static rig open_rig(const char *backend, int threads) {
   r.m = r.files && r.b ? pn_model_open(r.files, r.b, &e) : NULL;
   if (!r.m) fail_msg("%s", e.msg);
   assert_true(pn_model_reserve(r.m, MAX_ROWS, 2, &e));
-  pn_kv_shape shape = pn_model_kv_shape(r.m, PN_KV_F32, PAGE, N_PAGES);
-  r.kv = r.b->ops->kv_open(r.b, &shape, &e);
-  assert_non_null(r.kv);
+  assert_true(group_kv_open(&r.kv, r.m, r.b, PN_KV_F32, PAGE, N_PAGES, &e));
   return r;
 }
 
 static void close_rig(rig *r) {
-  r->b->ops->kv_close(r->b, r->kv);
+  group_kv_close(&r->kv);
   pn_model_close(r->m);
   pn_backend_close(r->b);
   pn_files_close(r->files);
@@ -77,8 +76,9 @@ static void add(rows *r, const int32_t *text, const int32_t *pages, int seq, int
 static void run(rig *g, const rows *r, const int32_t *const *pages, int n_seqs, const int32_t *want,
                 int n_want, float *out, const pn_forward_trace *trace) {
   pn_error e = {0};
-  const pn_batch batch = {r->n, n_seqs, r->token, r->seq, r->pos, r->slot, pages, n_want, want};
-  if (!pn_model_forward(g->m, g->kv, &batch, out, trace, &e)) fail_msg("%s", e.msg);
+  const pn_batch bare = {r->n, n_seqs, r->token, r->seq, r->pos, 0, NULL, n_want, want},
+                 batch = group_kv_batch(&g->kv, bare, r->slot, pages);
+  if (!pn_model_forward(g->m, &batch, out, trace, &e)) fail_msg("%s", e.msg);
 }
 
 // Logits after the last token of text_a, its prompt cut into steps of `chunk`.
@@ -152,8 +152,9 @@ static void one_pass(rig *g, pn_pass *p, int from, int to, bool by_layer, float 
   static rows r;
   r.n = 0;
   add(&r, text_a, pages_a, 0, from, to - from);
-  const pn_batch batch = {r.n, 1, r.token, r.seq, r.pos, r.slot, pages, out != NULL, &end};
-  assert_true(pn_pass_begin(p, g->kv, &batch, &e));
+  const pn_batch bare = {r.n, 1, r.token, r.seq, r.pos, 0, NULL, out != NULL, &end},
+                 batch = group_kv_batch(&g->kv, bare, r.slot, pages);
+  assert_true(pn_pass_begin(p, &batch, &e));
   bool done = false;
   if (!by_layer) done = pn_pass_submit(p, &e);
   while (!done) assert_true(pn_pass_layer(p, NULL, &done, &e));
@@ -247,29 +248,41 @@ static void claims_are_checked(void **state) {
   pn_error e = {0};
   float out[VOCAB];
   int32_t last = 5;
-  const pn_batch batch = {5, 1, r.token, r.seq, r.pos, r.slot, pages, 1, &last};
-  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
+  const pn_batch bare = {5, 1, r.token, r.seq, r.pos, 0, NULL, 1, &last};
+  pn_batch batch = group_kv_batch(&g.kv, bare, r.slot, pages);
+  assert_false(pn_model_forward(g.m, &batch, out, NULL, &e));
   last = 4;
   r.token[2] = VOCAB;
-  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
+  assert_false(pn_model_forward(g.m, &batch, out, NULL, &e));
   assert_int_equal(e.code, PN_ERR_USAGE);
   r.token[2] = -1;
-  assert_false(pn_model_forward(g.m, g.kv, &batch, out, NULL, &e));
+  assert_false(pn_model_forward(g.m, &batch, out, NULL, &e));
   r.token[2] = 0;
-  const pn_batch big = {MAX_ROWS + 1, 1, r.token, r.seq, r.pos, r.slot, pages, 1, &last};
-  assert_false(pn_model_forward(g.m, g.kv, &big, out, NULL, &e));
+  batch.n_kv = 0;
+  assert_false(pn_model_forward(g.m, &batch, out, NULL, &e));
+  batch.n_kv = g.kv.n;
+  batch.n_rows = MAX_ROWS + 1;
+  assert_false(pn_model_forward(g.m, &batch, out, NULL, &e));
   close_rig(&g);
 }
 
-static int set_up(void **state) {
-  (void)state;
+static int set_up_with(const char *config, const tiny_fault *extra) {
   pn_rng rng;
   pn_rng_seed(&rng, 8);
   for (int i = 0; i < N; i++) {
     text_a[i] = (int32_t)pn_rng_below(&rng, VOCAB);
     text_b[i] = (int32_t)pn_rng_below(&rng, VOCAB);
   }
-  return tiny_write(folder, TINY_LLAMA_CONFIG, NULL) ? 0 : -1;
+  return tiny_write(folder, config, extra) ? 0 : -1;
+}
+
+static int set_up(void **state) { return (void)state, set_up_with(TINY_LLAMA_CONFIG, NULL); }
+static int set_up_window(void **state) { return (void)state, set_up_with(TINY_WINDOW(256), NULL); }
+static int set_up_full_window(void **state) {
+  return (void)state, set_up_with(TINY_FULL_WINDOW(256), &(tiny_fault){.biases = true});
+}
+static int set_up_state(void **state) {
+  return (void)state, set_up_with(TINY_STATE_WINDOW(256), &(tiny_fault){.mixers = true});
 }
 
 static int tear_down(void **state) {
@@ -287,5 +300,12 @@ int main(void) {
                                      cmocka_unit_test(passes_are_submitted),
                                      cmocka_unit_test(what_can_not_be_compiled_is_named),
                                      cmocka_unit_test(claims_are_checked)};
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  const struct CMUnitTest layers_that_keep_different_things[] = {
+      cmocka_unit_test(chunking_and_threads_do_not_matter), cmocka_unit_test(company_does_not_matter),
+      cmocka_unit_test(cpu_agrees_with_ref), cmocka_unit_test(whole_plans_give_the_same),
+      cmocka_unit_test(passes_are_submitted)};
+  return cmocka_run_group_tests(tests, set_up, tear_down) +
+         cmocka_run_group_tests(layers_that_keep_different_things, set_up_window, tear_down) +
+         cmocka_run_group_tests(layers_that_keep_different_things, set_up_full_window, tear_down) +
+         cmocka_run_group_tests(layers_that_keep_different_things, set_up_state, tear_down);
 }

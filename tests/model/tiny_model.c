@@ -10,7 +10,7 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
-  enum { ALWAYS, BIAS, QK_NORM } when;
+  enum { ALWAYS, BIAS, QK_NORM, MIXER } when;
 } shape;
 
 static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
@@ -28,7 +28,10 @@ static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.layers.%d.self_attn.k_proj.bias", 16, 0, BIAS},
                                {"model.layers.%d.self_attn.v_proj.bias", 16, 0, BIAS},
                                {"model.layers.%d.self_attn.q_norm.weight", 8, 0, QK_NORM},
-                               {"model.layers.%d.self_attn.k_norm.weight", 8, 0, QK_NORM}};
+                               {"model.layers.%d.self_attn.k_norm.weight", 8, 0, QK_NORM},
+                               {"model.layers.%d.mixer.in_proj.weight", 40, 48, MIXER},
+                               {"model.layers.%d.mixer.conv.weight", 40, 4, MIXER},
+                               {"model.layers.%d.mixer.out_proj.weight", 48, 40, MIXER}};
 
 static void add_tensor(pn_buf *header, pn_buf *data, const char *name, int rows, int cols,
                        const tiny_fault *f, pn_rng *rng) {
@@ -70,6 +73,7 @@ bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
     const char *mark = strstr(shapes[i].name, "%d");
     if (shapes[i].when == BIAS && !(fault && fault->biases)) continue;
     if (shapes[i].when == QK_NORM && !(fault && fault->qk_norms)) continue;
+    if (shapes[i].when == MIXER && !(fault && fault->mixers)) continue;
     for (int layer = 0; layer < (mark ? 2 : 1); layer++) {
       char name[96];
       if (mark)

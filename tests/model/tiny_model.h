@@ -7,15 +7,27 @@
 #include "formats/formats.h"
 
 #define TINY_LLAMA_CONFIG TINY_CONFIG_OF("llama")
-#define TINY_CONFIG_OF(family)                                                                               \
+#define TINY_CONFIG_OF(family) TINY_CONFIG_WITH(family, 256, "")
+// `more` are further members of the configuration: ",\"sliding_window\":70".
+#define TINY_CONFIG_WITH(family, positions, more)                                                            \
   "{\"model_type\":\"" family "\",\"num_hidden_layers\":2,\"hidden_size\":48,\"intermediate_size\":80,"      \
   "\"num_attention_heads\":6,\"num_key_value_heads\":2,\"vocab_size\":50,\"rms_norm_eps\":1e-5,"             \
-  "\"rope_theta\":10000,\"max_position_embeddings\":256,\"tie_word_embeddings\":true}"
+  "\"rope_theta\":10000,\"max_position_embeddings\":" #positions ",\"tie_word_embeddings\":true" more "}"
+
+// Layers that keep different things: a window of 70 tokens in all layers; everything, then the window; a
+// recurrent state (toy_family.c), then everything; a state, then the window.
+#define TINY_WINDOW(positions) TINY_CONFIG_WITH("mistral", positions, ",\"sliding_window\":70")
+#define TINY_FULL_WINDOW(positions)                                                                          \
+  TINY_CONFIG_WITH("qwen2", positions,                                                                       \
+                   ",\"sliding_window\":70,\"use_sliding_window\":true,\"max_window_layers\":1")
+#define TINY_STATE_FULL(positions) TINY_CONFIG_WITH("toy", positions, "")
+#define TINY_STATE_WINDOW(positions) TINY_CONFIG_WITH("toy", positions, ",\"sliding_window\":70")
 
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
   bool biases;           // of q, k and v
   bool qk_norms;         // of the heads of q and k
+  bool mixers;           // what the layers of toy_family.c have in place of attention
   const char *missing;   // this tensor is left out
   const char *misshapen; // this one has one row too many
   const char *half;      // this one is written as F64

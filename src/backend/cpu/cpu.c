@@ -101,9 +101,9 @@ static void enter(cpu_backend *s, const pn_workspace *ws) {
   s->n_ropes = 0;
 }
 
-static bool begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+static bool begin(pn_backend *b, pn_workspace *ws, const pn_batch *batch, pn_error *e) {
   cpu_backend *s = (cpu_backend *)b;
-  if (!cpu_workspace_begin(ws, kv, batch, e)) return false;
+  if (!cpu_workspace_begin(ws, batch, e)) return false;
   s->current = NULL;
   enter(s, ws);
   return true;
@@ -133,6 +133,7 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_SILU_MUL] = cpu_silu_mul,
       [PN_OP_ADD] = cpu_add,
       [PN_OP_GATHER] = cpu_gather,
+      [PN_OP_SHORT_CONV] = cpu_short_conv,
   };
   cpu_backend *s = (cpu_backend *)b;
   enter(s, ws);
@@ -175,6 +176,8 @@ static const pn_backend_ops table = {
     .kv_close = cpu_kv_close,
     .kv_copy = cpu_kv_copy,
     .kv_discard = cpu_kv_discard,
+    .kv_export = cpu_kv_export,
+    .kv_import = cpu_kv_import,
     .workspace_bytes = workspace_bytes,
     .workspace_open = workspace_open,
     .workspace_close = workspace_close,

@@ -8,6 +8,7 @@
 // that read it, so that every page is fetched once for all of them.
 typedef struct attend_job {
   cpu_backend *s;
+  const pn_kv_rows *places;
   const pn_kv *kv;
   const pn_attention *a;
   const float *q;
@@ -72,7 +73,7 @@ static void describe_item(const attend_job *j, int64_t item, cpu_attend *at, cpu
   *head = j->kv->head;
   head->base = j->kv->data + (size_t)j->a->layer * j->kv->layer_bytes + (size_t)kv_head * j->kv->head_bytes;
   at->kv = head;
-  at->pages = b->pages[b->seq[block.row]];
+  at->pages = j->places->pages[b->seq[block.row]];
   at->scale = j->a->scale;
   at->n_queries = 0;
   *begin = INT32_MAX;
@@ -203,10 +204,17 @@ static void attend_share(void *ctx, int thread, int n_threads) {
 // block that begins later than the others merges into a fresh first state, which is a copy.
 void cpu_attention(cpu_backend *s, const pn_step *step) {
   const pn_attention *a = &step->attention;
-  const pn_kv *kv = s->current->kv;
+  const pn_kv_rows *places = &s->batch.kv[a->group];
+  const pn_kv *kv = places->kv;
   const cpu_rows q = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
-  attend_job j = {
-      .s = s, .kv = kv, .a = a, .q = q.p, .q_stride = q.stride, .out = out.p, .out_stride = out.stride};
+  attend_job j = {.s = s,
+                  .places = places,
+                  .kv = kv,
+                  .a = a,
+                  .q = q.p,
+                  .q_stride = q.stride,
+                  .out = out.p,
+                  .out_stride = out.stride};
   j.group = a->n_heads / a->n_kv_heads;
   j.item_heads = j.group < CPU_ATTEND_QUERIES ? j.group : CPU_ATTEND_QUERIES;
   j.n_chunks = (j.group + j.item_heads - 1) / j.item_heads;

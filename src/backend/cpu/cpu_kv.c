@@ -6,6 +6,11 @@
 #include <string.h>
 
 static bool check(const pn_kv_shape *s, pn_error *e) {
+  if (s->state_floats) {
+    if (cpu_kv_bytes(s)) return true;
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "states of %d layers, %lld numbers each, %d slots", s->n_layers,
+                   (long long)s->state_floats, s->n_pages);
+  }
   int most = s->type == PN_KV_INT4 ? CPU_HADAMARD_MAX : 1 << 16;
   if ((unsigned)s->type < PN_KV_N_TYPES && s->n_layers >= 1 && s->n_kv_heads >= 1 && s->head_dim >= 1 &&
       s->head_dim <= most && s->page_tokens >= 1 && s->page_tokens <= CPU_MAX_PAGE_TOKENS && s->n_pages >= 1)
@@ -21,15 +26,12 @@ static bool check(const pn_kv_shape *s, pn_error *e) {
 // Fill in the sizes; the bytes of all layers, or SIZE_MAX when there is no such memory.
 static size_t lay_out(pn_kv *kv) {
   const pn_kv_shape *s = &kv->shape;
-  uint64_t head_bytes = cpu_kv_lay_out(s, &kv->head);
-  size_t bytes;
-  if (head_bytes >= SIZE_MAX) return SIZE_MAX;
-  kv->head_bytes = (size_t)head_bytes;
-  if (__builtin_mul_overflow(kv->head_bytes, (size_t)s->n_kv_heads, &kv->head.page_bytes) ||
-      __builtin_mul_overflow(kv->head.page_bytes, (size_t)s->n_pages, &kv->layer_bytes) ||
-      __builtin_mul_overflow(kv->layer_bytes, (size_t)s->n_layers, &bytes))
-    return SIZE_MAX;
-  return bytes;
+  uint64_t bytes = cpu_kv_bytes(s);
+  if (bytes >= SIZE_MAX) return SIZE_MAX;
+  if (!s->state_floats) kv->head_bytes = (size_t)cpu_kv_lay_out(s, &kv->head);
+  kv->layer_bytes = (size_t)bytes / (size_t)s->n_layers;
+  kv->head.page_bytes = kv->layer_bytes / (size_t)s->n_pages;
+  return (size_t)bytes;
 }
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) {
@@ -48,7 +50,7 @@ pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e) {
     return NULL;
   }
   kv->head.base = kv->data;
-  if (!cpu_attention_reserve((cpu_backend *)b, kv->head.dim_pad, e)) {
+  if (!shape->state_floats && !cpu_attention_reserve((cpu_backend *)b, kv->head.dim_pad, e)) {
     cpu_kv_close(b, kv);
     return NULL;
   }
@@ -62,13 +64,30 @@ void cpu_kv_close(pn_backend *b, pn_kv *kv) {
   free(kv);
 }
 
+char *cpu_kv_page(const pn_kv *kv, int layer, int32_t page) {
+  return kv->data + (size_t)layer * kv->layer_bytes + (size_t)page * kv->head.page_bytes;
+}
+
 bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)e;
-  for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++) {
-    char *pages = kv->data + (size_t)layer * kv->layer_bytes;
-    memcpy(pages + (size_t)to * kv->head.page_bytes, pages + (size_t)from * kv->head.page_bytes,
-           kv->head.page_bytes);
-  }
+  for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++)
+    memcpy(cpu_kv_page(kv, layer, to), cpu_kv_page(kv, layer, from), kv->head.page_bytes);
+  return true;
+}
+
+bool cpu_kv_export(pn_backend *b, pn_kv *kv, int32_t page, void *bytes, pn_error *e) {
+  (void)b, (void)e;
+  const size_t n = kv->head.page_bytes;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    memcpy((char *)bytes + (size_t)layer * n, cpu_kv_page(kv, layer, page), n);
+  return true;
+}
+
+bool cpu_kv_import(pn_backend *b, pn_kv *kv, int32_t page, const void *bytes, pn_error *e) {
+  (void)b, (void)e;
+  const size_t n = kv->head.page_bytes;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    memcpy(cpu_kv_page(kv, layer, page), (const char *)bytes + (size_t)layer * n, n);
   return true;
 }
 
@@ -76,14 +95,13 @@ bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e
 void cpu_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
   (void)b;
   for (int layer = 0; layer < kv->shape.n_layers; layer++)
-    cpu_memory_discard(kv->data,
-                       kv->data + (size_t)layer * kv->layer_bytes + (size_t)first * kv->head.page_bytes,
-                       (size_t)n * kv->head.page_bytes);
+    cpu_memory_discard(kv->data, cpu_kv_page(kv, layer, first), (size_t)n * kv->head.page_bytes);
 }
 
 typedef struct write_job {
   const cpu_backend *s;
   const pn_kv *kv;
+  const int32_t *slots;
   char *layer;
   const float *k, *v;
   int64_t k_stride, v_stride;
@@ -157,7 +175,7 @@ static void write_int4(const cpu_ops *ops, const cpu_kv_head *h, char *page, int
 static void write_token(const write_job *j, int row, int kv_head, float *room) {
   const cpu_kv_head *h = &j->kv->head;
   const cpu_ops *ops = j->s->ops;
-  int slot = j->s->batch.slot[row], page = slot / h->page_tokens, offset = slot % h->page_tokens;
+  int slot = j->slots[row], page = slot / h->page_tokens, offset = slot % h->page_tokens;
   char *at = j->layer + (size_t)page * h->page_bytes + (size_t)kv_head * j->kv->head_bytes;
   const float *k = j->k + row * j->k_stride + (int64_t)kv_head * h->head_dim;
   const float *v = j->v + row * j->v_stride + (int64_t)kv_head * h->head_dim;
@@ -180,8 +198,9 @@ static void write_share(void *ctx, int thread, int n_threads) {
 
 void cpu_kv_write(cpu_backend *s, const pn_step *step) {
   const cpu_rows k = cpu_rows_of(s, step->in[0]), v = cpu_rows_of(s, step->in[1]);
-  pn_kv *kv = s->current->kv;
-  write_job j = {s, kv, kv->data + (size_t)step->kv.layer * kv->layer_bytes, k.p, v.p, k.stride, v.stride};
+  const pn_kv_rows *places = &s->batch.kv[step->kv.group];
+  const pn_kv *kv = places->kv;
+  write_job j = {s, kv, places->slot, cpu_kv_page(kv, step->kv.layer, 0), k.p, v.p, k.stride, v.stride};
   int64_t elements = (int64_t)s->batch.n_rows * kv->shape.n_kv_heads * kv->shape.head_dim;
   if (elements < 1024)
     write_share(&j, 0, 1);

@@ -38,8 +38,17 @@ static uint64_t times(uint64_t a, uint64_t b) {
   return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
 }
 
+// States lie one after another, each at a multiple of 64 bytes.
+static uint64_t state_bytes(const pn_kv_shape *s) {
+  if (s->n_layers < 1 || s->n_pages < 1 || s->state_floats < 0) return 0;
+  if (s->state_floats > INT64_MAX / 8) return UINT64_MAX;
+  return times(times((uint64_t)s->n_layers, (uint64_t)s->n_pages),
+               up_to((uint64_t)s->state_floats * sizeof(float), 64));
+}
+
 uint64_t cpu_kv_bytes(const pn_kv_shape *s) {
   cpu_kv_head h;
+  if (s->state_floats) return state_bytes(s);
   if (s->n_layers < 1 || s->n_kv_heads < 1 || s->head_dim < 1 || s->page_tokens < 1 || s->n_pages < 1)
     return 0;
   uint64_t heads = times((uint64_t)s->n_layers, (uint64_t)s->n_kv_heads);

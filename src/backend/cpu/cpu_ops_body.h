@@ -81,6 +81,14 @@ static void ops_add(float *x, const float *y, int n) {
   if (rest) v_store_n(x + i, v_add(v_load_n(x + i, rest), v_load_n(y + i, rest)), rest);
 }
 
+static void ops_multiply_add(float *x, const float *a, const float *b, int n) {
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES)
+    v_store(x + i, v_fma(v_load(a + i), v_load(b + i), v_load(x + i)));
+  if (rest)
+    v_store_n(x + i, v_fma(v_load_n(a + i, rest), v_load_n(b + i, rest), v_load_n(x + i, rest)), rest);
+}
+
 INLINE v16 silu_mul(v16 gate, v16 up) {
   v16 divisor = v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0), gate)));
   return v_mul(v_div(gate, divisor), up);
@@ -496,6 +504,7 @@ const cpu_ops OPS_TABLE = {
     .rmsnorm = ops_rmsnorm,
     .add_rmsnorm = ops_add_rmsnorm,
     .add = ops_add,
+    .multiply_add = ops_multiply_add,
     .silu_mul = ops_silu_mul,
     .rope_half = ops_rope_half,
     .rope_pairs = ops_rope_pairs,

@@ -16,7 +16,8 @@ enum {
   CPU_SPAN_BYTES = 32 << 20 // address space for the states of spans that threads share out
 };
 
-// [layer][page][kv head][K, V], K and V of a page as cpu_ops.h states it.
+// [layer][page][kv head][K, V], K and V of a page as cpu_ops.h states it. Of states: [layer][slot], a slot
+// being a page of head.page_bytes.
 struct pn_kv {
   pn_kv_shape shape;
   cpu_kv_head head; // of layer 0, kv head 0
@@ -81,6 +82,9 @@ pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
 void cpu_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n);
 void cpu_kv_close(pn_backend *b, pn_kv *kv);
 bool cpu_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
+bool cpu_kv_export(pn_backend *b, pn_kv *kv, int32_t page, void *bytes, pn_error *e);
+bool cpu_kv_import(pn_backend *b, pn_kv *kv, int32_t page, const void *bytes, pn_error *e);
+char *cpu_kv_page(const pn_kv *kv, int layer, int32_t page); // or slot
 void cpu_kv_write(cpu_backend *s, const pn_step *step);
 
 // Room for the tables of batches of so many rows; those that there are get lost.
@@ -89,6 +93,9 @@ void cpu_rope(cpu_backend *s, const pn_step *step);
 
 // The rows of a view in the current workspace.
 cpu_rows cpu_rows_of(const cpu_backend *s, pn_view v);
+
+// cpu_short_conv.c
+void cpu_short_conv(cpu_backend *s, const pn_step *step);
 
 // cpu_row_ops.c
 void cpu_embed(cpu_backend *s, const pn_step *step);

@@ -36,12 +36,11 @@ void cpu_workspace_free(pn_workspace *ws) {
   free(ws);
 }
 
-bool cpu_workspace_begin(pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+bool cpu_workspace_begin(pn_workspace *ws, const pn_batch *batch, pn_error *e) {
   if (batch->n_rows > ws->max_rows || batch->n_logits > ws->max_logits)
     return pn_fail(e, PN_ERR_INTERNAL, "a step of %d rows and %d logits; reserved are %d and %d",
                    batch->n_rows, batch->n_logits, ws->max_rows, ws->max_logits);
   ws->batch = *batch;
-  ws->kv = kv;
   return true;
 }
 

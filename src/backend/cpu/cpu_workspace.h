@@ -10,7 +10,6 @@ struct pn_workspace {
   char *memory;
   uint64_t *offsets; // of each buffer in memory, in bytes
   pn_batch batch;    // of the last begin
-  pn_kv *kv;
 };
 
 // The rows of a view: row r has its numbers at p + r * stride.
@@ -25,7 +24,7 @@ bool cpu_workspace_bytes(const pn_plan *plan, int max_rows, int max_logits, uint
 pn_workspace *cpu_workspace_new(const pn_plan *plan, int max_rows, int max_logits, pn_error *e);
 void cpu_workspace_free(pn_workspace *ws);
 // PN_ERR_INTERNAL for a batch that is too large.
-bool cpu_workspace_begin(pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e);
+bool cpu_workspace_begin(pn_workspace *ws, const pn_batch *batch, pn_error *e);
 // As many rows as the batch has, of its rows or of its logits.
 cpu_rows cpu_workspace_rows(const pn_workspace *ws, pn_view v);
 void cpu_workspace_write(pn_workspace *ws, pn_view v, int first, int n, const float *host);

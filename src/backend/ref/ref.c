@@ -71,7 +71,7 @@ static void ref_workspace_close(pn_backend *b, pn_workspace *ws) {
   cpu_workspace_free(ws);
 }
 
-static bool ref_begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch *batch, pn_error *e) {
+static bool ref_begin(pn_backend *b, pn_workspace *ws, const pn_batch *batch, pn_error *e) {
   ref *s = (ref *)b;
   int64_t positions = s->max_positions;
   for (int r = 0; r < batch->n_rows; r++)
@@ -83,7 +83,7 @@ static bool ref_begin(pn_backend *b, pn_workspace *ws, pn_kv *kv, const pn_batch
   size_t groups = (size_t)(batch->n_rows > batch->n_logits ? batch->n_rows : batch->n_logits) / TOGETHER + 1;
   if (!cpu_scratch_reserve(&s->columns, groups * TOGETHER * (size_t)s->max_cols * sizeof(double)))
     return pn_fail(e, PN_ERR_NOMEM, "no memory for products of %d rows", batch->n_rows);
-  return cpu_workspace_begin(ws, kv, batch, e);
+  return cpu_workspace_begin(ws, batch, e);
 }
 
 static void ref_write(pn_backend *b, pn_workspace *ws, pn_view v, int first, int n, const float *host) {
@@ -112,6 +112,7 @@ static void ref_run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_SILU_MUL] = ref_silu_mul,
       [PN_OP_ADD] = ref_add,
       [PN_OP_GATHER] = ref_gather,
+      [PN_OP_SHORT_CONV] = ref_short_conv,
   };
   ref *s = (ref *)b;
   s->ws = ws;
@@ -147,6 +148,8 @@ static const pn_backend_ops ref_ops = {
     .kv_close = ref_kv_close,
     .kv_copy = ref_kv_copy,
     .kv_discard = ref_kv_discard,
+    .kv_export = ref_kv_export,
+    .kv_import = ref_kv_import,
     .workspace_bytes = ref_workspace_bytes,
     .workspace_open = ref_workspace_open,
     .workspace_close = ref_workspace_close,

@@ -17,7 +17,7 @@ struct pn_weight {
   float *vector; // of a vector, in the same block of memory; NULL: a matrix
 };
 
-// [layer][page][kv head][offset][K, V][head_dim]
+// [layer][page][kv head][offset][K, V][head_dim]; of states [layer][slot][number]
 struct pn_kv {
   pn_kv_shape shape;
   pn_dtype dtype;
@@ -44,8 +44,14 @@ pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *s, pn_error *e);
 void ref_kv_close(pn_backend *b, pn_kv *kv);
 bool ref_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e);
 void ref_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n);
+bool ref_kv_export(pn_backend *b, pn_kv *kv, int32_t page, void *bytes, pn_error *e);
+bool ref_kv_import(pn_backend *b, pn_kv *kv, int32_t page, const void *bytes, pn_error *e);
+char *ref_kv_page(const pn_kv *kv, int layer, int32_t page); // or slot
 void ref_kv_write(ref *s, const pn_step *step);
 void ref_attention(ref *s, const pn_step *step);
+
+// ref_conv.c
+void ref_short_conv(ref *s, const pn_step *step);
 
 // ref_ops.c: the others.
 void ref_embed(ref *s, const pn_step *step);

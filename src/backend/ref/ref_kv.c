@@ -12,9 +12,12 @@ static pn_dtype kept_as(pn_kv_type t) { return t == PN_KV_F16 ? PN_F16 : t == PN
 
 uint64_t ref_kv_bytes(pn_backend *b, const pn_kv_shape *s) {
   (void)b;
-  const int counts[] = {s->n_layers, s->n_kv_heads, s->head_dim, s->page_tokens, s->n_pages};
-  uint64_t bytes = 2 * pn_dtype_block_bytes(kept_as(s->type));
-  for (int i = 0; i < 5; i++) {
+  const bool states = s->state_floats != 0;
+  const int64_t pages[] = {s->n_layers, s->n_pages, s->n_kv_heads, s->head_dim, s->page_tokens},
+                slots[] = {s->n_layers, s->n_pages, s->state_floats};
+  const int64_t *counts = states ? slots : pages;
+  uint64_t bytes = states ? sizeof(float) : 2 * pn_dtype_block_bytes(kept_as(s->type));
+  for (int i = 0; i < (states ? 3 : 5); i++) {
     if (counts[i] < 1) return 0;
     if (__builtin_mul_overflow(bytes, (uint64_t)counts[i], &bytes)) return UINT64_MAX;
   }
@@ -25,8 +28,10 @@ pn_kv *ref_kv_open(pn_backend *b, const pn_kv_shape *s, pn_error *e) {
   uint64_t bytes = ref_kv_bytes(b, s);
   if (bytes == 0 || (unsigned)s->type >= PN_KV_N_TYPES ||
       (s->type == PN_KV_INT4 && s->head_dim > CPU_HADAMARD_MAX)) {
-    pn_fail(e, PN_ERR_UNSUPPORTED, "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s", s->n_layers,
-            s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type));
+    pn_fail(e, PN_ERR_UNSUPPORTED,
+            "KV of %d layers, %d heads of %d, %d pages of %d tokens, %s, states of %lld numbers", s->n_layers,
+            s->n_kv_heads, s->head_dim, s->n_pages, s->page_tokens, pn_kv_type_name(s->type),
+            (long long)s->state_floats);
     return NULL;
   }
   pn_kv *kv = malloc(sizeof *kv);
@@ -50,25 +55,41 @@ void ref_kv_close(pn_backend *b, pn_kv *kv) {
 
 static size_t page_bytes(const pn_kv *kv) {
   const pn_kv_shape *s = &kv->shape;
+  if (s->state_floats) return (size_t)s->state_floats * sizeof(float);
   return (size_t)s->n_kv_heads * (size_t)s->page_tokens * 2 * (size_t)s->head_dim *
          pn_dtype_block_bytes(kv->dtype);
 }
 
-static char *page_at(const pn_kv *kv, int layer, int32_t page) {
+char *ref_kv_page(const pn_kv *kv, int layer, int32_t page) {
   return kv->data + ((size_t)layer * (size_t)kv->shape.n_pages + (size_t)page) * page_bytes(kv);
 }
 
 bool ref_kv_copy(pn_backend *b, pn_kv *kv, int32_t from, int32_t to, pn_error *e) {
   (void)b, (void)e;
   for (int layer = 0; layer < kv->shape.n_layers && from != to; layer++)
-    memcpy(page_at(kv, layer, to), page_at(kv, layer, from), page_bytes(kv));
+    memcpy(ref_kv_page(kv, layer, to), ref_kv_page(kv, layer, from), page_bytes(kv));
+  return true;
+}
+
+bool ref_kv_export(pn_backend *b, pn_kv *kv, int32_t page, void *bytes, pn_error *e) {
+  (void)b, (void)e;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    memcpy((char *)bytes + (size_t)layer * page_bytes(kv), ref_kv_page(kv, layer, page), page_bytes(kv));
+  return true;
+}
+
+bool ref_kv_import(pn_backend *b, pn_kv *kv, int32_t page, const void *bytes, pn_error *e) {
+  (void)b, (void)e;
+  for (int layer = 0; layer < kv->shape.n_layers; layer++)
+    memcpy(ref_kv_page(kv, layer, page), (const char *)bytes + (size_t)layer * page_bytes(kv),
+           page_bytes(kv));
   return true;
 }
 
 void ref_kv_discard(pn_backend *b, pn_kv *kv, int32_t first, int n) {
   (void)b;
   for (int layer = 0; layer < kv->shape.n_layers; layer++)
-    cpu_memory_discard(kv->data, page_at(kv, layer, first), (size_t)n * page_bytes(kv));
+    cpu_memory_discard(kv->data, ref_kv_page(kv, layer, first), (size_t)n * page_bytes(kv));
 }
 
 // Where K (which = 0) or V (1) of a token lies.
@@ -96,11 +117,12 @@ static void store(pn_kv_type t, bool value, void *dst, const float *src, int n) 
 
 void ref_kv_write(ref *s, const pn_step *step) {
   const cpu_rows k = cpu_workspace_rows(s->ws, step->in[0]), v = cpu_workspace_rows(s->ws, step->in[1]);
-  const pn_kv *kv = s->ws->kv;
+  const pn_kv_rows *places = &s->batch.kv[step->kv.group];
+  const pn_kv *kv = places->kv;
   int d = kv->shape.head_dim, layer = step->kv.layer;
   for (int r = 0; r < k.n; r++)
     for (int h = 0; h < kv->shape.n_kv_heads; h++) {
-      int64_t slot = s->batch.slot[r];
+      int64_t slot = places->slot[r];
       store(kv->shape.type, false, kv_at(kv, layer, slot, h, 0), k.p + r * k.stride + (int64_t)h * d, d);
       store(kv->shape.type, true, kv_at(kv, layer, slot, h, 1), v.p + r * v.stride + (int64_t)h * d, d);
     }
@@ -108,6 +130,7 @@ void ref_kv_write(ref *s, const pn_step *step) {
 
 typedef struct attend_job {
   ref *s;
+  const pn_kv_rows *places;
   const pn_kv *kv;
   const pn_attention *a;
   const float *q;
@@ -145,7 +168,7 @@ static void attend(const attend_job *j, int r, int h, double *score) {
   const pn_batch *batch = &j->s->batch;
   int d = j->a->head_dim, kv_head = h / (j->a->n_heads / j->a->n_kv_heads);
   int last = batch->pos[r], first = j->a->window && last >= j->a->window ? last - j->a->window + 1 : 0;
-  const int32_t *pages = batch->pages[batch->seq[r]];
+  const int32_t *pages = j->places->pages[batch->seq[r]];
   float *out = j->out + r * j->out_stride + (int64_t)h * d;
   double max = -INFINITY, sum = 0;
   for (int p = first; p <= last; p++) {
@@ -179,6 +202,7 @@ static void attend_share(void *ctx, int thread, int n_threads) {
 
 void ref_attention(ref *s, const pn_step *step) {
   const cpu_rows q = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  const pn_kv_rows *places = &s->batch.kv[step->attention.group];
   cpu_pool_run(s->pool, attend_share,
-               &(attend_job){s, s->ws->kv, &step->attention, q.p, q.stride, out.p, out.stride});
+               &(attend_job){s, places, places->kv, &step->attention, q.p, q.stride, out.p, out.stride});
 }
