@@ -71,6 +71,9 @@ typedef struct pn_matcher pn_matcher;
 pn_matcher *pn_matcher_new(pn_guide *g, pn_error *e); // takes a reference
 void pn_matcher_free(pn_matcher *m);
 
+// `to` is where `from` is, of the same guide: to look ahead. False: out of memory.
+bool pn_matcher_follow(pn_matcher *to, const pn_matcher *from);
+
 // Tokens that may come next: those in `ids`, or, when ids is NULL, those whose bit is set. End-of-turn tokens
 // are among them where the answer may end.
 typedef struct pn_mask {

@@ -86,6 +86,17 @@ void pn_matcher_free(pn_matcher *m) {
   free(m);
 }
 
+bool pn_matcher_follow(pn_matcher *to, const pn_matcher *from) {
+  if (to->set == SET_UNKNOWN && from->set != SET_UNKNOWN) { // it holds a set from now on
+    to->next = to->guide->matchers;
+    to->guide->matchers = to;
+  }
+  to->set = from->set;
+  to->n_thought = from->n_thought;
+  to->ended = from->ended;
+  return key_watch_copy(&to->keys, &from->keys);
+}
+
 // Start anew with what is known, keeping only where the matchers are.
 static bool shrink(pn_guide *g) {
   struct saved {

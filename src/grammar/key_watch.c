@@ -16,19 +16,36 @@ void key_watch_reset(key_watch *w) {
   w->in_string = w->in_key = w->escaped = w->wants_key = false;
 }
 
+static bool grow(key_watch *w) {
+  size_t cap = w->cap_open ? w->cap_open * 2 : 16;
+  char *open = realloc(w->open, cap);
+  if (open) w->open = open;
+  size_t *at = realloc(w->keys_at, cap * sizeof *at);
+  if (at) w->keys_at = at;
+  if (open && at) w->cap_open = cap;
+  w->oom = w->oom || !open || !at;
+  return open && at;
+}
+
+bool key_watch_copy(key_watch *to, const key_watch *from) {
+  key_watch_reset(to);
+  while (to->cap_open < from->n_open)
+    if (!grow(to)) return false;
+  if (from->n_open) memcpy(to->open, from->open, from->n_open);
+  if (from->n_open) memcpy(to->keys_at, from->keys_at, from->n_open * sizeof *to->keys_at);
+  pn_buf_str(&to->keys, pn_buf_view(&from->keys));
+  to->n_open = from->n_open;
+  to->key_at = from->key_at;
+  to->in_string = from->in_string;
+  to->in_key = from->in_key;
+  to->escaped = from->escaped;
+  to->wants_key = from->wants_key;
+  to->oom = from->oom || to->keys.oom;
+  return !to->oom;
+}
+
 static void push(key_watch *w, char c) {
-  if (w->n_open == w->cap_open) {
-    size_t cap = w->cap_open ? w->cap_open * 2 : 16;
-    char *open = realloc(w->open, cap);
-    if (open) w->open = open;
-    size_t *at = realloc(w->keys_at, cap * sizeof *at);
-    if (at) w->keys_at = at;
-    if (!open || !at) {
-      w->oom = true;
-      return;
-    }
-    w->cap_open = cap;
-  }
+  if (w->n_open == w->cap_open && !grow(w)) return;
   w->open[w->n_open] = c;
   w->keys_at[w->n_open++] = w->keys.n;
   w->wants_key = c == '{';

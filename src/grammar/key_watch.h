@@ -19,6 +19,7 @@ typedef struct key_watch {
 
 void key_watch_fini(key_watch *w);
 void key_watch_reset(key_watch *w);
+bool key_watch_copy(key_watch *to, const key_watch *from); // false: out of memory
 void key_watch_read(key_watch *w, pn_str text);
 // Whether a text would write a key that is there already.
 bool key_watch_repeats(const key_watch *w, pn_str text);

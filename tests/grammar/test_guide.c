@@ -214,6 +214,51 @@ static void test_repeated_names(void **state) {
   pn_json_free(schema);
 }
 
+// A scout that looks ahead from any place allows what the matcher itself allows there, and leaves it where it
+// is.
+static void test_scouts(void **state) {
+  (void)state;
+  static const char text[] = "{\"a\": {\"bb\": [1, {\"a\": 2}]}, \"bb\": \"x\", \"c\": {}}";
+  pn_json *schema = pn_json_parse(S("{\"type\":\"object\"}"), NULL);
+  pn_guide *g = guide_of((pn_guide_ask){.schema = schema});
+  pn_matcher *m = pn_matcher_new(g, NULL), *scout = pn_matcher_new(g, NULL);
+  int32_t ids[100];
+  size_t n = toy_tokens(&toy, text, ids);
+  for (size_t at = 0; at <= n; at++) {
+    pn_mask mask;
+    for (size_t ahead = at; ahead <= n; ahead++) {
+      int32_t other[100];
+      assert_true(pn_matcher_follow(scout, m));
+      for (size_t i = at; i < ahead; i++) assert_true(pn_matcher_take(scout, ids[i]));
+      // At the beginning of a member: its name must not have been there.
+      static const char *const names[] = {"\"a\"", "\"bb\"", "\"c\"", "\"d\""};
+      for (int k = 0; k < 4; k++) {
+        pn_matcher *plain = pn_matcher_new(g, NULL);
+        for (size_t i = 0; i < ahead; i++) assert_true(pn_matcher_take(plain, ids[i]));
+        assert_true(pn_matcher_follow(scout, plain));
+        size_t n_other = toy_tokens(&toy, names[k], other);
+        for (size_t i = 0; i < n_other; i++) {
+          pn_mask want, got;
+          assert_true(pn_matcher_mask(plain, &want));
+          bool fits = in_mask(&want, other[i]);
+          assert_true(pn_matcher_mask(scout, &got));
+          assert_int_equal(in_mask(&got, other[i]), fits);
+          if (!fits) break;
+          assert_true(pn_matcher_take(plain, other[i]) && pn_matcher_take(scout, other[i]));
+        }
+        pn_matcher_free(plain);
+      }
+    }
+    if (at == n) break;
+    assert_true(pn_matcher_mask(m, &mask) && in_mask(&mask, ids[at]));
+    assert_true(pn_matcher_take(m, ids[at]));
+  }
+  pn_matcher_free(m);
+  pn_matcher_free(scout);
+  pn_guide_unref(g);
+  pn_json_free(schema);
+}
+
 // Where names are short, one that has begun like another must be able to end otherwise.
 static void test_dead_ends(void **state) {
   (void)state;
@@ -372,18 +417,13 @@ static void test_much(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_auto),
-                                     cmocka_unit_test(test_choices),
-                                     cmocka_unit_test(test_control_tokens),
-                                     cmocka_unit_test(test_bare),
-                                     cmocka_unit_test(test_schema),
-                                     cmocka_unit_test(test_repeated_names),
-                                     cmocka_unit_test(test_dead_ends),
-                                     cmocka_unit_test(test_thinking),
-                                     cmocka_unit_test(test_budget),
-                                     cmocka_unit_test(test_forced),
-                                     cmocka_unit_test(test_rungs),
-                                     cmocka_unit_test(test_impossible),
-                                     cmocka_unit_test(test_much)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_auto),           cmocka_unit_test(test_choices),
+      cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_bare),
+      cmocka_unit_test(test_schema),         cmocka_unit_test(test_repeated_names),
+      cmocka_unit_test(test_scouts),         cmocka_unit_test(test_dead_ends),
+      cmocka_unit_test(test_thinking),       cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_forced),         cmocka_unit_test(test_rungs),
+      cmocka_unit_test(test_impossible),     cmocka_unit_test(test_much)};
   return cmocka_run_group_tests_name("guide", tests, set_up, tear_down);
 }
