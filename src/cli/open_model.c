@@ -136,9 +136,13 @@ static uint64_t pool_bytes(const void *ctx, pn_kv_type type, int64_t tokens) {
   return pn_engine_kv_bytes(w->m->model, w->m->backend, &eo);
 }
 
-static uint64_t scratch_bytes(const open_model *m, const memory_wish *w) {
-  const pn_engine_options eo = {
-      .n_ctx = memory_plan_wanted_ctx(w), .max_running = w->max_running, .max_queue = w->max_queue};
+static bool speculates(const options *o) { return strcmp(options_text(o, "speculate"), "on") == 0; }
+
+static uint64_t scratch_bytes(const open_model *m, const options *o, const memory_wish *w) {
+  const pn_engine_options eo = {.n_ctx = memory_plan_wanted_ctx(w),
+                                .max_running = w->max_running,
+                                .max_queue = w->max_queue,
+                                .speculate = speculates(o)};
   return pn_engine_scratch_bytes(m->model, &eo);
 }
 
@@ -159,7 +163,7 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
                       .max_running = w->max_running,
                       .max_queue = w->max_queue,
                       .limit = memory_limit_of(o, m->backend)};
-  wish.scratch_bytes = scratch_bytes(m, &wish);
+  wish.scratch_bytes = scratch_bytes(m, o, &wish);
   if (!memory_plan_make(&wish, &m->plan, e)) return false;
   const memory_plan *p = &m->plan;
   char have[32];
@@ -183,6 +187,7 @@ pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish 
                                 .max_queue = w->max_queue,
                                 .prefill_share = w->prefill_share,
                                 .kv_type = m->kv_type,
+                                .speculate = speculates(o),
                                 .cache_idle_s = w->cache_idle_s,
                                 .metrics = w->metrics};
   console_progress("preparing %s for %d tokens", m->name, eo.n_ctx);

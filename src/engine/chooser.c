@@ -49,7 +49,7 @@ static void copy_mask(const chooser *c, const pn_mask *mask, uint64_t *room, pn_
 
 void chooser_clear(chooser *c) { c->n = 0; }
 
-int chooser_add(chooser *c, pn_gen *gen) {
+int chooser_add(chooser *c, pn_gen *gen, int ahead) {
   int k = c->n++;
   pn_mask mask;
   const pn_sampling *s = &gen->sampling;
@@ -59,10 +59,10 @@ int chooser_add(chooser *c, pn_gen *gen) {
                      .top_p = s->top_p,
                      .min_p = s->min_p,
                      .seed = s->seed,
-                     .position = (uint64_t)gen->seq.n_tokens,
+                     .position = (uint64_t)(gen->seq.n_tokens + ahead),
                      .logprobs = gen->logprobs,
                      .n_top = gen->n_top_logprobs};
-  c->lost[k] = !generation_mask(gen, &mask);
+  c->lost[k] = !generation_mask(gen, ahead, &mask);
   if (!c->lost[k]) copy_mask(c, &mask, c->masks + (size_t)k * (size_t)c->n_words, how);
   return k;
 }

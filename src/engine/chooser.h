@@ -20,8 +20,9 @@ bool chooser_init(chooser *c, pn_backend *b, int n_vocab, int max_rows, pn_error
 void chooser_fini(chooser *c);
 // Forget all rows: none of them is in flight.
 void chooser_clear(chooser *c);
-// Add a row for this generation: take what it allows and wants. Returns the row's number, from 0.
-int chooser_add(chooser *c, pn_gen *gen);
+// Add a row for this generation, for the token after the first `ahead` guessed ones: take what it allows and
+// wants. Returns the row's number, from 0.
+int chooser_add(chooser *c, pn_gen *gen, int ahead);
 // Rows [first, first + n) are for the first n rows of those logits: begin to choose, where the backend is
 // asynchronous.
 bool chooser_submit(chooser *c, pn_logits logits, int first, int n, pn_error *e);

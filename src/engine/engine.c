@@ -18,7 +18,7 @@ static pn_kv_setup kv_setup_of(const pn_model *m, pn_backend *b, const pn_engine
       .type = o->kv_type,
       .n_pages = pn_kv_pages_of(o->kv_tokens),
       .max_running = o->max_running > 1 ? o->max_running : 1,
-      .step_tokens = chunk_of(m, o) > SEQUENCE_AHEAD ? chunk_of(m, o) : SEQUENCE_AHEAD,
+      .step_tokens = chunk_of(m, o) > 2 * SEQUENCE_AHEAD ? chunk_of(m, o) : 2 * SEQUENCE_AHEAD,
   };
   return pn_kv_setup_of(pn_model_config_of(m), b, &wish);
 }
@@ -32,12 +32,14 @@ uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o) 
   int running = o->max_running > 1 ? o->max_running : 1, queue = o->max_queue > 0 ? o->max_queue : 0;
   int chunk = chunk_of(m, o);
   uint64_t vocab = (uint64_t)pn_model_config_of(m)->n_vocab, n_ctx = (uint64_t)o->n_ctx;
-  uint64_t steps = pn_model_step_bytes(m, running, running) + pn_model_step_bytes(m, chunk, running);
+  int rows = running + DRAFT_ROWS;
+  uint64_t steps = pn_model_step_bytes(m, rows, rows) + pn_model_step_bytes(m, chunk, running);
+  uint64_t texts = o->speculate ? drafter_bytes(running, o->n_ctx) : 0;
   // Rows of logits that masks leave; what sampling picks out of a row, for as many threads as have one.
-  uint64_t sampling = (uint64_t)running * vocab * sizeof(float) + vocab * 2 * sizeof(uint64_t);
+  uint64_t sampling = (uint64_t)rows * vocab * sizeof(float) + vocab * 2 * sizeof(uint64_t);
   uint64_t request =
       GENERATION_OUTBOX_BYTES + n_ctx * sizeof(int32_t) * (PN_KV_PAGE_TOKENS + 1) / PN_KV_PAGE_TOKENS;
-  return steps + sampling + request * ((uint64_t)running + (uint64_t)queue);
+  return steps + texts + sampling + request * ((uint64_t)running + (uint64_t)queue);
 }
 
 static bool check_options(pn_engine *g, pn_error *e) {
@@ -62,15 +64,16 @@ static bool check_options(pn_engine *g, pn_error *e) {
   return true;
 }
 
+// Rows of streams may be guessed tokens, and logits are wanted after each of those.
 static bool open_rows(step_rows *r, const pn_kv_memory *kv, int max_rows, int max_parts, pn_error *e) {
-  size_t rows = (size_t)max_rows, parts = (size_t)max_parts;
-  r->token = calloc(3 * rows + 2 * parts, sizeof *r->token);
+  size_t rows = (size_t)max_rows, parts = (size_t)max_parts, logits = parts + DRAFT_ROWS;
+  r->token = calloc(3 * rows + logits + parts, sizeof *r->token);
   r->parts = calloc(parts, sizeof *r->parts);
   if (!r->token || !r->parts) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %zu rows", rows);
   r->seq = r->token + rows;
   r->pos = r->seq + rows;
   r->logit_rows = r->pos + rows;
-  r->choice = r->logit_rows + parts;
+  r->choice = r->logit_rows + logits;
   return pn_kv_places_init(&r->places, kv, max_rows, max_parts, e);
 }
 
@@ -89,10 +92,13 @@ static bool open_steps(pn_engine *g, pn_error *e) {
   prompt_pace_init(&g->pace, (double)o->prefill_share, chunk, pieces);
   g->unsaid = calloc((size_t)n, sizeof(pn_gen *));
   if (!g->unsaid) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d running sequences", n);
-  return open_rows(&g->streams, &g->kv, n * SEQUENCE_AHEAD, n, e) &&
-         open_rows(&g->prompts, &g->kv, chunk, n, e) &&
-         chooser_init(&g->chooser, g->backend, g->n_vocab, n, e) &&
-         pn_model_reserve(g->model, n * SEQUENCE_AHEAD, n, e) &&
+  int rows = n * SEQUENCE_AHEAD + DRAFT_ROWS;
+  // A state can't go back over tokens that were guessed wrong.
+  bool guesses = o->speculate && !pn_kv_pool_has_states(g->pool);
+  return open_rows(&g->streams, &g->kv, rows, n, e) && open_rows(&g->prompts, &g->kv, chunk, n, e) &&
+         chooser_init(&g->chooser, g->backend, g->n_vocab, n + DRAFT_ROWS, e) &&
+         (!guesses || drafter_init(&g->drafter, n, o->n_ctx, e)) &&
+         pn_model_reserve(g->model, rows, n + DRAFT_ROWS, e) &&
          (g->pass = pn_pass_open(g->model, chunk, n, e)) != NULL;
 }
 
@@ -124,6 +130,7 @@ static void free_memory(pn_engine *g) {
   pn_kv_memory_close(&g->kv);
   pn_kv_pool_free(g->pool);
   chooser_fini(&g->chooser);
+  drafter_fini(&g->drafter);
   pn_mpsc_free(g->inbox);
   pn_pass_close(g->pass);
   free_rows(&g->streams);

@@ -25,6 +25,9 @@ typedef struct pn_engine_options {
   int chunk_tokens; // prompt tokens a step at most; 0: default
   float prefill_share; // of a step's time that prompts may take while others decode, in (0, 1); 0: default
   pn_kv_type kv_type;
+  // Guess the next tokens of streams from what was said before, and compute several in a step where that
+  // pays. Answers are the same with and without.
+  bool speculate;
   int cache_idle_s; // after so long without a request the prefix cache is given up, and its memory; 0: never
   pn_metrics *metrics; // where to count; NULL: nowhere. Must outlive the engine
 } pn_engine_options;

@@ -3,6 +3,7 @@
 #define PN_ENGINE_INT_H
 
 #include "engine/chooser.h"
+#include "engine/drafter.h"
 #include "engine/engine_metrics.h"
 #include "engine/generation.h"
 #include "engine/prompt_pace.h"
@@ -17,7 +18,8 @@ typedef struct step_rows {
   step_part *parts;
   int32_t *token, *seq, *pos; // by row
   int32_t *logit_rows;
-  int32_t *choice; // by part: the chooser's row for it; -1: more of it is to be computed
+  int32_t
+      *choice; // by part: the chooser's row for it, guessed tokens' follow; -1: more of it is to be computed
   pn_kv_places places;
 } step_rows;
 
@@ -49,6 +51,7 @@ struct pn_engine {
   step_rows prompts; // of the pass under way; no parts: there is none
   pn_pass *pass;
   chooser chooser;
+  drafter drafter;
   pn_gen **unsaid; // their last tokens are appended and not said; NULL: it has ended meanwhile
   int n_unsaid;    // at most max_running
   pn_kv_memory kv;
@@ -69,8 +72,8 @@ void engine_show_state(pn_engine *g); // for other threads and for the metrics
 
 // engine_take.c: what becomes of chosen tokens, in two halves: appended, then said.
 // Append the token that was chosen for a sequence (NULL: memory ran out on the way), and those that must
-// follow it. The answer ends here when that is settled without its text; else it is said later.
-void engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice);
+// follow it. False: the answer ended here, since that is settled without its text; else it is said later.
+bool engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice);
 // Say all that was appended, and wake the clients. Answers that turn out to be over end, unless they are in
 // flight.
 void engine_say(pn_engine *g);

@@ -16,6 +16,7 @@ struct engine_metrics {
   pn_metric *queue_s, *first_token_s, *next_token_s, *request_s, *hit_tokens, *output_tokens;
   pn_metric *prompt, *cached, *generated, *looked_up;
   pn_metric *ended[N_STOPS], *failed[N_CODES], *success_stop, *success_length;
+  pn_metric *guessed_right, *guessed_wrong;
   pn_metric *refused, *preempted, *lost, *evicted;
   pn_metric *running, *waiting, *usage, *pages[N_PAGES], *bytes[N_PAGES];
 };
@@ -114,6 +115,12 @@ static void add_steps(engine_metrics *m, pn_metrics *r) {
     m->step_rows[i] =
         histogram(r, "pensieve_step_rows", NULL, kinds[i], &rows, "Tokens that one step computed.");
   }
+  m->guessed_right =
+      counter(r, "pensieve_guessed_tokens_total", NULL, "result=\"right\"",
+              "Tokens of answers that were guessed and computed in one step with those before.");
+  m->guessed_wrong =
+      counter(r, "pensieve_guessed_tokens_total", NULL, "result=\"wrong\"",
+              "Tokens of answers that were guessed and computed in one step with those before.");
   m->step_seqs =
       histogram(r, "pensieve_step_sequences", NULL, NULL, &rows, "Requests that one step computed.");
 }
@@ -191,6 +198,12 @@ void engine_metrics_next_token(engine_metrics *m, uint64_t since_last_us) {
   if (!m) return;
   pn_metric_add(m->generated, 1);
   pn_metric_observe(m->next_token_s, seconds(since_last_us));
+}
+
+void engine_metrics_guessed(engine_metrics *m, int n_guessed, int n_right) {
+  if (!m || n_guessed == 0) return;
+  pn_metric_add(m->guessed_right, n_right);
+  pn_metric_add(m->guessed_wrong, n_guessed - n_right);
 }
 
 void engine_metrics_preempted(engine_metrics *m, int n_tokens_lost) {

@@ -28,6 +28,8 @@ void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt,
 // Every generated token is one of these two, an end-of-turn token too.
 void engine_metrics_first_token(engine_metrics *m, uint64_t since_submit_us);
 void engine_metrics_next_token(engine_metrics *m, uint64_t since_last_us);
+// Of the tokens that were guessed for a stream in a step, so many were right.
+void engine_metrics_guessed(engine_metrics *m, int n_guessed, int n_right);
 void engine_metrics_preempted(engine_metrics *m,
                               int n_tokens_lost); // computed tokens that fell out of the table
 void engine_metrics_refused(engine_metrics *m);   // queue full

@@ -63,9 +63,9 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
     const step_part *part = &r->parts[i];
     const sequence *seq = part->seq;
     if (!seq->started) begin(g, generation_of(part->seq));
-    for (int k = 0, n = r->n_rows; k < part->n_rows; k++, n++) {
+    for (int k = 0, n = r->n_rows; k < part->n_rows + part->n_draft; k++, n++) {
       int at = seq->n_computed + k;
-      r->token[n] = seq->tokens[at];
+      r->token[n] = at < seq->n_tokens ? seq->tokens[at] : seq->draft[at - seq->n_tokens];
       r->seq[n] = i;
       r->pos[n] = at;
       pn_kv_places_set_row(&r->places, n, &seq->table, at);
@@ -75,7 +75,8 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
     r->n_rows += part->n_rows;
     bool to_end = seq->n_computed + part->n_rows == seq->n_tokens;
     r->choice[i] = to_end ? 0 : -1; // the number comes with the mask
-    if (to_end) r->logit_rows[r->n_logits++] = r->n_rows - 1;
+    for (int k = 0; to_end && k <= part->n_draft; k++) r->logit_rows[r->n_logits++] = r->n_rows - 1 + k;
+    r->n_rows += part->n_draft;
   }
   engine_show_state(g);
   return (pn_batch){.n_rows = r->n_rows,
@@ -93,8 +94,12 @@ static pn_batch lay_out(pn_engine *g, step_rows *r) {
 // their tokens chosen.
 static bool submit_choices(pn_engine *g, step_rows *r, pn_logits logits, pn_error *e) {
   r->first_choice = g->chooser.n;
-  for (int i = 0; i < r->n_parts; i++)
-    if (r->choice[i] >= 0) r->choice[i] = chooser_add(&g->chooser, generation_of(r->parts[i].seq));
+  for (int i = 0; i < r->n_parts; i++) {
+    pn_gen *gen = generation_of(r->parts[i].seq);
+    if (r->choice[i] < 0) continue;
+    r->choice[i] = chooser_add(&g->chooser, gen, 0);
+    for (int k = 1; k <= r->parts[i].n_draft; k++) chooser_add(&g->chooser, gen, k);
+  }
   if (!chooser_submit(&g->chooser, logits, r->first_choice, r->n_logits, e)) return false;
   for (int i = 0; i < r->n_parts; i++) generation_of(r->parts[i].seq)->in_flight = true;
   return true;
@@ -116,6 +121,23 @@ static void land(pn_engine *g, step_rows *r) {
                     true);
   }
   r->n_parts = left;
+}
+
+// The token that was chosen for a part, and those after its guessed tokens as long as these are right.
+static void take(pn_engine *g, const step_part *part, int choice) {
+  sequence *seq = part->seq;
+  int base = seq->n_tokens, right = 0, had;
+  bool on;
+  do {
+    on = engine_append(g, generation_of(seq), chooser_choice(&g->chooser, choice + right));
+    had = right;
+    while (on && right < part->n_draft && base + right < seq->n_tokens &&
+           seq->tokens[base + right] == seq->draft[right])
+      right++;
+    if (right > had) scheduler_guessed(&g->scheduler, seq, right - had);
+  } while (on && base + right == seq->n_tokens);
+  engine_metrics_guessed(g->metrics, part->n_draft, right);
+  if (on) drafter_learn(&g->drafter, seq);
 }
 
 // Wait for the step, and append the tokens that were chosen. A backend that is not asynchronous has nothing
@@ -141,12 +163,35 @@ static bool collect(pn_engine *g, step_rows *r, pn_logits logits) {
     if (r->choice[i] < 0)
       generation_tell(generation_of(r->parts[i].seq));
     else
-      engine_append(g, generation_of(r->parts[i].seq), chooser_choice(&g->chooser, r->choice[i]));
+      take(g, &r->parts[i], r->choice[i]);
   if (!asynchronous(g)) engine_say(g);
   return true;
 }
 
 // --- streams -----------------------------------------------------------------------------------------------
+
+// Tokens to guess for a stream in one step.
+static int most_draft(const pn_gen *gen) {
+  const sequence *seq = &gen->seq;
+  int left = seq->max_tokens - (seq->n_tokens - seq->n_prompt), room = seq->cap_tokens - seq->n_tokens;
+  int most = (left < room ? left : room) - 1;
+  return gen->logprobs || most < 0 ? 0 : most < DRAFT_RUN ? most : DRAFT_RUN;
+}
+
+// Guessed tokens for the streams of a step that is planned, as far as guides allow them and pages are free.
+static void plan_drafts(pn_engine *g, step_rows *r) {
+  for (int i = 0; i < r->n_parts; i++)
+    r->parts[i].seq->most_draft = most_draft(generation_of(r->parts[i].seq));
+  drafter_plan(&g->drafter, r->parts, r->n_parts);
+  for (int i = 0; i < r->n_parts; i++) {
+    sequence *seq = r->parts[i].seq;
+    pn_error ignored;
+    if (seq->n_draft == 0) continue;
+    seq->n_draft = generation_allowed(generation_of(seq));
+    if (!pn_kv_reserve(g->pool, &seq->table, seq->n_tokens + seq->n_draft, &ignored)) seq->n_draft = 0;
+    r->parts[i].n_draft = seq->n_draft;
+  }
+}
 
 static bool plan_streams(pn_engine *g) {
   pn_error e;
@@ -154,6 +199,7 @@ static bool plan_streams(pn_engine *g) {
   step_rows *r = &g->streams;
   r->n_parts = scheduler_plan_streams(&g->scheduler, r->parts, &stuck, &e);
   if (stuck) engine_finish(g, generation_of(stuck), PN_STOP_END_TURN, -1, &e, true);
+  plan_drafts(g, r);
   return r->n_parts > 0;
 }
 
@@ -178,7 +224,8 @@ static bool step_streams(pn_engine *g) {
   uint64_t start = g->now_us;
   if (!plan_streams(g) || !submit_streams(g)) return false;
   streams_took(g, g->now_us - start, g->streams.n_parts);
-  collect(g, &g->streams, pn_model_logits(g->model));
+  if (collect(g, &g->streams, pn_model_logits(g->model)))
+    drafter_took(&g->drafter, g->streams.n_rows, g->now_us - start);
   return true;
 }
 
@@ -273,6 +320,7 @@ static void turn_behind(pn_engine *g) {
   int n_parts = g->streams.n_parts;
   if (streams && collect(g, &g->streams, pn_model_logits(g->model))) {
     streams_took(g, g->now_us - start, n_parts);
+    drafter_took(&g->drafter, g->streams.n_rows, g->now_us - start);
     start = g->now_us;
   }
   if (!prompts) return;

@@ -42,22 +42,24 @@ static bool append_all(pn_engine *g, pn_gen *gen, const pn_choice *choice, pn_st
   return true;
 }
 
-void engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice) {
+bool engine_append(pn_engine *g, pn_gen *gen, const pn_choice *choice) {
   static const pn_error not_finite = {PN_ERR_INTERNAL, "the model's logits are not finite numbers"},
                         no_memory = {PN_ERR_NOMEM, "out of memory for the answer's grammar"};
   if (!choice || choice->id < 0) {
     fail_one(g, gen, choice ? &not_finite : &no_memory);
-    return;
+    return false;
   }
   if (gen->first_us == 0)
     engine_metrics_first_token(g->metrics, g->now_us - gen->submit_us);
   else
     engine_metrics_next_token(g->metrics, g->now_us - gen->last_us);
   pn_stop_reason why = PN_STOP_END_TURN;
-  if (append_all(g, gen, choice, &why))
-    g->unsaid[g->n_unsaid++] = gen;
-  else
-    engine_finish(g, gen, why, -1, NULL, true);
+  if (append_all(g, gen, choice, &why)) {
+    if (g->n_unsaid == 0 || g->unsaid[g->n_unsaid - 1] != gen) g->unsaid[g->n_unsaid++] = gen;
+    return true;
+  }
+  engine_finish(g, gen, why, -1, NULL, true);
+  return false;
 }
 
 // A stop string is complete, or its reader is too slow. Rows of it that are in flight are dropped when they

@@ -69,8 +69,9 @@ pn_gen *generation_new(const pn_request *r, const pn_tokenizer *t, const generat
   snprintf(gen->id, sizeof gen->id, "%s", r->id ? r->id : "");
   gen->outbox = pn_spsc_new(GENERATION_OUTBOX_BYTES);
   if (r->guide) gen->matcher = pn_matcher_new(r->guide, NULL);
+  if (r->guide) gen->scout = pn_matcher_new(r->guide, NULL);
   if (!gen->outbox || !copy_prompt(&gen->seq, r, room) || !copy_stops(gen, r) || !reserve_text(gen) ||
-      (r->guide && !gen->matcher)) {
+      (r->guide && !(gen->matcher && gen->scout))) {
     pn_fail(e, PN_ERR_NOMEM, "out of memory for a request of %zu tokens", r->n_tokens);
     atomic_store(&gen->refs, 1);
     generation_unref(gen);
@@ -102,7 +103,8 @@ void generation_unref(pn_gen *gen) {
   pthread_mutex_destroy(&gen->notify_lock);
   pn_spsc_free(gen->outbox);
   stop_fini(&gen->stop);
-  pn_matcher_free(gen->matcher); // one that the engine never saw
+  pn_matcher_free(gen->matcher); // of one that the engine never saw
+  pn_matcher_free(gen->scout);
   pn_buf_fini(&gen->piece);
   pn_buf_fini(&gen->text);
   free(gen->stop_text);
@@ -153,9 +155,20 @@ static void post_text(pn_gen *gen) {
   pn_buf_clear(&gen->text);
 }
 
-bool generation_mask(pn_gen *gen, pn_mask *mask) {
+int generation_allowed(pn_gen *gen) {
+  int n = 0;
+  if (!gen->matcher) return gen->seq.n_draft;
+  if (!pn_matcher_follow(gen->scout, gen->matcher)) return 0;
+  while (n < gen->seq.n_draft && pn_matcher_take(gen->scout, gen->seq.draft[n])) n++;
+  return n;
+}
+
+bool generation_mask(pn_gen *gen, int ahead, pn_mask *mask) {
   *mask = (pn_mask){0};
-  return !gen->matcher || pn_matcher_mask(gen->matcher, mask);
+  if (!gen->matcher) return true;
+  if (ahead == 0) return pn_matcher_mask(gen->matcher, mask);
+  return (ahead > 1 || pn_matcher_follow(gen->scout, gen->matcher)) &&
+         pn_matcher_take(gen->scout, gen->seq.draft[ahead - 1]) && pn_matcher_mask(gen->scout, mask);
 }
 
 int generation_forced(pn_gen *gen, int32_t *ids, int max) {
@@ -245,7 +258,8 @@ void generation_end(pn_gen *gen, pn_stop_reason why, int stop_index, const pn_er
   if (!error && gen->slow_reader) error = &slow;
   if (!error && gen->off_guide) error = &lost;
   pn_matcher_free(gen->matcher);
-  gen->matcher = NULL;
+  pn_matcher_free(gen->scout);
+  gen->matcher = gen->scout = NULL;
   if (!error && (gen->piece.oom || gen->text.oom || gen->stop.held.oom)) error = &no_memory;
   uint64_t start = gen->start_us ? gen->start_us : now_us, first = gen->first_us ? gen->first_us : now_us;
   gen->final = (pn_event){.kind = error ? PN_EVENT_FAILED : PN_EVENT_DONE,

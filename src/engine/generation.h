@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #define GENERATION_OUTBOX_BYTES (64 << 10)
+#define GENERATION_UNSAID (2 * SEQUENCE_AHEAD) // tokens of a step: guessed ones, and those that are forced
 
 // What is remembered of a token between its two halves.
 typedef struct unsaid_token {
@@ -49,19 +50,19 @@ struct pn_gen {
   int n_told; // prompt tokens computed, as the client knows
   pn_detokenizer detok;
   stop_matcher stop;
-  pn_matcher *matcher;                  // NULL: no guide
-  pn_buf piece, text;                   // reused
-  bool slow_reader;                     // the outbox was full once
-  bool off_guide;                       // a token was taken that the guide doesn't allow, or memory ran out
-  int n_said;                           // tokens of the answer that were said; the others are appended only
-  unsaid_token unsaid[SEQUENCE_AHEAD];  // from n_said on
-  pn_token_event told;                  // of the first one that is not said, with log probabilities
-  bool has_told;                        // and it is to be told
-  bool in_flight;                       // it has rows that are being computed behind the call
-  bool over_in_flight;                  // then: its answer has turned out to be over, and they are dropped
-  int over_stop;                        // by this stop string; -1: by its reader
-  bool untold;                          // it has something that the client was not woken for
-  uint64_t start_us, first_us, last_us; // began to run, first and latest token; 0: not yet
+  pn_matcher *matcher, *scout;            // NULL: no guide; scout: runs ahead over guessed tokens
+  pn_buf piece, text;                     // reused
+  bool slow_reader;                       // the outbox was full once
+  bool off_guide;                         // a token was taken that the guide doesn't allow, or memory ran out
+  int n_said;                             // tokens of the answer that were said; the others are appended only
+  unsaid_token unsaid[GENERATION_UNSAID]; // from n_said on
+  pn_token_event told;                    // of the first one that is not said, with log probabilities
+  bool has_told;                          // and it is to be told
+  bool in_flight;                         // it has rows that are being computed behind the call
+  bool over_in_flight;                    // then: its answer has turned out to be over, and they are dropped
+  int over_stop;                          // by this stop string; -1: by its reader
+  bool untold;                            // it has something that the client was not woken for
+  uint64_t start_us, first_us, last_us;   // began to run, first and latest token; 0: not yet
 };
 
 // What tells the engine that a generation is cancelled, held or resumed.
@@ -86,13 +87,16 @@ static inline int generation_n_output(const pn_gen *gen) { return gen->seq.n_tok
 // What these put into the outbox the client hears of with generation_tell, or at the end.
 void generation_queued(pn_gen *gen, int n_cached);
 void generation_prefilled(pn_gen *gen); // more of the prompt may be computed
-// Choose among what the guide allows. False: out of memory.
-bool generation_mask(pn_gen *gen, pn_mask *mask);
+// How many of the sequence's guessed tokens its guide allows.
+int generation_allowed(pn_gen *gen);
+// Choose among what the guide allows after the first `ahead` guessed tokens, which it allows; to be asked for
+// 0, 1, ... in turn. False: out of memory.
+bool generation_mask(pn_gen *gen, int ahead, pn_mask *mask);
 // The tokens that must follow now, at most max; they are to be taken one by one.
 int generation_forced(pn_gen *gen, int32_t *ids, int max);
 bool generation_over(const pn_gen *gen); // its guide lets nothing follow
 // The first half of a token: appended to the sequence and known to the guide, so that the next rows may be
-// planned. `told` (else NULL): its log probabilities are told. At most SEQUENCE_AHEAD between two calls of
+// planned. `told` (else NULL): its log probabilities are told. At most GENERATION_UNSAID between two calls of
 // generation_say, and only the first of them is told.
 void generation_append(pn_gen *gen, int32_t id, bool is_end, const pn_token_event *told, uint64_t now_us);
 // The second half, of all that were appended: what is told and their text, to the outbox. True: the answer is

@@ -316,7 +316,7 @@ int scheduler_plan_streams(scheduler *s, step_part *parts, sequence **stuck, pn_
   for (int i = 0; i < s->n_running; i++) {
     sequence *seq = s->running[i];
     if (sequence_decoding(seq) && reserve(s, seq, seq->n_tokens, stuck, e))
-      parts[n++] = (step_part){seq, seq->n_tokens - seq->n_computed};
+      parts[n++] = (step_part){seq, seq->n_tokens - seq->n_computed, 0};
   }
   return still_running(parts, n);
 }
@@ -328,7 +328,7 @@ int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence 
   for (int i = 0; i < s->n_running; i++) {
     sequence *seq = s->running[i];
     int rows = s->rows[i];
-    if (rows > 0 && reserve(s, seq, seq->n_computed + rows, stuck, e)) parts[n++] = (step_part){seq, rows};
+    if (rows > 0 && reserve(s, seq, seq->n_computed + rows, stuck, e)) parts[n++] = (step_part){seq, rows, 0};
   }
   return still_running(parts, n);
 }
@@ -349,6 +349,11 @@ void scheduler_give_up(scheduler *s, sequence *seq) {
   seq->under_way = false;
 }
 
+static void publish(scheduler *s, sequence *seq) {
+  if (seq->n_computed / PN_KV_PAGE_TOKENS > seq->table.n_known)
+    pn_kv_publish(s->pool, &seq->table, 0, seq->tokens, seq->n_computed);
+}
+
 void scheduler_computed(scheduler *s, const step_part *part) {
   sequence *seq = part->seq;
   bool stopped = seq->n_computed + part->n_rows == next_stop(s, seq);
@@ -357,8 +362,12 @@ void scheduler_computed(scheduler *s, const step_part *part) {
   seq->started = true;
   seq->fresh = false;
   if (pn_kv_pool_has_states(s->pool)) keep_state(s, seq, stopped);
-  if (seq->n_computed / PN_KV_PAGE_TOKENS > seq->table.n_known)
-    pn_kv_publish(s->pool, &seq->table, 0, seq->tokens, seq->n_computed);
+  publish(s, seq);
+}
+
+void scheduler_guessed(scheduler *s, sequence *seq, int n) {
+  seq->n_computed += n;
+  publish(s, seq);
 }
 
 void scheduler_remove(scheduler *s, sequence *seq, bool keep) {

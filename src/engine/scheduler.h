@@ -24,10 +24,10 @@ typedef struct scheduler_hooks {
   void *ctx;
 } scheduler_hooks;
 
-// A share of a step: the next n_rows tokens that are not computed yet.
+// A share of a step: the next n_rows tokens that are not computed yet, and n_draft guessed ones behind them.
 typedef struct step_part {
   sequence *seq;
-  int n_rows;
+  int n_rows, n_draft;
 } step_part;
 
 typedef struct scheduler {
@@ -67,6 +67,8 @@ int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence 
 // sequence is removed, or its rows are given up.
 void scheduler_begun(const step_part *part);
 void scheduler_computed(scheduler *s, const step_part *part);
+// Guessed tokens, the next n, turned out to be the sequence's own, and are appended: their rows are computed.
+void scheduler_guessed(scheduler *s, sequence *seq, int n);
 // Rows that were begun are given up: the sequence goes on from where its state is known, which may be before.
 void scheduler_give_up(scheduler *s, sequence *seq);
 

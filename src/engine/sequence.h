@@ -22,6 +22,9 @@ typedef struct sequence {
   pn_kv_table table;    // room for cap_tokens
   const int32_t *marks; // numbers of prompt tokens after which a recurrent state is worth keeping, ascending
   int n_marks;
+  int most_draft;       // how many guessed tokens a step may compute for it
+  const int32_t *draft; // those of the step that is planned: they would stand from n_tokens on
+  int n_draft;
 
   // The scheduler's; others only read.
   bool held; // laid aside until scheduler_release

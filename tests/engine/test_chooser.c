@@ -19,8 +19,8 @@ static uint64_t bits[VOCAB / 64 + 3];
 static int n_words;
 static pn_mask next_mask;
 static bool no_memory;
-bool generation_mask(pn_gen *gen, pn_mask *mask) {
-  int only = gen->n_told; // which token is allowed; -1: any
+bool generation_mask(pn_gen *gen, int ahead, pn_mask *mask) {
+  int only = gen->n_told < 0 ? -1 : gen->n_told + 100 * ahead; // which token is allowed; -1: any
   *mask = (pn_mask){0};
   if (no_memory && only == 5) return false;
   if (only < 0) return true;
@@ -60,12 +60,33 @@ static void close_all(void) {
 
 static void run(void) {
   chooser_clear(&c);
-  for (int r = 0; r < ROWS; r++) chooser_add(&c, &gens[r]);
+  for (int r = 0; r < ROWS; r++) chooser_add(&c, &gens[r], 0);
   pn_error e;
   pn_workspace *ws = logits_workspace(backend, &plan, ROWS, logits, VOCAB);
   const pn_logits l = {ws, {0, 0, VOCAB}};
   assert_true(chooser_submit(&c, l, 0, ROWS, &e) && chooser_collect(&c, l, 0, ROWS, &e));
   backend->ops->workspace_close(backend, ws);
+}
+
+// A row for the token after two guessed ones: its mask, and the random number of its place.
+static void rows_may_run_ahead(void **state) {
+  (void)state;
+  pn_error e;
+  open_all();
+  next_mask = (pn_mask){.bits = bits};
+  chooser_clear(&c);
+  assert_int_equal(chooser_add(&c, &gens[1], 0), 0);
+  assert_int_equal(chooser_add(&c, &gens[1], 1), 1);
+  assert_int_equal(chooser_add(&c, &gens[1], 2), 2);
+  pn_workspace *ws = logits_workspace(backend, &plan, 3, logits, VOCAB);
+  const pn_logits l = {ws, {0, 0, VOCAB}};
+  assert_true(chooser_collect(&c, l, 0, 3, &e));
+  for (int k = 0; k < 3; k++) {
+    assert_int_equal(chooser_choice(&c, k)->id, 1 + 100 * k);
+    assert_int_equal(c.how[k].position, 10 + k);
+  }
+  backend->ops->workspace_close(backend, ws);
+  close_all();
 }
 
 static void every_row_has_its_own_mask(void **state) {
@@ -135,8 +156,8 @@ static void seed_and_place_decide(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_row_has_its_own_mask),
-                                     cmocka_unit_test(sizes_may_differ),
-                                     cmocka_unit_test(seed_and_place_decide)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(rows_may_run_ahead), cmocka_unit_test(every_row_has_its_own_mask),
+      cmocka_unit_test(sizes_may_differ), cmocka_unit_test(seed_and_place_decide)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

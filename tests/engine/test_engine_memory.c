@@ -42,8 +42,12 @@ static void a_step_allocates_nothing(void **state) {
   enum { N = 20 };
   fake_reset();
   pn_metrics *metrics = pn_metrics_new();
-  pn_engine *g = fake_open(&(pn_engine_options){
-      .max_running = 8, .max_queue = N, .chunk_tokens = 32, .kv_tokens = 26 * 32, .metrics = metrics});
+  pn_engine *g = fake_open(&(pn_engine_options){.max_running = 8,
+                                                .max_queue = N,
+                                                .chunk_tokens = 32,
+                                                .kv_tokens = 26 * 32,
+                                                .speculate = true,
+                                                .metrics = metrics});
   static int32_t tokens[N][200];
   static fake_answer a;
   fake_bell bells[N];
@@ -92,7 +96,8 @@ static void memory_that_runs_out_is_an_error(void **state) {
   for (; !g && n < 100; n++) {
     n_until_failure = n;
     fails = true;
-    g = pn_engine_open(NULL, NULL, &fake_backend, &(pn_engine_options){.n_ctx = 100, .max_queue = 3}, &e);
+    g = pn_engine_open(NULL, NULL, &fake_backend,
+                       &(pn_engine_options){.n_ctx = 100, .max_queue = 3, .speculate = true}, &e);
     fails = false;
     if (!g) assert_int_equal(e.code, PN_ERR_NOMEM);
   }
