@@ -183,6 +183,7 @@ static bool open_engine(bench *b, const options *o, pn_error *e) {
   b->engine = open_model_engine(&b->m, o, &w, e);
   if (!b->engine) return false;
   b->load_s = (double)(pn_now_us() - b->m.start_us) / 1e6;
+  weight_home_wait(&b->m.home);
   return bench_run_init(&b->run, &b->m, b->engine, (int)most, e);
 }
 

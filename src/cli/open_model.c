@@ -90,6 +90,7 @@ bool open_model_read(open_model *m, const options *o, const char *named, unsigne
 }
 
 void open_model_close(open_model *m) {
+  weight_home_close(&m->home);
   pn_model_close(m->model);
   if (m->backend) pn_backend_close(m->backend);
   pn_template_close(m->chat_template);
@@ -179,8 +180,15 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
   return true;
 }
 
+// Whether the machine has memory for weights that it can't drop, beside the plan and a fifth for others.
+static bool room_for_own(const open_model *m) {
+  const memory_plan *p = &m->plan;
+  return !m->backend->ops->device_memory &&
+         machine_available_bytes() / 5 * 4 > p->weights_bytes + p->kv_bytes + p->scratch_bytes;
+}
+
 pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
-  if (!plan(m, o, w, e)) return NULL;
+  if (!plan(m, o, w, e) || !weight_home_settle(&m->home, o, m->files, room_for_own(m), e)) return NULL;
   const pn_engine_options eo = {.n_ctx = m->plan.n_ctx,
                                 .kv_tokens = m->plan.kv_tokens,
                                 .max_running = m->plan.max_running,

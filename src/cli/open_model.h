@@ -3,6 +3,7 @@
 #define PN_CLI_OPEN_MODEL_H
 
 #include "cli/memory_plan.h"
+#include "cli/weight_home.h"
 #include "engine/engine.h"
 #include "template/template.h"
 
@@ -22,6 +23,7 @@ typedef struct open_model {
   pn_kv_type kv_type;
   memory_plan plan;  // of the engine, once it is open
   uint64_t start_us; // when opening began
+  weight_home home;  // where the weights lie
 } open_model;
 
 // `named` as for discover_model. `parts` is a sum of OPEN_*.

@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "base/str.h"
 
 #define PN_TENSOR_DIMS 4
@@ -105,7 +106,13 @@ uint64_t pn_files_bytes(const pn_files *f);            // size of the mapped wei
 bool pn_files_json(pn_files *f, const char *name, const pn_json **out, pn_error *e);
 // A small text file of the folder, such as "chat_template.jinja"; same rules. *out is {NULL, 0} when absent.
 bool pn_files_text(pn_files *f, const char *name, pn_str *out, pn_error *e);
-// Ask the system to read the weights ahead, without waiting.
+// Ask the system to read the weights ahead, without waiting; or wait until they are there.
 void pn_files_prefetch(const pn_files *f);
+void pn_files_prefault(const pn_files *f);
+// Keep the weights in memory (pn_map_lock).
+bool pn_files_lock(pn_files *f, pn_error *e);
+// Move the weights into memory of the program's own while they are in use (pn_map_own); the largest file
+// tells the gain. From one thread, which may be another than the model's.
+bool pn_files_own(pn_files *f, const pn_map_move *how, double *gain);
 
 #endif

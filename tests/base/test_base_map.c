@@ -2,9 +2,12 @@
 #include "../unit.h"
 #include "base/map.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +50,114 @@ static void maps_bytes(void **state) {
   pn_map_close(&m);
   assert_null(m.p);
   pn_map_close(&m); // closing twice does nothing
+}
+
+typedef struct reader {
+  const pn_map *m;
+  atomic_bool over;
+  atomic_int n_rounds, n_wrong;
+} reader;
+
+static unsigned char byte_at(size_t i) { return (unsigned char)(i * 2654435761u >> 13); }
+
+static void *read_on(void *ctx) {
+  reader *r = ctx;
+  do {
+    for (size_t i = 0; i < r->m->n; i += 4093)
+      if (r->m->p[i] != byte_at(i)) atomic_fetch_add(&r->n_wrong, 1);
+    atomic_fetch_add(&r->n_rounds, 1);
+  } while (!atomic_load(&r->over));
+  return NULL;
+}
+
+// How much of the map still lies in the file, by the system's own account.
+static size_t in_file(const pn_map *m) {
+  FILE *maps = fopen("/proc/self/maps", "r");
+  char line[512];
+  size_t n = 0;
+  if (!maps) return 0;
+  while (fgets(line, sizeof line, maps)) {
+    unsigned long from, to, inode;
+    if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &from, &to, &inode) != 3 || inode == 0) continue;
+    if (from >= (uintptr_t)m->p && from < (uintptr_t)m->p + m->n) n += to - from;
+  }
+  fclose(maps);
+  return n;
+}
+
+static bool twice(void *ctx) { return (*(int *)ctx)++ < 2; }
+
+// Bytes move to memory of the program's own while others read them.
+static void a_map_moves_under_its_readers(void **state) {
+  (void)state;
+  enum { N = (70 << 20) + 12345 };
+  unsigned char *bytes = malloc(N);
+  for (size_t i = 0; i < N; i++) bytes[i] = byte_at(i);
+  write_file("some", (char *)bytes, N);
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_true(pn_map_open(&m, path_of("some"), &e));
+  assert_int_equal((uintptr_t)m.p % (2 << 20), 0);
+  pn_map_prefault(&m);
+  reader r = {.m = &m};
+  pthread_t threads[2];
+  for (int k = 0; k < 2; k++) assert_int_equal(pthread_create(&threads[k], NULL, read_on, &r), 0);
+  int n_pieces = 0;
+  double gain;
+  bool moves = pn_map_own(&m, &(pn_map_move){0, twice, &n_pieces}, &gain);
+#ifdef __linux__
+  assert_true(moves);
+  assert_in_range(in_file(&m), 50 << 20, 60 << 20); // all but two pieces
+  assert_true(pn_map_own(&m, &(pn_map_move){0, NULL, NULL}, &gain));
+  assert_int_equal(in_file(&m), 0);
+  assert_true(gain == 0);
+#else
+  assert_false(moves);
+#endif
+  while (atomic_load(&r.n_rounds) < 4) {}
+  atomic_store(&r.over, true);
+  for (int k = 0; k < 2; k++) pthread_join(threads[k], NULL);
+  assert_int_equal(atomic_load(&r.n_wrong), 0);
+  assert_memory_equal(m.p, bytes, N);
+  pn_map_close(&m);
+  free(bytes);
+}
+
+static void a_map_moves_only_where_it_is_worth_it(void **state) {
+  (void)state;
+  enum { N = 100 << 20 };
+  unsigned char *bytes = calloc(1, N);
+  write_file("some", (char *)bytes, N);
+  free(bytes);
+  pn_map m = {0};
+  pn_error e = {0};
+  double gain;
+  assert_true(pn_map_open(&m, path_of("some"), &e));
+  if (pn_map_own(&m, &(pn_map_move){1000, NULL, NULL}, &gain)) {
+    assert_true(gain > 0 && gain < 1000);
+    assert_in_range(in_file(&m), N - (66 << 20), N - (60 << 20)); // the rest is left
+    assert_true(pn_map_own(&m, &(pn_map_move){1e-9, NULL, NULL}, &gain));
+    assert_int_equal(in_file(&m), 0);
+  }
+  pn_map_close(&m);
+}
+
+static void a_map_is_locked_or_says_why_not(void **state) {
+  (void)state;
+  write_file("some", "abc", 3);
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_true(pn_map_open(&m, path_of("some"), &e));
+  assert_true(pn_map_lock(&m, &e));
+  struct rlimit before;
+  getrlimit(RLIMIT_MEMLOCK, &before);
+  if (geteuid() != 0 && setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, before.rlim_max}) == 0) {
+    assert_false(pn_map_lock(&m, &e));
+    assert_int_equal(e.code, PN_ERR_LIMIT);
+    assert_non_null(strstr(e.msg, "0 bytes"));
+    setrlimit(RLIMIT_MEMLOCK, &before);
+  }
+  pn_map_close(&m);
 }
 
 static void an_empty_file_is_empty(void **state) {
@@ -110,6 +221,9 @@ static void reading_is_bounded_and_appends(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(maps_bytes),
+      cmocka_unit_test(a_map_moves_under_its_readers),
+      cmocka_unit_test(a_map_moves_only_where_it_is_worth_it),
+      cmocka_unit_test(a_map_is_locked_or_says_why_not),
       cmocka_unit_test(an_empty_file_is_empty),
       cmocka_unit_test(errors_name_the_path),
       cmocka_unit_test(reading_is_bounded_and_appends),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -27,6 +28,35 @@ def test_ready_in_half_a_second_and_small(pensieve, default_model, tmp_path):
         assert s.rss_kb() * 1024 < os.path.getsize(default_model) + kv + (64 << 20)
     finally:
         assert s.stop() == 0
+
+
+
+def mapped_kb(server, path):
+    """How much of the process's address space lies in that file."""
+    kb = 0
+    for line in pathlib.Path(f"/proc/{server.process.pid}/maps").read_text().splitlines():
+        if line.endswith(str(path)):
+            begin, end = line.split()[0].split("-")
+            kb += (int(end, 16) - int(begin, 16)) // 1024
+    return kb
+
+
+def test_weights_lie_where_they_are_to(pensieve, default_model, tmp_path):
+    size_kb, texts = os.path.getsize(default_model) // 1024, set()
+    for flags, in_file in ((["--weights", "map", "--prefault"], True), (["--weights", "huge"], False),
+                           (["--weights", "huge", "--lock-memory"], False)):
+        s = Server(pensieve, default_model, tmp_path / "log", *flags)
+        try:
+            assert (mapped_kb(s, default_model) >= size_kb) == in_file and (in_file or mapped_kb(s, default_model) == 0)
+            body = {"model": "m", "max_tokens": 24, "temperature": 0, "messages": [{"role": "user", "content": "Tell me of ships."}]}
+            request = urllib.request.Request(s.url + "/v1/messages", json.dumps(body).encode())
+            with urllib.request.urlopen(request) as r:
+                texts.add(json.load(r)["content"][0]["text"])
+            locked = next(l for l in pathlib.Path(f"/proc/{s.process.pid}/status").read_text().splitlines() if l.startswith("VmLck"))
+            assert (int(locked.split()[1]) >= size_kb) == ("--lock-memory" in flags)
+        finally:
+            assert s.stop() == 0
+    assert len(texts) == 1
 
 
 def test_sigterm_drains_a_running_stream(pensieve, default_model, tmp_path):
