@@ -66,14 +66,14 @@ __attribute__((target("avx512f"))) static void read_wide(const unsigned char *p,
   }
   *sum = (uint64_t)_mm512_reduce_add_epi64(_mm512_xor_si512(a, b));
 }
-__attribute__((target("avx512f,avx512vnni"))) static void dot_all(void *ctx, int thread, int n_threads) {
+__attribute__((target("avx512f,avx512vnni"))) static void dot_all(void *ctx, int thread, int64_t begin,
+                                                                  int64_t end) {
   reading *r = ctx;
-  (void)n_threads;
   __m512i a[16];
   const __m512i x = _mm512_set1_epi32(thread + 0x01020304);
 #pragma GCC unroll 16
   for (int k = 0; k < 16; k++) a[k] = _mm512_set1_epi32(k);
-  for (int i = 0; i < DOT_STEPS; i++) {
+  for (int64_t i = begin; i < end; i++) {
 #pragma GCC unroll 16
     for (int k = 0; k < 16; k++) {
       a[k] = _mm512_dpbusd_epi32(a[k], x, x);
@@ -87,15 +87,17 @@ __attribute__((target("avx512f,avx512vnni"))) static void dot_all(void *ctx, int
 static bool can_dot(void) { return __builtin_cpu_supports("avx512vnni"); }
 #else
 enum { DOT_STEPS = 0, DOT_OPS = 0 };
-static void dot_all(void *ctx, int thread, int n_threads) { (void)ctx, (void)thread, (void)n_threads; }
+static void dot_all(void *ctx, int thread, int64_t begin, int64_t end) {
+  (void)ctx, (void)thread, (void)begin, (void)end;
+}
 static bool can_dot(void) { return false; }
 static void read_wide(const unsigned char *p, size_t n, uint64_t *sum) { (void)p, (void)n, (void)sum; }
 #endif
 
-static void read_all(void *ctx, int thread, int n_threads) {
+static void read_all(void *ctx, int thread, int64_t begin, int64_t end) {
   reading *r = ctx;
-  const size_t n = POOL_BYTES / 128 / (size_t)n_threads * 128;
-  const unsigned char *p = memory + n * (size_t)thread;
+  const size_t n = (size_t)(end - begin) * 128;
+  const unsigned char *p = memory + (size_t)begin * 128;
   if (can_dot()) {
     read_wide(p, n, r->sums + thread * 8);
     return;
@@ -149,9 +151,9 @@ static double measure(cpu_matmul *s, const shape *sh, int n_rows, const float *x
   return (double)(t1 - t0) * 1e-9 / (double)n;
 }
 
-static double seconds(cpu_pool *pool, cpu_pool_fn *fn, reading *r) {
+static double seconds(cpu_pool *pool, cpu_pool_fn *fn, reading *r, int64_t n) {
   const uint64_t t0 = pn_now_ns();
-  cpu_pool_run(pool, fn, r);
+  cpu_pool_run(pool, fn, r, n, cpu_pool_chunk(pool, n, 32));
   return (double)(pn_now_ns() - t0) * 1e-9;
 }
 
@@ -183,11 +185,11 @@ int main(int argc, char **argv) {
   static double best[N_SHAPES][N_BATCHES];
   double read_best = 1e9, dot_best = 1e9, bytes = 0;
   for (int round = 0; round < rounds; round++) {
-    double t = can_dot() ? seconds(pool, dot_all, r) : 1;
+    double t = can_dot() ? seconds(pool, dot_all, r, (int64_t)DOT_STEPS * threads) : 1;
     if (t < dot_best) dot_best = t;
     for (int i = 0; i < N_SHAPES; i++) {
       if (filter && !strstr(shapes[i].name, filter)) continue;
-      t = seconds(pool, read_all, r);
+      t = seconds(pool, read_all, r, POOL_BYTES / 128);
       if (t < read_best) read_best = t;
       for (int b = 0; b < N_BATCHES; b++) {
         t = measure(s, &shapes[i], batches[b], x, y, &bytes);

@@ -1,149 +1,130 @@
+#include "../unit.h"
 #include "backend/cpu/cpu_pool.h"
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
-
-// clang-format off
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-// clang-format on
 
 enum { MAX = 8, ITEMS = 1000 };
 
 typedef struct job {
-  cpu_pool *pool;
-  int calls[MAX], seen_n[MAX];
-  int rounds, cells[MAX], wrong[MAX];
-  unsigned char taken[ITEMS];
+  atomic_int calls[MAX];        // by thread
+  unsigned char taken[ITEMS];   // by item
+  int longest;                  // piece
+  const int *before;            // what the caller wrote
+  int wrong[MAX], after[ITEMS]; // what the pieces wrote
+  int64_t sleep_ns[MAX];
 } job;
 
-static void count(void *ctx, int thread, int n_threads) {
+static void take(void *ctx, int thread, int64_t begin, int64_t end) {
   job *j = ctx;
-  j->calls[thread]++;
-  j->seen_n[thread] = n_threads;
+  atomic_fetch_add(&j->calls[thread], 1);
+  if (j->sleep_ns[thread]) nanosleep(&(struct timespec){.tv_nsec = j->sleep_ns[thread]}, NULL);
+  for (int64_t i = begin; i < end; i++) {
+    j->taken[i]++;
+    if (j->before) j->wrong[thread] += j->before[i] != i + j->longest;
+    j->after[i] = (int)i + 1;
+  }
 }
 
-static void every_thread_once(void **state) {
+static void check_taken(const job *j, int n) {
+  for (int i = 0; i < n; i++) {
+    assert_int_equal(j->taken[i], 1);
+    assert_int_equal(j->after[i], i + 1);
+  }
+}
+
+static void every_item_once(void **state) {
   (void)state;
-  for (int n = 1; n <= MAX; n++) {
-    cpu_pool *p = cpu_pool_new(n, NULL);
+  for (int threads = 1; threads <= MAX; threads++) {
+    cpu_pool *p = cpu_pool_new(threads, NULL);
     assert_non_null(p);
-    assert_int_equal(cpu_pool_threads(p), n);
-    for (int i = 0; i < 200; i++) {
-      job j = {.pool = p};
-      cpu_pool_run(p, count, &j);
-      int all = j.seen_n[0]; // n, or 1 while this machine's other programs hold a core
-      assert_true(all == n || all == 1);
-      for (int t = 0; t < n; t++) {
-        assert_int_equal(j.calls[t], t < all);
-        assert_int_equal(j.seen_n[t], t < all ? all : 0);
-      }
+    assert_int_equal(cpu_pool_threads(p), threads);
+    for (int run = 0; run < 300; run++) {
+      job j = {0};
+      int n = run * 7 % (ITEMS + 1), chunk = 1 + run % 40;
+      cpu_pool_run(p, take, &j, n, chunk);
+      check_taken(&j, n);
+      for (int i = n; i < ITEMS; i++) assert_int_equal(j.taken[i], 0);
+      int calls = 0;
+      for (int t = 0; t < MAX; t++) calls += atomic_load(&j.calls[t]);
+      assert_true(calls == (n + chunk - 1) / chunk || calls == (n > 0)); // or the caller alone
     }
     cpu_pool_free(p);
   }
 }
 
-// Each round every thread writes its cell, and after the barrier checks all cells.
-static void rounds(void *ctx, int thread, int n_threads) {
-  job *j = ctx;
-  for (int r = 1; r <= j->rounds; r++) {
-    j->cells[thread] = r;
-    cpu_pool_barrier(j->pool);
-    for (int t = 0; t < n_threads; t++) j->wrong[thread] += j->cells[t] != r;
-    cpu_pool_barrier(j->pool);
-  }
-}
-
-static void barrier_holds(void **state) {
-  (void)state;
-  for (int n = 1; n <= 4; n++) {
-    cpu_pool *p = cpu_pool_new(n, NULL);
-    job j = {.pool = p, .rounds = 300};
-    for (int i = 0; i < 3; i++) cpu_pool_run(p, rounds, &j);
-    for (int t = 0; t < n; t++) assert_int_equal(j.wrong[t], 0);
-    cpu_pool_free(p);
-  }
-}
-
-static void take(void *ctx, int thread, int n_threads) {
-  (void)thread, (void)n_threads;
-  job *j = ctx;
-  for (int64_t i; (i = cpu_pool_take(j->pool, 3)) < ITEMS;)
-    for (int64_t k = i; k < i + 3 && k < ITEMS; k++) j->taken[k]++;
-}
-
-static void items_taken_once(void **state) {
+// Fields of a run are never seen by a worker of another one, and what is written on one side is seen on the
+// other: many short runs after each other, with workers that come late.
+static void runs_do_not_mix(void **state) {
   (void)state;
   cpu_pool *p = cpu_pool_new(3, NULL);
-  for (int run = 0; run < 20; run++) {
-    job j = {.pool = p};
-    cpu_pool_run(p, take, &j);
-    for (int i = 0; i < ITEMS; i++) assert_int_equal(j.taken[i], 1);
+  static int numbers[ITEMS];
+  for (int run = 0; run < 3000; run++) {
+    int n = 1 + run % 50;
+    job j = {.before = numbers, .longest = run};
+    for (int i = 0; i < n; i++) numbers[i] = i + run;
+    cpu_pool_run(p, take, &j, n, 1 + run % 3);
+    check_taken(&j, n);
+    for (int t = 0; t < MAX; t++) assert_int_equal(j.wrong[t], 0);
+    if (run % 500 == 0) nanosleep(&(struct timespec){.tv_nsec = 300000}, NULL); // they sleep
   }
   cpu_pool_free(p);
 }
 
-static void wakes_after_sleep(void **state) {
+static void workers_help(void **state) {
   (void)state;
   cpu_pool *p = cpu_pool_new(2, NULL);
-  job j = {.pool = p};
-  for (int i = 0; i < 20; i++) {
-    nanosleep(&(struct timespec){.tv_nsec = (i % 4) * 50000}, NULL);
-    cpu_pool_run(p, count, &j);
+  int helped = 0;
+  for (int run = 0; run < 50; run++) {
+    nanosleep(&(struct timespec){.tv_nsec = (run % 4) * 50000}, NULL);
+    job j = {.sleep_ns = {20000, 20000}};
+    cpu_pool_run(p, take, &j, 40, 1);
+    check_taken(&j, 40);
+    helped += atomic_load(&j.calls[1]) > 0;
   }
-  assert_int_equal(j.calls[0], 20);
-  assert_in_range(j.calls[1], 1, 20);
+  assert_true(helped > 20);
   cpu_pool_free(p);
 }
 
-// The worker dawdles as if it had lost its core.
-static void dawdle(void *ctx, int thread, int n_threads) {
-  count(ctx, thread, n_threads);
-  if (thread == 1) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-}
-
+// A worker that dawdles over its piece as if it had lost its core: the others do the rest, and then the
+// caller works alone for a while.
 static void a_lost_core_is_left_alone(void **state) {
   (void)state;
   cpu_pool *p = cpu_pool_new(2, NULL);
-  job j = {.pool = p, .rounds = 3};
-  cpu_pool_run(p, dawdle, &j);
-  assert_int_equal(j.seen_n[0], 2);
-  cpu_pool_run(p, count, &j); // at once: without the worker
-  assert_int_equal(j.seen_n[0], 1);
-  assert_int_equal(j.calls[1], 1);
-  cpu_pool_run(p, rounds, &j); // a barrier waits for nobody then
-  assert_int_equal(j.wrong[0], 0);
-  job taking = {.pool = p};
-  cpu_pool_run(p, take, &taking);
-  for (int i = 0; i < ITEMS; i++) assert_int_equal(taking.taken[i], 1);
-  for (int i = 0; i < 100 && j.seen_n[0] == 1; i++) { // and with it again later
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    cpu_pool_run(p, count, &j);
+  bool alone = false; // on a loaded machine it may take some times
+  for (int run = 0; run < 50 && !alone; run++) {
+    job j = {.sleep_ns = {20000, 50000000}};
+    cpu_pool_run(p, take, &j, 40, 1);
+    check_taken(&j, 40);
+    if (atomic_load(&j.calls[1]) == 0) continue; // it came too late
+    assert_true(atomic_load(&j.calls[0]) >= 35);
+    job next = {0};
+    cpu_pool_run(p, take, &next, ITEMS, 1); // at once: without the worker
+    check_taken(&next, ITEMS);
+    alone = atomic_load(&next.calls[0]) == 1;
   }
-  assert_int_equal(j.seen_n[0], 2);
+  assert_true(alone);
+  bool again = false;
+  for (int i = 0; i < 100 && !again; i++) { // and with it again later
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    job j = {.sleep_ns = {20000, 20000}};
+    cpu_pool_run(p, take, &j, 40, 1);
+    again = atomic_load(&j.calls[1]) > 0;
+  }
+  assert_true(again);
   cpu_pool_free(p);
 }
 
-static void shares_cover(void **state) {
+static void chunks(void **state) {
   (void)state;
-  for (int64_t n = 0; n < 70; n++)
-    for (int64_t unit = 1; unit <= 16; unit += 5)
-      for (int threads = 1; threads <= 5; threads++) {
-        int64_t at = 0;
-        for (int t = 0; t < threads; t++) {
-          int64_t a, b;
-          cpu_pool_share(n, unit, t, threads, &a, &b);
-          assert_int_equal(a, at);
-          assert_true(b >= a && (b == n || b % unit == 0));
-          at = b;
-        }
-        assert_int_equal(at, n);
-      }
+  cpu_pool *p = cpu_pool_new(3, NULL);
+  assert_int_equal(cpu_pool_chunk(p, 1, 2), 1);
+  assert_int_equal(cpu_pool_chunk(p, 6, 2), 1);
+  assert_int_equal(cpu_pool_chunk(p, 7, 2), 2);
+  assert_int_equal(cpu_pool_chunk(p, 600, 2), 100);
+  cpu_pool_free(p);
 }
 
 static void refuses_counts(void **state) {
@@ -155,32 +136,31 @@ static void refuses_counts(void **state) {
   assert_true(cpu_pool_cores() >= 1);
 }
 
+static void nothing(void *ctx, int thread, int64_t begin, int64_t end) {
+  (void)ctx, (void)thread, (void)begin, (void)end;
+}
+
 // Prints the cost of an empty run; no bound is checked, because the machine may be shared.
 static void run_cost(void **state) {
   (void)state;
   int n = cpu_pool_cores();
   cpu_pool *p = cpu_pool_new(n > MAX ? MAX : n, NULL);
-  job j = {.pool = p};
   uint64_t best = UINT64_MAX;
   for (int rep = 0; rep < 20; rep++) {
     uint64_t t = pn_now_ns();
-    for (int i = 0; i < 1000; i++) cpu_pool_run(p, count, &j);
+    for (int i = 0; i < 1000; i++) cpu_pool_run(p, nothing, NULL, 4, 1);
     t = pn_now_ns() - t;
     if (t < best) best = t;
   }
-  print_message("run and join of %d threads: %.3f us\n", cpu_pool_threads(p), (double)best / 1e6);
+  print_message("a run of 4 pieces on %d threads: %.3f us\n", cpu_pool_threads(p), (double)best / 1e6);
   cpu_pool_free(p);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_thread_once),
-      cmocka_unit_test(barrier_holds),
-      cmocka_unit_test(items_taken_once),
-      cmocka_unit_test(wakes_after_sleep),
-      cmocka_unit_test(a_lost_core_is_left_alone),
-      cmocka_unit_test(shares_cover),
-      cmocka_unit_test(refuses_counts),
+      cmocka_unit_test(every_item_once), cmocka_unit_test(runs_do_not_mix),
+      cmocka_unit_test(workers_help),    cmocka_unit_test(a_lost_core_is_left_alone),
+      cmocka_unit_test(chunks),          cmocka_unit_test(refuses_counts),
       cmocka_unit_test(run_cost),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,7 +123,10 @@ def test_histograms_of_time(counted):
     kinds = [f'{{kind="{k}"}}' for k in ("decode", "prefill")]
     decode, prefill = kinds
     assert g["pensieve_step_seconds_count" + prefill] >= 3
-    assert g["pensieve_step_rows_sum" + decode] == g["pensieve_step_seconds_count" + decode] == output - 3
+    steps = g["pensieve_step_seconds_count" + decode]
+    right, wrong = (g[f'pensieve_guessed_tokens_total{{result="{r}"}}'] for r in ("right", "wrong"))
+    assert steps + right == output - 3
+    assert g["pensieve_step_rows_sum" + decode] == steps + right + wrong
     computed = sum(prompt_tokens(a) - a["usage"]["cache_read_input_tokens"] for a in answers)
     assert g["pensieve_step_rows_sum" + prefill] == computed
     assert g["pensieve_step_sequences_count"] == sum(g["pensieve_step_seconds_count" + k] for k in kinds)

@@ -187,17 +187,18 @@ static void merge_item(const attend_job *j, int64_t item) {
   }
 }
 
-static void attend_share(void *ctx, int thread, int n_threads) {
+static void attend_items(void *ctx, int thread, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) attend_item(ctx, i, thread);
+}
+
+static void attend_spans(void *ctx, int thread, int64_t begin, int64_t end) {
   const attend_job *j = ctx;
-  cpu_pool *pool = j->s->pool;
-  if (!j->by_span) {
-    for (int64_t i; (i = cpu_pool_take(pool, 1)) < j->n_items;) attend_item(j, i, thread);
-    return;
-  }
-  for (int64_t i; (i = cpu_pool_take(pool, 1)) < j->n_items * j->n_spans;)
-    attend_one_span(j, i / j->n_spans, (int)(i % j->n_spans), thread);
-  cpu_pool_barrier(pool);
-  for (int64_t i = thread; i < j->n_items; i += n_threads) merge_item(j, i);
+  for (int64_t i = begin; i < end; i++) attend_one_span(j, i / j->n_spans, (int)(i % j->n_spans), thread);
+}
+
+static void merge_items(void *ctx, int thread, int64_t begin, int64_t end) {
+  (void)thread;
+  for (int64_t i = begin; i < end; i++) merge_item(ctx, i);
 }
 
 // A row whose merged first span is fresh can't be: every row sees at least its own position, and a row of a
@@ -232,7 +233,11 @@ void cpu_attention(cpu_backend *s, const pn_step *step) {
       n_threads > 1 && j.n_items < 4 * n_threads && longest > span_tokens(&j) && span_bytes <= CPU_SPAN_BYTES;
   int64_t work = (int64_t)s->batch.n_rows * a->n_heads * a->head_dim * longest;
   if (n_threads > 1 && work < 32 * 1024) // too little to wake anyone for
-    for (int64_t i = 0; i < j.n_items; i++) attend_item(&j, i, 0);
-  else
-    cpu_pool_run(s->pool, attend_share, &j);
+    attend_items(&j, 0, 0, j.n_items);
+  else if (!j.by_span)
+    cpu_pool_run(s->pool, attend_items, &j, j.n_items, 1);
+  else {
+    cpu_pool_run(s->pool, attend_spans, &j, j.n_items * j.n_spans, 1);
+    cpu_pool_run(s->pool, merge_items, &j, j.n_items, cpu_pool_chunk(s->pool, j.n_items, 1));
+  }
 }

@@ -187,11 +187,10 @@ static void write_token(const write_job *j, int row, int kv_head, float *room) {
     write_floats(ops, h, at, offset, k, v);
 }
 
-static void write_share(void *ctx, int thread, int n_threads) {
+// By heads, so that no two threads write the same cache line of K.
+static void write_heads(void *ctx, int thread, int64_t begin, int64_t end) {
   const write_job *j = ctx;
   float *room = cpu_attention_room(j->s, thread);
-  int64_t begin, end; // of the heads, so that no two threads write the same cache line of K
-  cpu_pool_share(j->kv->shape.n_kv_heads, 1, thread, n_threads, &begin, &end);
   for (int64_t h = begin; h < end; h++)
     for (int r = 0; r < j->s->batch.n_rows; r++) write_token(j, r, (int)h, room);
 }
@@ -203,7 +202,8 @@ void cpu_kv_write(cpu_backend *s, const pn_step *step) {
   write_job j = {s, kv, places->slot, cpu_kv_page(kv, step->kv.layer, 0), k.p, v.p, k.stride, v.stride};
   int64_t elements = (int64_t)s->batch.n_rows * kv->shape.n_kv_heads * kv->shape.head_dim;
   if (elements < 1024)
-    write_share(&j, 0, 1);
+    write_heads(&j, 0, 0, kv->shape.n_kv_heads);
   else
-    cpu_pool_run(s->pool, write_share, &j);
+    cpu_pool_run(s->pool, write_heads, &j, kv->shape.n_kv_heads,
+                 cpu_pool_chunk(s->pool, kv->shape.n_kv_heads, 2));
 }

@@ -7,6 +7,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+// The row of x that a thread has for itself.
+typedef struct thread_room {
+  uint64_t call; // that its row is of
+  matmul_x x;
+} thread_room;
+
 struct cpu_matmul {
   const matmul_kernels *k;
   int planes;
@@ -15,6 +21,7 @@ struct cpu_matmul {
 
   int max_rows; // of a slice
   int64_t max_cols;
+  thread_room *rooms;                      // [n_threads]
   unsigned char *x_memory, *thread_memory; // owned
   size_t thread_bytes;                     // each thread's part of thread_memory
 
@@ -24,6 +31,7 @@ struct cpu_matmul {
   int n_parts, first_row;
   const pn_weight *lead; // parts that need x in the form of this weight take part
   int64_t n_units;
+  uint64_t call;
 };
 
 static const matmul_kernels *const all_kernels[] = {
@@ -61,11 +69,15 @@ cpu_matmul *cpu_matmul_new(const char *isa, int planes, cpu_pool *pool, pn_error
   s->planes = planes;
   s->n_threads = pool ? cpu_pool_threads(pool) : 1;
   s->pool = s->n_threads > 1 ? pool : NULL;
-  return s;
+  s->rooms = calloc((size_t)s->n_threads, sizeof *s->rooms);
+  if (s->rooms) return s;
+  free(s);
+  return pn_fail(e, PN_ERR_NOMEM, "no memory for the state of matrix products"), NULL;
 }
 
 void cpu_matmul_free(cpu_matmul *s) {
   if (!s) return;
+  free(s->rooms);
   free(s->x_memory);
   free(s->thread_memory);
   free(s);
@@ -168,27 +180,36 @@ static void repeat_row(const matmul_kernels *k, const matmul_x *x, int r) {
   }
 }
 
-static void quantise_rows(const cpu_matmul *s, int thread, int n_threads) {
-  const matmul_x *x = &s->x;
-  const int r0 = (int)((int64_t)x->n_rows * thread / n_threads);
-  const int r1 = (int)((int64_t)x->n_rows * (thread + 1) / n_threads);
-  for (int r = r0; r < r1; r++) {
-    s->k->quantise(x, r);
-    if (x->packing == MATMUL_LINE) repeat_row(s->k, x, r);
-  }
+static void quantise_row(const cpu_matmul *s, const matmul_x *x, int r) {
+  s->k->quantise(x, r);
+  if (x->packing == MATMUL_LINE) repeat_row(s->k, x, r);
+}
+
+static void quantise_rows(void *ctx, int thread, int64_t begin, int64_t end) {
+  const cpu_matmul *s = ctx;
+  (void)thread;
+  for (int64_t r = begin; r < end; r++) quantise_row(s, &s->x, (int)r);
 }
 
 static int64_t units_of(const pn_weight *w) { return (w->m.rows + MATMUL_UNIT - 1) / MATMUL_UNIT; }
 
-static void multiply(const cpu_matmul *s, int thread, int n_threads) {
+// A single row each thread quantises for itself: cheaper than to wait for another one.
+static const matmul_x *x_of(cpu_matmul *s, int thread, unsigned char *scratch) {
+  if (s->x.n_rows > 1 || !s->x.block) return &s->x;
+  thread_room *room = &s->rooms[thread];
+  if (room->call == s->call) return &room->x;
+  room->call = s->call;
+  room->x = s->x;
+  set_pointers(&room->x, scratch + round_up(s->k->scratch_bytes(s->max_cols), 64), 1);
+  quantise_row(s, &room->x, 0);
+  return &room->x;
+}
+
+// Units [u0, u1), counted over all parts that take part.
+static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
+  cpu_matmul *s = ctx;
   unsigned char *scratch = s->thread_memory + s->thread_bytes * (size_t)thread;
-  matmul_x x = s->x;
-  if (x.n_rows == 1 && x.block) { // each thread quantises a single row for itself: cheaper than a barrier
-    set_pointers(&x, scratch + round_up(s->k->scratch_bytes(s->max_cols), 64), 1);
-    s->k->quantise(&x, 0);
-    if (x.packing == MATMUL_LINE) repeat_row(s->k, &x, 0);
-  }
-  int64_t u0 = s->n_units * thread / n_threads, u1 = s->n_units * (thread + 1) / n_threads;
+  const matmul_x *x = x_of(s, thread, scratch);
   for (int i = 0; i < s->n_parts && u1 > 0; i++) {
     const pn_weight *w = s->parts[i].w;
     if (!same_form(s, w, s->lead)) continue;
@@ -196,20 +217,21 @@ static void multiply(const cpu_matmul *s, int thread, int n_threads) {
     float *out = s->parts[i].out + s->first_row * stride;
     for (int64_t u = u0 > 0 ? u0 : 0; u < n && u < u1; u++) {
       const int64_t row = u * MATMUL_UNIT, left = w->m.rows - row;
-      s->k->unit(w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, &x, out, stride, scratch);
+      s->k->unit(w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, x, out, stride, scratch);
     }
     u0 -= n;
     u1 -= n;
   }
 }
 
-static void work(void *ctx, int thread, int n_threads) {
-  cpu_matmul *s = ctx;
-  if (s->x.block && s->x.n_rows > 1) {
-    quantise_rows(s, thread, n_threads);
-    if (s->pool) cpu_pool_barrier(s->pool);
-  }
-  multiply(s, thread, n_threads);
+// A few hundred KB of weights, less where many rows of x make them work, and some chunks for every thread.
+static int64_t chunk_of(const cpu_matmul *s, const pn_weight *lead) {
+  enum { BYTES = 192 << 10, LEAST = 24 << 10 };
+  const int64_t unit = (int64_t)lead->m.row_bytes * MATMUL_UNIT, fair = s->n_units / (4 * s->n_threads);
+  const int64_t most = BYTES / unit / ((s->x.n_rows + 7) / 8), least = LEAST / unit;
+  int64_t n = most < fair ? most : fair;
+  if (n < least && s->x.n_rows <= 8) n = least;
+  return n > 1 ? n : 1;
 }
 
 // Products of the slice's rows with all parts that share the form of `lead`.
@@ -229,10 +251,15 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   x->packing = s->k->packing(x->n_rows);
   set_strides(s->k, x);
   set_pointers(x, s->x_memory, x->n_rows);
-  if (s->pool)
-    cpu_pool_run(s->pool, work, s);
-  else
-    work(s, 0, 1);
+  s->call++;
+  if (!s->pool) {
+    if (x->block && x->n_rows > 1) quantise_rows(s, 0, 0, x->n_rows);
+    multiply(s, 0, 0, s->n_units);
+    return;
+  }
+  if (x->block && x->n_rows > 1)
+    cpu_pool_run(s->pool, quantise_rows, s, x->n_rows, cpu_pool_chunk(s->pool, x->n_rows, 2));
+  cpu_pool_run(s->pool, multiply, s, s->n_units, chunk_of(s, lead));
 }
 
 void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const cpu_matmul_part *parts,

@@ -12,30 +12,32 @@
 #include <unistd.h>
 
 enum {
-  SPIN_NS = 60 * 1000,       // an idle worker's wait before it sleeps
-  SPINS_BEFORE_YIELD = 1024, // pauses at a join or barrier before the core is offered to others
-  LINE = 128,                // two cache lines: the prefetcher fetches pairs
-  STALL_NS = 500 * 1000,     // a join that waits so long, and longer than the caller worked, has lost a core
+  SPIN_NS = 60 * 1000,            // an idle worker's wait before it sleeps
+  SPINS_BEFORE_YIELD = 1024,      // pauses at the end of a run before the core is offered to others
+  LINE = 128,                     // two cache lines: the prefetcher fetches pairs
+  STALL_NS = 200 * 1000,          // a worker that needs so long for its last piece has lost its core
   ALONE_MIN_NS = 4 * 1000 * 1000, // how long the caller then works alone; doubled while it happens again
   ALONE_MAX_NS = 64 * 1000 * 1000,
 };
 
-// Guard: `epoch` publishes fn and ctx to the workers, `done` and `phase` publish their results. `lock`
-// protects only going to sleep. Each contended word has a line of its own.
+// A run is open while `state` is odd. The caller writes the run's fields while it is closed and nobody is
+// inside, opens it, and closes it when all pieces are taken; then it waits until nobody is inside. A worker
+// that sees an open run goes inside and looks again: if the state is still the same, the fields are this
+// run's, and stay so until it leaves; else it has come too late. Both go by sequentially consistent orders:
+// either the worker sees the new state, or the caller sees the worker. `lock` protects only going to sleep.
+// Each contended word has a line of its own.
 struct cpu_pool {
-  alignas(LINE) _Atomic uint32_t epoch; // one more a run
+  alignas(LINE) _Atomic uint32_t state;
   cpu_pool_fn *fn;
   void *ctx;
-  bool stop;
+  int64_t n, chunk;
+  alignas(LINE) atomic_bool stop;
   alignas(LINE) _Atomic int sleepers;
-  alignas(LINE) _Atomic int done;
-  alignas(LINE) _Atomic int arrived;
-  alignas(LINE) _Atomic uint32_t phase; // one more a barrier
+  alignas(LINE) _Atomic int inside; // workers
   alignas(LINE) _Atomic int64_t next;
   alignas(LINE) pthread_mutex_t lock;
   pthread_cond_t wake;
   int n_threads, n_started;
-  int n_active;                      // of the run under way: n_threads, or 1 while the caller works alone
   uint64_t alone_until_ns, alone_ns; // the owner's; 0: never yet
   struct worker {
     struct cpu_pool *pool;
@@ -52,42 +54,53 @@ static inline void pause_core(void) {
 #endif
 }
 
-// Wait for the run after `seen` and return its epoch.
+static bool is_new(uint32_t state, uint32_t seen) { return state % 2 && state != seen; }
+
+// Wait for an open run after `seen` and return its state.
 static uint32_t wait_for_run(cpu_pool *p, uint32_t seen) {
   uint64_t since = 0;
   for (unsigned i = 0;; i++) {
-    uint32_t now = atomic_load_explicit(&p->epoch, memory_order_acquire);
-    if (now != seen) return now;
+    uint32_t now = atomic_load_explicit(&p->state, memory_order_relaxed);
+    if (is_new(now, seen)) return now;
     pause_core();
     if (i % 32 != 31) continue;
     uint64_t t = pn_now_ns();
     if (!since) since = t;
     if (t - since > SPIN_NS) break;
   }
-  // Either this sees the new epoch or cpu_pool_run sees the sleeper: both orders are sequentially consistent.
+  // Either this sees the new state or the caller sees the sleeper: both orders are sequentially consistent.
   pthread_mutex_lock(&p->lock);
   atomic_fetch_add(&p->sleepers, 1);
   uint32_t now;
-  while ((now = atomic_load(&p->epoch)) == seen) pthread_cond_wait(&p->wake, &p->lock);
+  while (!is_new(now = atomic_load(&p->state), seen) && !atomic_load(&p->stop))
+    pthread_cond_wait(&p->wake, &p->lock);
   atomic_fetch_sub(&p->sleepers, 1);
   pthread_mutex_unlock(&p->lock);
   return now;
+}
+
+static void take_pieces(cpu_pool *p, int thread) {
+  const int64_t n = p->n, chunk = p->chunk;
+  for (int64_t at; (at = atomic_fetch_add_explicit(&p->next, chunk, memory_order_relaxed)) < n;)
+    p->fn(p->ctx, thread, at, at + chunk < n ? at + chunk : n);
 }
 
 static void *work(void *arg) {
   struct worker *w = arg;
   cpu_pool *p = w->pool;
   uint32_t seen = 0;
-  for (;;) {
-    seen = wait_for_run(p, seen);
-    if (p->stop) return NULL;
-    p->fn(p->ctx, w->index, p->n_threads);
-    atomic_fetch_add_explicit(&p->done, 1, memory_order_release);
+  while (!atomic_load(&p->stop)) {
+    uint32_t now = wait_for_run(p, seen);
+    if (!is_new(now, seen)) continue; // it stops
+    seen = now;
+    atomic_fetch_add(&p->inside, 1);
+    if (atomic_load(&p->state) == seen) take_pieces(p, w->index);
+    atomic_fetch_sub(&p->inside, 1);
   }
+  return NULL;
 }
 
-static void publish(cpu_pool *p) {
-  atomic_fetch_add(&p->epoch, 1);
+static void wake_sleepers(cpu_pool *p) {
   if (atomic_load(&p->sleepers) == 0) return;
   pthread_mutex_lock(&p->lock);
   pthread_cond_broadcast(&p->wake);
@@ -132,8 +145,8 @@ cpu_pool *cpu_pool_new(int n_threads, pn_error *e) {
 
 void cpu_pool_free(cpu_pool *p) {
   if (!p) return;
-  p->stop = true;
-  publish(p);
+  atomic_store(&p->stop, true);
+  wake_sleepers(p);
   for (int i = 1; i <= p->n_started; i++) pthread_join(p->workers[i].thread, NULL);
   pthread_cond_destroy(&p->wake);
   pthread_mutex_destroy(&p->lock);
@@ -142,8 +155,8 @@ void cpu_pool_free(cpu_pool *p) {
 
 int cpu_pool_threads(const cpu_pool *p) { return p->n_threads; }
 
-// A worker that the system has taken off its core holds up every run for a whole time slice, when the caller
-// alone would have been done long before: leave the workers out for a while.
+// A worker that the system takes off its core in the middle of a piece holds up the run for a whole time
+// slice: leave the workers out for a while.
 static void work_alone(cpu_pool *p, uint64_t now) {
   bool again = p->alone_ns && now - p->alone_until_ns < 2 * (uint64_t)ALONE_MAX_NS;
   p->alone_ns = again ? p->alone_ns * 2 : ALONE_MIN_NS;
@@ -151,9 +164,10 @@ static void work_alone(cpu_pool *p, uint64_t now) {
   p->alone_until_ns = now + p->alone_ns;
 }
 
-static void join(cpu_pool *p, uint64_t start) {
+// Until nobody is inside any more.
+static void wait_for_last(cpu_pool *p) {
   uint64_t late = 0;
-  for (unsigned i = 0; atomic_load_explicit(&p->done, memory_order_acquire) != p->n_threads - 1; i++) {
+  for (unsigned i = 0; atomic_load(&p->inside) != 0; i++) {
     if (i == SPINS_BEFORE_YIELD) late = pn_now_ns();
     if (i < SPINS_BEFORE_YIELD)
       pause_core();
@@ -162,44 +176,30 @@ static void join(cpu_pool *p, uint64_t start) {
   }
   if (!late) return;
   uint64_t now = pn_now_ns();
-  if (now - late > STALL_NS && now - late > late - start) work_alone(p, now);
+  if (now - late > STALL_NS) work_alone(p, now);
 }
 
-void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx) {
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-  uint64_t start = p->n_threads > 1 ? pn_now_ns() : 0;
-  if (p->n_threads == 1 || start < p->alone_until_ns) {
-    p->n_active = 1;
-    fn(ctx, 0, 1);
+void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx, int64_t n, int64_t chunk) {
+  if (n <= 0) return;
+  if (p->n_threads == 1 || n <= chunk || (p->alone_until_ns && pn_now_ns() < p->alone_until_ns)) {
+    fn(ctx, 0, 0, n);
     return;
   }
   p->fn = fn;
   p->ctx = ctx;
-  p->n_active = p->n_threads;
-  atomic_store_explicit(&p->done, 0, memory_order_relaxed);
-  publish(p);
-  fn(ctx, 0, p->n_threads);
-  join(p, start);
+  p->n = n;
+  p->chunk = chunk;
+  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  atomic_fetch_add(&p->state, 1);
+  wake_sleepers(p);
+  take_pieces(p, 0);
+  atomic_fetch_add(&p->state, 1);
+  wait_for_last(p);
 }
 
-void cpu_pool_barrier(cpu_pool *p) {
-  if (p->n_active == 1) return;
-  uint32_t phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
-  if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == p->n_threads - 1) {
-    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->phase, phase + 1, memory_order_release);
-    return;
-  }
-  for (unsigned i = 0; atomic_load_explicit(&p->phase, memory_order_acquire) == phase; i++) {
-    if (i < SPINS_BEFORE_YIELD)
-      pause_core();
-    else
-      sched_yield();
-  }
-}
-
-int64_t cpu_pool_take(cpu_pool *p, int64_t n) {
-  return atomic_fetch_add_explicit(&p->next, n, memory_order_relaxed);
+int64_t cpu_pool_chunk(const cpu_pool *p, int64_t n, int pieces) {
+  int64_t all = (int64_t)p->n_threads * pieces;
+  return n > all ? (n + all - 1) / all : 1;
 }
 
 int cpu_pool_cores(void) {

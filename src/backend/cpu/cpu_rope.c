@@ -77,10 +77,9 @@ static void rotate_row(const rope_job *j, int row) {
   }
 }
 
-static void rotate_share(void *ctx, int thread, int n_threads) {
+static void rotate_rows(void *ctx, int thread, int64_t begin, int64_t end) {
   const rope_job *j = ctx;
-  int64_t begin, end;
-  cpu_pool_share(j->s->batch.n_rows, 1, thread, n_threads, &begin, &end);
+  (void)thread;
   for (int64_t r = begin; r < end; r++) rotate_row(j, (int)r);
 }
 
@@ -104,7 +103,7 @@ void cpu_rope(cpu_backend *s, const pn_step *step) {
   rope_job j = {s, rope, NULL, false, x.p, x.stride, step->rope.n_heads, step->rope.head_dim};
   j.table = table_of(s, rope, &j.fill);
   if ((int64_t)x.n * j.n_heads * j.head_dim < 4096 || x.n == 1)
-    rotate_share(&j, 0, 1);
+    rotate_rows(&j, 0, 0, x.n);
   else
-    cpu_pool_run(s->pool, rotate_share, &j);
+    cpu_pool_run(s->pool, rotate_rows, &j, x.n, cpu_pool_chunk(s->pool, x.n, 2));
 }

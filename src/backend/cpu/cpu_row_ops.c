@@ -21,23 +21,30 @@ typedef struct row_job {
   int pieces; // of a row: an item is one of them
 } row_job;
 
-static void row_share(void *ctx, int thread, int n_threads) {
+static void whole_items(void *ctx, int thread, int64_t begin, int64_t end) {
   const row_job *j = ctx;
-  int64_t item = 0, last = j->n_items, begin = 0, end = j->width;
-  if (j->whole || j->n_items >= 2 * n_threads)
-    cpu_pool_share(j->n_items, 1, thread, n_threads, &item, &last);
-  else
-    cpu_pool_share(j->width, CPU_LANES, thread, n_threads, &begin, &end);
-  for (; item < last; item++)
-    if (begin < end) j->each(j, (int)item, (int)begin, (int)end);
+  (void)thread;
+  for (int64_t i = begin; i < end; i++) j->each(j, (int)i, 0, j->width);
+}
+
+// Of every item the columns of lanes [begin, end).
+static void columns(void *ctx, int thread, int64_t begin, int64_t end) {
+  const row_job *j = ctx;
+  const int from = (int)begin * CPU_LANES,
+            to = (int)(end * CPU_LANES < j->width ? end * CPU_LANES : j->width);
+  (void)thread;
+  for (int i = 0; i < j->n_items; i++) j->each(j, i, from, to);
 }
 
 static void run_rows(cpu_backend *s, row_job *j) {
+  const int64_t lanes = (j->width + CPU_LANES - 1) / CPU_LANES;
   j->s = s;
   if ((int64_t)j->n_items * j->width < ALONE_ELEMENTS || (j->whole && j->n_items == 1))
-    row_share(j, 0, 1);
+    whole_items(j, 0, 0, j->n_items);
+  else if (j->whole || j->n_items >= 2 * cpu_pool_threads(s->pool))
+    cpu_pool_run(s->pool, whole_items, j, j->n_items, cpu_pool_chunk(s->pool, j->n_items, 2));
   else
-    cpu_pool_run(s->pool, row_share, j);
+    cpu_pool_run(s->pool, columns, j, lanes, cpu_pool_chunk(s->pool, lanes, 2));
 }
 
 // A job over all rows of the step's result, whose `a` is its first input.

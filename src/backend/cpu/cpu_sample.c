@@ -63,7 +63,7 @@ static cpu_sampler *sampler_new(int n_vocab, int max_rows, int n_threads) {
   *s = (cpu_sampler){.n_vocab = n_vocab,
                      .max_rows = max_rows,
                      .n_blocks = (n_vocab + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK,
-                     .n_lists = n_threads < max_rows ? n_threads : max_rows};
+                     .n_lists = n_threads};
   s->views = calloc(2 * (size_t)max_rows, sizeof *s->views);
   s->model_view = calloc((size_t)max_rows, sizeof *s->model_view);
   s->lists = calloc((size_t)s->n_lists, sizeof *s->lists);
@@ -118,11 +118,9 @@ static void sum_block(const cpu_ops *ops, const sample_view *v, const cpu_weighi
   v->sums[block] = ops->sample_sum(v->v + at, n, w);
 }
 
-// One of the passes over this thread's share of all blocks of all views.
-static void pass_share(const sample_job *j, bool sums, int thread, int n_threads) {
+// One of the passes over some of all blocks of all views.
+static void pass(const sample_job *j, bool sums, int64_t at, int64_t end) {
   const cpu_ops *ops = j->b->ops;
-  int64_t at, end;
-  cpu_pool_share((int64_t)j->n_views * j->most_blocks, 1, thread, n_threads, &at, &end);
   while (at < end) {
     const sample_view *v = &j->s->views[at / j->most_blocks];
     int block = (int)(at % j->most_blocks);
@@ -147,15 +145,29 @@ static void choose_row(const sample_job *j, int row, sample_list *l) {
     sample_row_logprobs(j->b->ops, &j->s->views[j->s->model_view[row]], how->n_top, l, out);
 }
 
-static void sample_share(void *ctx, int thread, int n_threads) {
+static void find_tops(void *ctx, int thread, int64_t begin, int64_t end) {
+  (void)thread;
+  pass(ctx, false, begin, end);
+}
+
+static void find_sums(void *ctx, int thread, int64_t begin, int64_t end) {
+  (void)thread;
+  pass(ctx, true, begin, end);
+}
+
+static void choose_rows(void *ctx, int thread, int64_t begin, int64_t end) {
   const sample_job *j = ctx;
-  pass_share(j, false, thread, n_threads);
-  if (n_threads > 1) cpu_pool_barrier(j->b->pool);
-  if (j->weighs) {
-    pass_share(j, true, thread, n_threads);
-    if (n_threads > 1) cpu_pool_barrier(j->b->pool);
-  }
-  for (int r = thread; r < j->n_rows; r += n_threads) choose_row(j, r, &j->s->lists[thread]);
+  for (int64_t r = begin; r < end; r++) choose_row(j, (int)r, &j->s->lists[thread]);
+}
+
+static void sample_rows(sample_job *j) {
+  cpu_pool *pool = j->b->pool;
+  const int64_t blocks = (int64_t)j->n_views * j->most_blocks;
+  const bool alone = j->cost <= ALONE_COST;
+  const int64_t chunk = alone ? blocks : cpu_pool_chunk(pool, blocks, 4);
+  cpu_pool_run(pool, find_tops, j, blocks, chunk);
+  if (j->weighs) cpu_pool_run(pool, find_sums, j, blocks, chunk);
+  cpu_pool_run(pool, choose_rows, j, j->n_rows, alone ? j->n_rows : cpu_pool_chunk(pool, j->n_rows, 1));
 }
 
 // --- what the rows are asked for ---------------------------------------------------------------------------
@@ -210,9 +222,6 @@ void cpu_sample(pn_backend *b, const float *logits, int64_t stride, int n_vocab,
     sample_job j = {.b = s, .s = s->sampler, .how = how + done, .out = out + done};
     j.n_rows = n - done < most ? n - done : most;
     set_views(&j, logits + done * stride, stride, n_vocab);
-    if (j.cost <= ALONE_COST)
-      sample_share(&j, 0, 1);
-    else
-      cpu_pool_run(s->pool, sample_share, &j);
+    sample_rows(&j);
   }
 }

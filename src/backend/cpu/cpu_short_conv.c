@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-// Threads share out the columns, each for all rows: no column needs another.
+// Threads take columns, each for all rows: no column needs another. An item is CPU_LANES of them.
 typedef struct conv_job {
   const cpu_backend *s;
   const pn_kv_rows *places;
@@ -49,22 +49,23 @@ static void convolve(const conv_job *j, int row, int n_rows, int64_t begin, int 
   }
 }
 
-static void conv_share(void *ctx, int thread, int n_threads) {
+static void conv_columns(void *ctx, int thread, int64_t begin, int64_t end) {
   const conv_job *j = ctx;
   const pn_batch *b = &j->s->batch;
-  int64_t begin, end;
-  cpu_pool_share(j->step->out.width, CPU_LANES, thread, n_threads, &begin, &end);
-  for (int row = 0, n; row < b->n_rows && begin < end; row += n) {
+  const int64_t from = begin * CPU_LANES, to = end * CPU_LANES, width = j->step->out.width;
+  (void)thread;
+  for (int row = 0, n; row < b->n_rows; row += n) {
     for (n = 1; row + n < b->n_rows && b->seq[row + n] == b->seq[row];) n++;
-    convolve(j, row, n, begin, (int)(end - begin));
+    convolve(j, row, n, from, (int)((to < width ? to : width) - from));
   }
 }
 
 void cpu_short_conv(cpu_backend *s, const pn_step *step) {
   conv_job j = {s, &s->batch.kv[step->conv.group], step, cpu_rows_of(s, step->in[0]),
                 cpu_rows_of(s, step->out)};
+  const int64_t n = (step->out.width + CPU_LANES - 1) / CPU_LANES;
   if ((int64_t)s->batch.n_rows * step->out.width < 4096) // too little to wake anyone for
-    conv_share(&j, 0, 1);
+    conv_columns(&j, 0, 0, n);
   else
-    cpu_pool_run(s->pool, conv_share, &j);
+    cpu_pool_run(s->pool, conv_columns, &j, n, cpu_pool_chunk(s->pool, n, 2));
 }

@@ -191,18 +191,15 @@ static void attend(const attend_job *j, int r, int h, double *score) {
   }
 }
 
-static void attend_share(void *ctx, int thread, int n_threads) {
-  (void)n_threads;
+static void attend_heads(void *ctx, int thread, int64_t begin, int64_t end) {
   const attend_job *j = ctx;
-  int64_t n = (int64_t)j->s->batch.n_rows * j->a->n_heads;
   double *score = (double *)j->s->scores.p + thread * j->s->max_positions;
-  for (int64_t i; (i = cpu_pool_take(j->s->pool, 1)) < n;)
-    attend(j, (int)(i / j->a->n_heads), (int)(i % j->a->n_heads), score);
+  for (int64_t i = begin; i < end; i++) attend(j, (int)(i / j->a->n_heads), (int)(i % j->a->n_heads), score);
 }
 
 void ref_attention(ref *s, const pn_step *step) {
   const cpu_rows q = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
   const pn_kv_rows *places = &s->batch.kv[step->attention.group];
-  cpu_pool_run(s->pool, attend_share,
-               &(attend_job){s, places, places->kv, &step->attention, q.p, q.stride, out.p, out.stride});
+  attend_job j = {s, places, places->kv, &step->attention, q.p, q.stride, out.p, out.stride};
+  cpu_pool_run(s->pool, attend_heads, &j, (int64_t)q.n * j.a->n_heads, 1);
 }

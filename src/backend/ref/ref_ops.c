@@ -58,12 +58,10 @@ static void multiply_group(const float *w, const double *x, int64_t cols, double
   memcpy(sum, acc, sizeof acc);
 }
 
-static void multiply(void *ctx, int thread, int n_threads) {
+static void multiply(void *ctx, int thread, int64_t begin, int64_t end) {
   const product *p = ctx;
   const pn_matrix *m = &p->w->m;
   float *w = (float *)p->s->row.p + thread * p->s->max_cols;
-  int64_t begin, end;
-  cpu_pool_share(m->rows, 1, thread, n_threads, &begin, &end);
   for (int64_t c = begin; c < end; c++) {
     const double *x = p->x;
     ref_matrix_row(m, c, w);
@@ -90,7 +88,8 @@ void ref_matmul(ref *s, const pn_step *step) {
   const double *columns = interleave(s, &x, step->in[0].width);
   float *at = out.p;
   for (int i = 0; i < step->n_weights; at += step->w[i++]->m.rows)
-    cpu_pool_run(s->pool, multiply, &(product){s, step->w[i], x.n, columns, at, out.stride});
+    cpu_pool_run(s->pool, multiply, &(product){s, step->w[i], x.n, columns, at, out.stride},
+                 step->w[i]->m.rows, cpu_pool_chunk(s->pool, step->w[i]->m.rows, 4));
 }
 
 void ref_rope(ref *s, const pn_step *step) {
