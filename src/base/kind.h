@@ -6,7 +6,15 @@
 #include "base/dtype.h"
 
 // Bytes of a block of 32, for the kinds that have kernels of their own.
-enum { PN_Q4_0_BYTES = 18, PN_Q4_1_BYTES = 20, PN_Q8_0_BYTES = 34 };
+enum {
+  PN_Q4_0_BYTES = 18,
+  PN_Q4_1_BYTES = 20,
+  PN_Q8_0_BYTES = 34,
+  PN_Q5_0_BYTES = 22,
+  PN_Q4_K_BYTES = 144, // of 256
+  PN_Q5_K_BYTES = 176,
+  PN_Q6_K_BYTES = 210
+};
 
 // The functions read n blocks that follow each other at p, at any address, and nothing behind them. They are
 // NULL for kinds that no matrix may have; `codes` and `scales` also for plain floats.

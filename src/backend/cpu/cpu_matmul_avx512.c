@@ -194,14 +194,14 @@ static void matmul_avx512_stage_scales(const pn_weight *w, int64_t r0, int n, co
 
 // The unit's rows as the kernels read them: as they lie in the file where that is possible, else a copy:
 // padded to 16 rows at the end of a matrix, or unpacked to bytes: affine widths other than 4 and 8, and kinds
-// of the table.
-static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s) {
+// of the table where no `line` of stored blocks is wanted.
+static const uint8_t *stored_rows(const pn_weight *w, int64_t r0, int n, const avx512_scratch *s, bool line) {
   const uint8_t *p = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
   if (w->m.kind == PN_AFFINE && w->m.bits != 4 && w->m.bits != 8) {
     for (int i = 0; i < n; i++) matmul_unpack_codes(w, r0 + i, s->rows + (size_t)i * (size_t)w->m.cols);
     return s->rows;
   }
-  if (matmul_avx512_unpacked(w->m.kind)) {
+  if (matmul_avx512_unpacked(w->m.kind) && !line) {
     const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
     for (int i = 0; i < n; i++, p += w->m.row_bytes) {
       for (size_t at = 0; at < w->m.row_bytes; at += 64) // the same row of the next unit
@@ -223,12 +223,13 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
     return;
   }
   const avx512_scratch s = matmul_avx512_scratch(w, scratch);
-  if (x->packing == MATMUL_LINE && matmul_avx512_unpacked(w->m.kind)) {
+  const bool line = x->packing == MATMUL_LINE;
+  if (line && matmul_avx512_unpacked(w->m.kind) && !matmul_avx512_row_as_stored(w->m.kind)) {
     matmul_avx512_rows_unpacked(w, r0, n, x, out, out_stride, &s);
     return;
   }
-  const uint8_t *stored = stored_rows(w, r0, n, &s);
-  if (x->packing == MATMUL_LINE) {
+  const uint8_t *stored = stored_rows(w, r0, n, &s, line);
+  if (line) {
     if (w->m.kind == PN_AFFINE) matmul_avx512_stage_scales(w, r0, n, stored, &s);
     for (int k = 0; k < x->n_rows; k++) matmul_avx512_row(w, r0, n, x, k, out + k * out_stride, &s, stored);
     return;

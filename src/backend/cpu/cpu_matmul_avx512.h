@@ -35,6 +35,11 @@ MATMUL_INLINE bool matmul_avx512_unpacked(pn_dtype t) {
   return t != PN_AFFINE && t != PN_Q4_0 && t != PN_Q4_1 && t != PN_Q8_0;
 }
 
+// Of those, the kinds whose one-row kernel reads them as they are stored.
+MATMUL_INLINE bool matmul_avx512_row_as_stored(pn_dtype t) {
+  return t == PN_Q5_0 || t == PN_Q4_K || t == PN_Q5_K || t == PN_Q6_K;
+}
+
 // The first n of 16 lanes; all for n above.
 MATMUL_INLINE __mmask16 matmul_avx512_first(size_t n) {
   return (__mmask16)(n >= 16 ? 0xFFFFu : (1u << n) - 1);

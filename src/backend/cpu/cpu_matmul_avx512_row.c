@@ -73,7 +73,11 @@ typedef enum coding {
   BYTES_16, // unpacked kinds only
   BLOCKS_Q4_0,
   BLOCKS_Q4_1,
-  BLOCKS_Q8_0
+  BLOCKS_Q8_0,
+  BLOCKS_Q5_0,
+  BLOCKS_Q4_K,
+  BLOCKS_Q5_K,
+  BLOCKS_Q6_K
 } coding;
 
 // Bytes of 16 stored blocks.
@@ -86,8 +90,134 @@ MATMUL_INLINE size_t step_bytes(coding c) {
   case BYTES_16: return 256;
   case BLOCKS_Q4_0: return 16 * PN_Q4_0_BYTES;
   case BLOCKS_Q4_1: return 16 * PN_Q4_1_BYTES;
+  case BLOCKS_Q5_0: return 16 * PN_Q5_0_BYTES;
+  case BLOCKS_Q4_K: return 2 * PN_Q4_K_BYTES;
+  case BLOCKS_Q5_K: return 2 * PN_Q5_K_BYTES;
+  case BLOCKS_Q6_K: return PN_Q6_K_BYTES;
   default: return 16 * PN_Q8_0_BYTES;
   }
+}
+
+// As reduce_8, of the two halves of Q4_K and Q5_K: d[j] holds the 32s j / 2 * 4 + j % 2 and + 2.
+MATMUL_INLINE __m512i reduce_k(const __m512i d[8]) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15),
+                                  reduce_8(d));
+}
+
+// The two 32s of x at q and q + 64, those of every other 32 codes, against v in 8 sums each.
+MATMUL_INLINE __m512i apart(const row_x *x, __m512i v, const int8_t *q) {
+  const __m256i *at = (const __m256i *)(const void *)q;
+  const __m512i high =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(at)), _mm256_loadu_si256(at + 2), 1);
+  const __m512i d = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v, high);
+  if (x->planes == 1) return d;
+  at = (const __m256i *)(const void *)(q + x->plane);
+  const __m512i low =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(at)), _mm256_loadu_si256(at + 2), 1);
+  return _mm512_dpbusd_epi32(_mm512_slli_epi32(d, 8), v, low);
+}
+
+// Scales d * S and biases -dmin * M of the 32s of two superblocks, `bytes` apart.
+MATMUL_INLINE void k_heads(const uint8_t *p, size_t bytes, __m512 *scale, __m512 *bias) {
+  uint32_t heads[2];
+  uint64_t s[2], m[2];
+  MATMUL_UNROLL
+  for (int i = 0; i < 2; i++, p += bytes) {
+    uint32_t a, b, c; // four numbers at a time
+    memcpy(&heads[i], p, 4);
+    memcpy(&a, p + 4, 4);
+    memcpy(&b, p + 8, 4);
+    memcpy(&c, p + 12, 4);
+    s[i] = (a & 0x3F3F3F3Fu) | (uint64_t)((c & 0x0F0F0F0Fu) | (a >> 6 & 0x03030303u) << 4) << 32;
+    m[i] = (b & 0x3F3F3F3Fu) | (uint64_t)((c >> 4 & 0x0F0F0F0Fu) | (b >> 6 & 0x03030303u) << 4) << 32;
+  }
+  const __m512 d =
+      _mm512_castps128_ps512(_mm_cvtph_ps(_mm_set_epi64x(0, (int64_t)(heads[0] | (uint64_t)heads[1] << 32))));
+  const __m512i of_s = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
+  const __m512i of_m = _mm512_setr_epi32(1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m512i all_s = _mm512_cvtepu8_epi32(_mm_set_epi64x((int64_t)s[1], (int64_t)s[0]));
+  const __m512i all_m = _mm512_cvtepu8_epi32(_mm_set_epi64x((int64_t)m[1], (int64_t)m[0]));
+  const __m512 minus = _mm512_xor_ps(_mm512_permutexvar_ps(of_m, d), _mm512_set1_ps(-0.0f));
+  *scale = _mm512_mul_ps(_mm512_permutexvar_ps(of_s, d), _mm512_cvtepi32_ps(all_s));
+  *bias = _mm512_mul_ps(minus, _mm512_cvtepi32_ps(all_m));
+}
+
+// Dots of two superblocks of Q4_K or Q5_K.
+MATMUL_INLINE __m512i dots_k(bool five, const uint8_t *p, const row_x *x, const int8_t *q, __m512 *scale,
+                             __m512 *bias) {
+  const size_t bytes = five ? PN_Q5_K_BYTES : PN_Q4_K_BYTES, codes = five ? 48 : 16;
+  const __m512i mask = _mm512_set1_epi8(15), sixteen = _mm512_set1_epi8(16);
+  __m512i d[8];
+  k_heads(p, bytes, scale, bias);
+  MATMUL_UNROLL
+  for (int j = 0; j < 4; j++) { // 128 codes each
+    const uint8_t *at = p + bytes * (size_t)(j / 2);
+    const __m512i v = _mm512_loadu_si512(at + codes + 64 * (j % 2));
+    __m512i low = _mm512_and_si512(v, mask), up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+    if (five) { // bit g of a byte is of the g-th 32
+      const __m512i bits =
+          _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)(at + 16)));
+      const __m512i first = _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << 4 * (j % 2))),
+                                               _mm256_set1_epi8((char)(4 << 4 * (j % 2))), 1);
+      const __m512i next = _mm512_add_epi8(first, first);
+      low = _mm512_mask_add_epi8(low, _mm512_test_epi8_mask(bits, first), low, sixteen);
+      up = _mm512_mask_add_epi8(up, _mm512_test_epi8_mask(bits, next), up, sixteen);
+    }
+    d[2 * j] = apart(x, low, q + 128 * j);
+    d[2 * j + 1] = apart(x, up, q + 128 * j + 32);
+  }
+  return reduce_k(d);
+}
+
+// Dots of a superblock of Q6_K; its 16 scales.
+MATMUL_INLINE __m512i dots_6(const uint8_t *p, const row_x *x, const int8_t *q, __m512 *scale) {
+  const __m512i mask = _mm512_set1_epi8(15), two = _mm512_set1_epi8(48);
+  const __m512i left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
+  __m512i d[4];
+  uint16_t head;
+  memcpy(&head, p + 208, 2);
+  MATMUL_UNROLL
+  for (int k = 0; k < 2; k++) { // 128 codes each; the two upper bits of the r-th 32 are 2 * r and up
+    const __m512i v = _mm512_loadu_si512(p + 64 * k);
+    const __m512i bits =
+        _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)(p + 128 + 32 * k)));
+    const __m512i first = _mm512_and_si512(_mm512_sllv_epi16(bits, left), two);
+    const __m512i right = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
+    const __m512i last = _mm512_and_si512(_mm512_srlv_epi16(bits, right), two);
+    d[2 * k] = bytes(x, _mm512_or_si512(_mm512_and_si512(v, mask), first), q + 128 * k);
+    d[2 * k + 1] =
+        bytes(x, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(v, 4), mask), last), q + 128 * k + 64);
+  }
+  const __m512i s = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p + 192)));
+  *scale = _mm512_mul_ps(_mm512_set1_ps(_cvtsh_ss(head)), _mm512_cvtepi32_ps(s));
+  return reduce_4(d);
+}
+
+// Dots of 16 blocks of Q5_0.
+MATMUL_INLINE __m512i dots_5(const uint8_t *p, const row_x *x, const int8_t *q, __m512 *scale) {
+  const __m512i right = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
+                                         0x0004000400040004, 0, 0);
+  const __m512i both = _mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3);
+  __m512i d[8];
+  uint16_t heads[16];
+  MATMUL_UNROLL
+  for (int j = 0; j < 8; j++, p += 2 * PN_Q5_0_BYTES) { // two blocks
+    const uint8_t *next = p + PN_Q5_0_BYTES;
+    uint32_t fifth[2];
+    memcpy(&heads[2 * j], p, 2);
+    memcpy(&heads[2 * j + 1], next, 2);
+    memcpy(&fifth[0], p + 2, 4);
+    memcpy(&fifth[1], next + 2, 4);
+    const __m256i pair = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(p + 6))),
+        _mm_loadu_si128((const __m128i *)(const void *)(next + 6)), 1);
+    const __m512i all = _mm512_permutexvar_epi64(both, _mm512_castsi256_si512(pair));
+    const __m512i v = _mm512_and_si512(_mm512_srlv_epi16(all, right), _mm512_set1_epi8(15));
+    const __mmask64 bits = fifth[0] | (uint64_t)fifth[1] << 32;
+    d[j] = bytes(x, _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(16)), q + 64 * j);
+  }
+  *scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)heads));
+  return reduce_8(d);
 }
 
 // Dots of 16 stored blocks with x from its block b on; for Q* also the heads.
@@ -95,6 +225,9 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const row_x *x, size_t b,
                            __m512 *bias) {
   const int8_t *q = x->q;
   __m512i d[16];
+  if (c == BLOCKS_Q4_K || c == BLOCKS_Q5_K) return dots_k(c == BLOCKS_Q5_K, p, x, q + 32 * b, scale, bias);
+  if (c == BLOCKS_Q6_K) return dots_6(p, x, q + 16 * b, scale);
+  if (c == BLOCKS_Q5_0) return dots_5(p, x, q + 32 * b, scale);
   if (c == NIBBLES_64) {
     MATMUL_UNROLL
     for (int j = 0; j < 8; j++) d[j] = nibbles(x, _mm512_loadu_si512(p + 64 * j), q + 32 * b + 64 * j);
@@ -147,8 +280,8 @@ MATMUL_INLINE __m512i dots(coding c, const uint8_t *p, const row_x *x, size_t b,
 // s->p of the unit.
 MATMUL_INLINE void walk(coding c, int planes, const pn_weight *w, int n, const matmul_x *x, int k,
                         const avx512_scratch *s, const uint8_t *p) {
-  const bool staged = c < BLOCKS_Q4_0, biased = staged || c == BLOCKS_Q4_1;
-  const bool offset = c == BLOCKS_Q4_0 || c == BLOCKS_Q8_0;
+  const bool staged = c < BLOCKS_Q4_0;
+  const bool biased = staged || c == BLOCKS_Q4_1 || c == BLOCKS_Q4_K || c == BLOCKS_Q5_K, offset = !biased;
   const row_x one = {planes, x->q + (size_t)k * x->q_stride, x->high, x->plane};
   const size_t row = (size_t)k * x->s_stride, n_blocks = (size_t)w->n_blocks, total = (size_t)n * n_blocks;
   const size_t advance = 16 % n_blocks;
@@ -222,6 +355,10 @@ static coding coding_of(const pn_weight *w) {
   case PN_Q4_0: return BLOCKS_Q4_0;
   case PN_Q4_1: return BLOCKS_Q4_1;
   case PN_Q8_0: return BLOCKS_Q8_0;
+  case PN_Q5_0: return BLOCKS_Q5_0;
+  case PN_Q4_K: return BLOCKS_Q4_K;
+  case PN_Q5_K: return BLOCKS_Q5_K;
+  case PN_Q6_K: return BLOCKS_Q6_K;
   default: break;
   }
   if (w->m.bits == 4) return w->block == 64 ? NIBBLES_64 : NIBBLES_32;
@@ -239,6 +376,10 @@ MATMUL_INLINE void walk_any(coding c, int planes, const pn_weight *w, int n, con
   case BLOCKS_Q4_0: walk(BLOCKS_Q4_0, planes, w, n, x, k, s, p); break;
   case BLOCKS_Q4_1: walk(BLOCKS_Q4_1, planes, w, n, x, k, s, p); break;
   case BLOCKS_Q8_0: walk(BLOCKS_Q8_0, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q5_0: walk(BLOCKS_Q5_0, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q4_K: walk(BLOCKS_Q4_K, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q5_K: walk(BLOCKS_Q5_K, planes, w, n, x, k, s, p); break;
+  case BLOCKS_Q6_K: walk(BLOCKS_Q6_K, planes, w, n, x, k, s, p); break;
   }
 }
 
@@ -249,7 +390,7 @@ void matmul_avx512_row(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
     walk_any(c, 2, w, n, x, k, s, stored);
   else
     walk_any(c, 1, w, n, x, k, s, stored);
-  const uint8_t *ahead = stored + step_bytes(c) * (size_t)w->n_blocks + AHEAD;
+  const uint8_t *ahead = stored + MATMUL_UNIT * w->m.row_bytes + AHEAD;
   _mm512_mask_storeu_ps(out + r0, matmul_avx512_first((size_t)n), sum_rows(s->p, w->n_blocks, ahead));
 }
 
