@@ -58,6 +58,30 @@ void byte_classes_apart(byte_classes *c, uint8_t lo, uint8_t hi) {
 
 static bool out_of_memory(pn_error *e) { return pn_fail(e, PN_ERR_NOMEM, "out of memory for an automaton"); }
 
+static bool leads_to(const dfa *d, size_t s, const bool *useful) {
+  const int32_t *row = d->next + s * (size_t)d->n_classes;
+  for (int c = 0; c < d->n_classes; c++)
+    if (row[c] >= 0 && useful[row[c]]) return true;
+  for (int32_t i = d->edge_at[s]; i < d->edge_at[s + 1]; i++)
+    if (useful[d->edges[i].next]) return true;
+  return false;
+}
+
+#define MAX_LOOKS 16
+
+// The same as mark_useful, by looks from the last state to the first: mostly states are numbered before those
+// that they lead to, so a few are enough. False: they were not. *n_left: states that are not useful.
+static bool look_for_useful(const dfa *d, bool *useful, size_t *n_left) {
+  *n_left = (size_t)d->n_states;
+  for (int look = 0; look < MAX_LOOKS && *n_left; look++) {
+    size_t before = *n_left;
+    for (size_t s = (size_t)d->n_states; s-- > 0;)
+      if (!useful[s] && (d->accepts[s] || leads_to(d, s, useful))) useful[s] = true, --*n_left;
+    if (*n_left == before) return true;
+  }
+  return *n_left == 0;
+}
+
 // Which states can reach an accepting one: a walk against the edges.
 static bool mark_useful(const dfa *d, bool *useful) {
   size_t n = (size_t)d->n_states, k = (size_t)d->n_classes, n_in = 0;
@@ -91,8 +115,11 @@ static bool mark_useful(const dfa *d, bool *useful) {
 bool dfa_trim(dfa *d, pn_error *e) {
   size_t n = (size_t)d->n_states, k = (size_t)d->n_classes;
   bool *useful = calloc(n, sizeof *useful);
+  size_t n_left = 1;
+  bool found = useful && look_for_useful(d, useful, &n_left);
+  if (n_left == 0) return free(useful), true;
   int32_t *name = malloc(n * sizeof *name), m = 0, edges = 0;
-  bool ok = useful && name && mark_useful(d, useful);
+  bool ok = useful && name && (found || mark_useful(d, useful));
   for (size_t s = 0; ok && s < n; s++) name[s] = useful[s] || s == 0 ? m++ : -1;
   for (size_t s = 0; ok && s < n; s++) {
     if (name[s] < 0) continue;
@@ -216,7 +243,8 @@ dfa *dfa_build(const dfa_source *s, int max_states, pn_error *e) {
   set_table known = {0}; // by number of state, what it is
   dfa_draft t = {.classes.n = s->n_classes};
   memcpy(t.classes.class_of, s->class_of, 256);
-  unsigned char here[DFA_SOURCE_MAX] = {0}, next[DFA_SOURCE_MAX];
+  unsigned char here[DFA_SOURCE_MAX] = {0}, next[DFA_SOURCE_MAX], last[DFA_SOURCE_MAX];
+  int32_t last_number = -1; // of `last`: many classes in turn lead to one state
   s->start(s->ctx, here);
   set_table_find(&known, here, s->state_bytes);
   for (size_t i = 0; i < known.n && !t.oom && !known.oom && known.n <= (size_t)max_states; i++) {
@@ -225,8 +253,12 @@ dfa *dfa_build(const dfa_source *s, int max_states, pn_error *e) {
     if (!dfa_draft_state(&t, s->accepts(s->ctx, here))) break;
     for (int c = 0; c < s->n_classes; c++) {
       memset(next, 0, sizeof next);
-      if (s->step(s->ctx, here, s->byte_of[c], next))
-        t.next[i * (size_t)s->n_classes + (size_t)c] = (int32_t)set_table_find(&known, next, s->state_bytes);
+      if (!s->step(s->ctx, here, s->byte_of[c], next)) continue;
+      if (last_number < 0 || memcmp(next, last, s->state_bytes) != 0) {
+        last_number = (int32_t)set_table_find(&known, next, s->state_bytes);
+        memcpy(last, next, s->state_bytes);
+      }
+      t.next[i * (size_t)s->n_classes + (size_t)c] = last_number;
     }
   }
   bool over = known.n > (size_t)max_states;

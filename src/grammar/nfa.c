@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORK 20000000 // states times classes looked at: some patterns have few states and take forever
+#define MAX_CELLS 16000000 // states times classes of an automaton: 64 MB
+#define MAX_WORK 20000000  // states times classes looked at: some patterns have few states and take forever
 
 void nfa_fini(nfa *n) {
   free(n->edges);
@@ -146,7 +147,7 @@ static void close_set(subset *s) {
   for (size_t i = 0; i < s->n_list; i++)
     for (int32_t k = s->edge_at[s->list[i]]; k < s->edge_at[s->list[i] + 1]; k++)
       if (s->edges[k].lo < 0) put(s, s->edges[k].to);
-  qsort(s->list, s->n_list, sizeof *s->list, by_number);
+  if (s->n_list > 1) qsort(s->list, s->n_list, sizeof *s->list, by_number);
 }
 
 static void begin_set(subset *s) {
@@ -159,15 +160,30 @@ static int32_t number_of(subset *s, set_table *known) {
   return (int32_t)set_table_find(known, s->list, s->n_list * sizeof *s->list);
 }
 
+// The classes of bytes on which something leads out of the set, one bit each.
+static void find_live(const subset *s, const int32_t *set, size_t n, uint64_t live[4]) {
+  memset(live, 0, 4 * sizeof *live);
+  for (size_t i = 0; i < n; i++)
+    for (int32_t k = s->edge_at[set[i]]; k < s->edge_at[set[i] + 1]; k++) {
+      const nfa_edge *x = &s->edges[k];
+      if (x->lo < 0 || x->lo >= DFA_SYMBOLS) continue;
+      for (int c = s->classes.class_of[x->lo]; c <= s->classes.class_of[x->hi]; c++) // they ascend with bytes
+        live[c / 64] |= (uint64_t)1 << c % 64;
+    }
+}
+
 static void add_byte_steps(subset *s, set_table *known, const int32_t *set, size_t n, dfa_draft *t,
                            size_t state) {
+  uint64_t live[4];
+  find_live(s, set, n, live);
   for (int c = 0; c < s->classes.n; c++) {
     int32_t b = s->classes.byte_of[c];
+    if (!(live[c / 64] >> c % 64 & 1)) continue;
     begin_set(s);
     for (size_t i = 0; i < n; i++)
       for (int32_t k = s->edge_at[set[i]]; k < s->edge_at[set[i] + 1]; k++)
         if (s->edges[k].lo <= b && b <= s->edges[k].hi && s->edges[k].lo >= 0) put(s, s->edges[k].to);
-    if (s->n_list) t->next[state * (size_t)s->classes.n + (size_t)c] = number_of(s, known);
+    t->next[state * (size_t)s->classes.n + (size_t)c] = number_of(s, known);
   }
 }
 
@@ -208,7 +224,9 @@ dfa *dfa_of(const nfa *n, int32_t start, int32_t final, int max_states, pn_error
     put(&s, start);
     number_of(&s, &known);
   }
-  for (size_t i = 0; ok && i < known.n && known.n <= (size_t)max_states && s.work < MAX_WORK; i++) {
+  size_t most = MAX_CELLS / (size_t)(s.classes.n > 0 ? s.classes.n : 1);
+  if (most > (size_t)max_states) most = (size_t)max_states;
+  for (size_t i = 0; ok && i < known.n && known.n <= most && s.work < MAX_WORK; i++) {
     pn_str at = set_table_get(&known, i);
     size_t n_set = at.n / sizeof *set;
     memcpy(set, at.p, at.n);
@@ -219,14 +237,14 @@ dfa *dfa_of(const nfa *n, int32_t start, int32_t final, int max_states, pn_error
     add_symbol_edges(&s, &known, set, n_set, &t);
     ok = !known.oom && !t.oom;
   }
-  bool over = known.n > (size_t)max_states || s.work >= MAX_WORK;
+  bool over = known.n > most || s.work >= MAX_WORK;
   t.oom |= !ok;
   set_table_fini(&known);
   subset_fini(&s);
   free(set);
   if (ok && over) {
     dfa_draft_fini(&t);
-    return pn_fail(e, PN_ERR_LIMIT, "too complex for an automaton of %d states", max_states), NULL;
+    return pn_fail(e, PN_ERR_LIMIT, "too complex for an automaton of %zu states", most), NULL;
   }
   return dfa_finish(&t, e);
 }

@@ -18,15 +18,25 @@ typedef struct stack_top {
 
 // --- making ------------------------------------------------------------------------------------------------
 
+// The one byte that leads on from a state; by_class has the byte of a class of one, else ONLY_MANY.
+static int16_t only_byte(const dfa *d, int32_t s, const int16_t *by_class) {
+  const int32_t *row = d->next + (size_t)s * (size_t)d->n_classes;
+  int16_t only = ONLY_NONE;
+  for (int c = 0; c < d->n_classes && only != ONLY_MANY; c++)
+    if (row[c] >= 0) only = only == ONLY_NONE ? by_class[c] : ONLY_MANY;
+  return only;
+}
+
 static void learn_states(pushdown *m) {
   for (size_t i = 0; i < m->r->n; i++) {
     const dfa *d = m->r->p[i].d;
+    int16_t by_class[256];
+    for (int c = 0; c < d->n_classes; c++) by_class[c] = ONLY_NONE;
+    for (int b = 0; b < 256; b++)
+      by_class[d->class_of[b]] = (int16_t)(by_class[d->class_of[b]] == ONLY_NONE ? b : ONLY_MANY);
     for (int32_t s = 0; s < d->n_states; s++) {
       int32_t at = m->r->p[i].base + s;
-      m->only[at] = ONLY_NONE;
-      for (int b = 0; b < 256 && m->only[at] != ONLY_MANY; b++)
-        if (dfa_step(d, s, (uint8_t)b) >= 0)
-          m->only[at] = (int16_t)(m->only[at] == ONLY_NONE ? b : ONLY_MANY);
+      m->only[at] = only_byte(d, s, by_class);
       for (int32_t k = d->edge_at[s]; k < d->edge_at[s + 1]; k++)
         m->has_edges[at] |= d->edges[k].symbol >= RULE_TOKEN;
       m->pure_end[at] = d->accepts[s] && m->only[at] == ONLY_NONE && d->edge_at[s] == d->edge_at[s + 1];

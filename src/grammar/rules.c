@@ -46,13 +46,42 @@ static const byte_range plain_chars[][4] = {
     {{0xF4, 0xF4}, {0x80, 0x8F}, {0x80, 0xBF}, {0x80, 0xBF}},
 };
 
+// The classes of an automaton's bytes in a range.
+typedef struct class_list {
+  uint8_t p[256];
+  int n;
+} class_list;
+
+#define N_PLAIN_CHARS (sizeof plain_chars / sizeof *plain_chars)
+
+typedef struct plain_classes {
+  class_list of[N_PLAIN_CHARS][4];
+  int n_bytes[N_PLAIN_CHARS];
+} plain_classes;
+
+static void find_plain_classes(plain_classes *x, const dfa *d) {
+  for (size_t i = 0; i < N_PLAIN_CHARS; i++) {
+    x->n_bytes[i] = 1;
+    while (x->n_bytes[i] < 4 && plain_chars[i][x->n_bytes[i]].hi) x->n_bytes[i]++;
+    for (int k = 0; k < x->n_bytes[i]; k++) {
+      bool seen[256] = {false};
+      class_list *l = &x->of[i][k];
+      l->n = 0;
+      for (int b = plain_chars[i][k].lo; b <= plain_chars[i][k].hi; b++) {
+        uint8_t c = d->class_of[b];
+        if (!seen[c]) l->p[l->n++] = c;
+        seen[c] = true;
+      }
+    }
+  }
+}
+
 // The least depth behind one character of these bytes; -1: one of them leads nowhere.
-static int least_behind(const dfa *d, int32_t s, const byte_range *bytes, int n_bytes, const int8_t *depth) {
-  int least = RULE_PLAIN_ANY, last_class = -1;
-  for (int b = bytes->lo; b <= bytes->hi && least >= 0; b++) {
-    if (d->class_of[b] == last_class) continue;
-    last_class = d->class_of[b];
-    int32_t next = dfa_step(d, s, (uint8_t)b);
+static int least_behind(const dfa *d, int32_t s, const class_list *bytes, int n_bytes, const int8_t *depth) {
+  int least = RULE_PLAIN_ANY;
+  const int32_t *row = d->next + (size_t)s * (size_t)d->n_classes;
+  for (int i = 0; i < bytes->n && least >= 0; i++) {
+    int32_t next = row[bytes->p[i]];
     if (next < 0) return -1;
     int behind = n_bytes == 1 ? depth[next] : least_behind(d, next, bytes + 1, n_bytes - 1, depth);
     if (behind < least) least = behind;
@@ -60,12 +89,10 @@ static int least_behind(const dfa *d, int32_t s, const byte_range *bytes, int n_
   return least;
 }
 
-static int depth_of(const dfa *d, int32_t s, const int8_t *depth) {
+static int depth_of(const dfa *d, int32_t s, const plain_classes *x, const int8_t *depth) {
   int least = RULE_PLAIN_ANY;
-  for (size_t i = 0; i < sizeof plain_chars / sizeof *plain_chars && least >= 0; i++) {
-    int n = 1;
-    while (n < 4 && plain_chars[i][n].hi) n++;
-    int behind = least_behind(d, s, plain_chars[i], n, depth);
+  for (size_t i = 0; i < N_PLAIN_CHARS && least >= 0; i++) {
+    int behind = least_behind(d, s, x->of[i], x->n_bytes[i], depth);
     if (behind < least) least = behind;
   }
   return least < 0 ? 0 : least >= RULE_PLAIN_MAX ? RULE_PLAIN_ANY : least + 1;
@@ -75,17 +102,19 @@ static int depth_of(const dfa *d, int32_t s, const int8_t *depth) {
 bool rules_find_plain(grammar_rule *r, pn_error *e) {
   size_t n = (size_t)r->d->n_states;
   int8_t *depth = malloc(n), *next = malloc(n);
+  plain_classes classes;
   if (!depth || !next) {
     free(depth);
     free(next);
     return pn_fail(e, PN_ERR_NOMEM, "out of memory for a grammar");
   }
+  find_plain_classes(&classes, r->d);
   memset(depth, RULE_PLAIN_ANY, n);
   bool changed = true;
   for (int round = 0; changed && round <= RULE_PLAIN_MAX + 1; round++) {
     changed = false;
     for (size_t s = 0; s < n; s++) {
-      next[s] = depth[s] ? (int8_t)depth_of(r->d, (int32_t)s, depth) : 0;
+      next[s] = depth[s] ? (int8_t)depth_of(r->d, (int32_t)s, &classes, depth) : 0;
       changed |= next[s] != depth[s];
     }
     memcpy(depth, next, n);
