@@ -37,25 +37,31 @@ static const pn_json *place_of(const schema_compiler *c, const schema_form *f) {
 }
 
 // The few values that all items may have; false: there are others.
-static bool item_values(schema_compiler *c, const schema_form *f, schema_terms *terms, json_list *out,
-                        bool *too_many, pn_error *e) {
+static bool add_item_values(judge *j, const schema_terms *terms, const pn_json *s, json_list *out) {
+  const pn_json *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
+  for (size_t k = 0; k < (one ? 1 : pn_json_len(list)); k++) {
+    const pn_json *v = one ? one : pn_json_at(list, k);
+    bool seen = false;
+    for (size_t i = 0; i < out->n; i++) seen |= schema_equal(out->p[i], v);
+    if (seen || !compiler_valid(j, terms, v)) continue;
+    if (out->n == MAX_UNIQUE) return false;
+    out->p[out->n++] = v;
+  }
+  return true;
+}
+
+// *too_many: there are others than these few.
+static bool item_values(schema_compiler *c, const schema_terms *terms, json_list *out, bool *too_many,
+                        pn_error *e) {
   schema_forms forms = {0};
+  judge j = {.root = c->w.root, .quiet = 1};
   *too_many = true;
   if (!schema_forms_of(&c->w, terms, &forms, e)) return false;
-  for (size_t i = 0; i < forms.n; i++) {
-    const pn_json *s = forms.p[i].listed, *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
-    if (!s) return true;
-    for (size_t k = 0; k < (one ? 1 : pn_json_len(list)); k++) {
-      const pn_json *v = one ? one : pn_json_at(list, k);
-      bool seen = false;
-      for (size_t j = 0; j < out->n; j++) seen |= schema_equal(out->p[j], v);
-      if (seen || !compiler_valid(c, terms, v)) continue;
-      if (out->n == MAX_UNIQUE) return true;
-      out->p[out->n++] = v;
-    }
-  }
-  (void)f;
-  *too_many = false;
+  bool few = true;
+  for (size_t i = 0; few && i < forms.n; i++)
+    few = forms.p[i].listed && add_item_values(&j, terms, forms.p[i].listed, out);
+  judge_fini(&j);
+  *too_many = !few;
   return true;
 }
 
@@ -85,7 +91,7 @@ static bool try_unique(schema_compiler *c, nfa *n, int32_t open, int32_t close, 
   *done = f->max_items >= 0 && f->max_items <= 1;
   if (*done) return *done = false, true; // one item can't come twice
   item_terms(c, f, 0, &terms);
-  if (longest_prefix(f) == 0 && !item_values(c, f, &terms, &v, &too_many, e)) return false;
+  if (longest_prefix(f) == 0 && !item_values(c, &terms, &v, &too_many, e)) return false;
   if (too_many)
     return schema_cannot(&c->w, place_of(c, f), "uniqueItems",
                          "this can only be enforced for up to 8 enumerated values", e);

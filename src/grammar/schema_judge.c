@@ -1,8 +1,10 @@
 #include "grammar/schema_judge.h"
 
 #include "grammar/regex.h"
+#include "grammar/schema_equal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_STEPS ((size_t)2000000)
@@ -11,6 +13,7 @@
 void judge_fini(judge *j) {
   for (size_t i = 0; i < JUDGE_COMPILED; i++)
     if (j->known[i].d) dfa_free(j->known[i].d);
+  free(j->listed.slots);
 }
 
 static void tell(judge *j, const place *at, pn_code code, const char *fmt, va_list ap) {
@@ -70,6 +73,45 @@ verdict judge_accepts(judge *j, const place *at, pn_str pattern, bool is_format,
   const compiled *c = compile(j, at, pattern, is_format);
   if (!c || judge_spend(j, at, 1 + text.n / 64)) return BROKEN;
   return !c->d || dfa_accepts(c->d, text) ? VALID : INVALID;
+}
+
+// -- Listed values
+
+#define LISTED_MIN 16 // shorter lists are searched one by one
+
+static void index_list(listed *l, size_t *n_steps) {
+  size_t n = pn_json_len(l->list), size = 64, n_probes = 0;
+  while (size < 2 * n) size *= 2;
+  l->slots = calloc(size, sizeof *l->slots); // without memory it goes on one by one
+  l->mask = size - 1;
+  for (size_t i = 0; l->slots && i < n; i++) {
+    size_t at = schema_hash(pn_json_at(l->list, i), n_steps) & l->mask;
+    while (l->slots[at] && n_probes++ < 8 * size) at = (at + 1) & l->mask;
+    l->slots[at] = (uint32_t)i + 1;
+  }
+  if (n_probes < 8 * size) return;
+  free(l->slots);
+  *l = (listed){.list = l->list, .crowded = true};
+}
+
+bool judge_lists(judge *j, const pn_json *list, const pn_json *value, size_t *n_steps) {
+  listed *l = &j->listed;
+  size_t n = pn_json_len(list);
+  if (n >= LISTED_MIN) {
+    if (l->list == list && !l->slots && !l->crowded) index_list(l, n_steps);
+    if (l->list != list) {
+      free(l->slots);
+      *l = (listed){.list = list};
+    }
+  }
+  if (l->list != list || !l->slots) {
+    for (size_t i = 0; i < n; i++)
+      if (schema_same(value, pn_json_at(list, i), n_steps)) return true;
+    return false;
+  }
+  for (size_t at = schema_hash(value, n_steps) & l->mask; l->slots[at]; at = (at + 1) & l->mask)
+    if (schema_same(value, pn_json_at(list, l->slots[at] - 1), n_steps)) return true;
+  return false;
 }
 
 // -- References

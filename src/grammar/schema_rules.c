@@ -161,19 +161,21 @@ int32_t compiler_write_literal(schema_compiler *c, nfa *n, int32_t from, const p
   return from;
 }
 
-bool compiler_valid(const schema_compiler *c, const schema_terms *terms, const pn_json *v) {
+bool compiler_valid(judge *j, const schema_terms *terms, const pn_json *v) {
   for (size_t i = 0; i < terms->n; i++)
-    if (schema_valid(c->w.root, terms->p[i].schema, v, NULL) == terms->p[i].negated) return false;
+    if ((schema_judge(j, terms->p[i].schema, v) == VALID) == terms->p[i].negated) return false;
   return true;
 }
 
 static void write_listed(schema_compiler *c, nfa *n, int32_t from, int32_t to, const schema_terms *terms,
                          const pn_json *s) {
   const pn_json *one = pn_json_get(s, "const"), *list = pn_json_get(s, "enum");
+  judge j = {.root = c->w.root, .quiet = 1};
   for (size_t i = 0; i < (one ? 1 : pn_json_len(list)); i++) {
     const pn_json *v = one ? one : pn_json_at(list, i);
-    if (compiler_valid(c, terms, v)) nfa_jump(n, compiler_write_literal(c, n, from, v), to);
+    if (compiler_valid(&j, terms, v)) nfa_jump(n, compiler_write_literal(c, n, from, v), to);
   }
+  judge_fini(&j);
 }
 
 // --- constants and numbers ---------------------------------------------------------------------------------

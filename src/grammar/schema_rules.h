@@ -7,6 +7,7 @@
 #include "grammar/dfa_table.h"
 #include "grammar/rules.h"
 #include "grammar/schema_forms.h"
+#include "grammar/schema_judge.h"
 #include "grammar/strings.h"
 
 // Zero-initialise with r, style and, where the style has marks, quote and tokenizer set; schema_compiler_fini
@@ -54,8 +55,8 @@ int32_t compiler_write_literal(schema_compiler *c, nfa *n, int32_t from, const p
 static inline void nfa_call(nfa *n, int32_t from, int32_t rule, int32_t to) {
   nfa_add(n, from, RULE_CALL + rule, RULE_CALL + rule, to);
 }
-// Whether a listed value is valid by all terms.
-bool compiler_valid(const schema_compiler *c, const schema_terms *terms, const pn_json *v);
+// Whether a listed value is valid by all terms; the judge is of the root.
+bool compiler_valid(judge *j, const schema_terms *terms, const pn_json *v);
 
 // The limits of a form's strings. The automata are owned by `owned` and freed by string_parts_fini.
 typedef struct string_parts {

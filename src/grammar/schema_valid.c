@@ -98,9 +98,7 @@ static verdict check_enum(judge *j, const job *b) {
   const pn_json *list = keyword(b, "enum", PN_JSON_ARRAY);
   if (!list) return VALID;
   size_t n_steps = 0;
-  bool found = false;
-  for (size_t i = 0; !found && i < pn_json_len(list); i++)
-    found = schema_same(b->value, pn_json_at(list, i), &n_steps);
+  bool found = judge_lists(j, list, b->value, &n_steps);
   if (judge_spend(j, b->at, n_steps)) return BROKEN;
   if (found || j->quiet) return found ? VALID : INVALID;
   pn_buf words = {0};
@@ -431,10 +429,15 @@ static verdict check(judge *j, const pn_json *schema, const pn_json *value, cons
   return r;
 }
 
+verdict schema_judge(judge *j, const pn_json *schema, const pn_json *value) {
+  const place top = {.kind = STEP_ROOT};
+  j->n_steps = j->depth = 0;
+  return check(j, schema, value, &top);
+}
+
 bool schema_valid(const pn_json *root, const pn_json *schema, const pn_json *value, pn_error *e) {
   judge j = {.root = root};
-  const place top = {.kind = STEP_ROOT};
-  verdict r = check(&j, schema, value, &top);
+  verdict r = schema_judge(&j, schema, value);
   if (r && e) *e = j.e;
   judge_fini(&j);
   return r == VALID;
