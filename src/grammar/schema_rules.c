@@ -20,6 +20,8 @@ void schema_compiler_fini(schema_compiler *c) {
   free(c->own);
   pn_arena_fini(&c->w.arena);
   set_table_fini(&c->known);
+  set_table_fini(&c->contents);
+  free(c->first_of);
   free(c->rule_of);
   free(c->pending);
   *c = (schema_compiler){0};
@@ -123,7 +125,7 @@ int32_t compiler_rule(schema_compiler *c, const schema_terms *terms, pn_error *e
   pn_buf key = {0};
   schema_terms own = {0};
   for (size_t i = 0; i < terms->n; i++)
-    schema_terms_add(&c->w, &own, terms->p[i].schema, terms->p[i].negated);
+    schema_terms_add(&c->w, &own, schema_first_alike(c, terms->p[i].schema), terms->p[i].negated);
   write_key(&key, &own);
   int32_t rule = key.oom || c->w.oom ? -1 : compiler_find(c, key.p, key.n, &is_new);
   pn_buf_fini(&key);

@@ -22,6 +22,9 @@ typedef struct schema_compiler {
   set_table known;  // what rules there are, as bytes: terms, strings, numbers
   int32_t *rule_of; // by number in `known`
   size_t cap_rules;
+  set_table contents;       // what short schemas say, as bytes
+  const pn_json **first_of; // by number in `contents`: the first schema that said it
+  size_t cap_first;
   // Rules that are still to be written.
   struct schema_pending {
     schema_terms terms;
@@ -49,6 +52,8 @@ int32_t nfa_raw(nfa *n, int32_t from, pn_str raw, const pn_tokenizer *t);
 
 int32_t compiler_rule(schema_compiler *c, const schema_terms *terms,
                       pn_error *e); // of values for which all terms hold
+// A schema that says the same as this one: what it refers to, or the first in the root with the same text.
+const pn_json *schema_first_alike(schema_compiler *c, const pn_json *s);
 int32_t compiler_find(schema_compiler *c, const void *key, size_t n, bool *is_new); // -1: out of memory
 // A value's text, known already.
 int32_t compiler_write_literal(schema_compiler *c, nfa *n, int32_t from, const pn_json *v);
