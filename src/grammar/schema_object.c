@@ -1,5 +1,6 @@
 // The objects of a schema. Known properties come in their order, each at most once; then all others.
 #include "grammar/regex.h"
+#include "grammar/schema_keys.h"
 #include "grammar/schema_rules.h"
 #include "grammar/schema_valid.h"
 
@@ -9,6 +10,7 @@
 #define MAX_PATTERNS 4 // of patternProperties
 #define MAX_NAMES 32   // that are listed although the schema only describes them
 #define MAX_NAME_BYTES 128
+#define MAX_KEY_SYMBOLS 400000
 
 typedef struct known_prop {
   pn_str name;
@@ -27,6 +29,7 @@ typedef struct object_work {
   const object_style *style;
   known_prop *props; // in the arena
   size_t n_props, cap_props;
+  set_table known; // their names, by the same numbers
   name_pattern patterns[MAX_PATTERNS];
   size_t n_patterns;
   bool open;          // a pattern could not be held: other properties may have any name and value
@@ -39,8 +42,10 @@ typedef struct object_work {
 // --- known properties --------------------------------------------------------------------------------------
 
 static known_prop *prop_of(object_work *o, pn_str name) {
-  for (size_t i = 0; i < o->n_props; i++)
-    if (pn_str_eq(o->props[i].name, name)) return &o->props[i];
+  size_t i = set_table_find(&o->known, name.p, name.n);
+  o->c->w.oom |= o->known.oom;
+  if (o->c->w.oom) return NULL;
+  if (i < o->n_props) return &o->props[i];
   if (o->n_props == o->cap_props) {
     size_t cap = o->cap_props ? o->cap_props * 2 : 16;
     known_prop *p = pn_arena_array(&o->c->w.arena, cap, sizeof *p);
@@ -89,12 +94,10 @@ static void part_terms(object_work *o, const pn_json *part, pn_str name, unsigne
                        schema_terms *out) {
   const pn_json *props = pn_json_get(part, "properties"), *patterns = pn_json_get(part, "patternProperties"),
                 *others = pn_json_get(part, "additionalProperties");
-  bool named = false;
-  for (const pn_json_member *it = pn_json_first(props); name.p && it; it = pn_json_next(props, it))
-    if (pn_str_eq(pn_json_key(it), name)) {
-      schema_terms_add(&o->c->w, out, pn_json_value(it), false);
-      named = true;
-    }
+  // A name with a NUL can't be a member's.
+  const pn_json *own = name.p && !memchr(name.p, '\0', name.n) ? pn_json_get(props, name.p) : NULL;
+  bool named = own != NULL;
+  if (own) schema_terms_add(&o->c->w, out, own, false);
   for (const pn_json_member *it = pn_json_first(patterns); it; it = pn_json_next(patterns, it)) {
     const name_pattern *p = pattern_of(o, pn_json_key(it));
     if (!p || !(matches >> (p - o->patterns) & 1)) continue;
@@ -127,11 +130,14 @@ static void settle_props(object_work *o) {
       matches |= (unsigned)dfa_accepts(o->patterns[k].d, p->name) << k;
     for (size_t k = 0; k < o->f->object_parts.n; k++)
       part_terms(o, o->f->object_parts.p[k], p->name, matches, &p->terms);
-    for (size_t k = 0; k < o->f->n_notes; k++) {
-      const prop_note *note = &o->f->notes[k];
-      if (note->kind == PROP_HOLDS && pn_str_eq(note->name, p->name))
-        schema_terms_add(&o->c->w, &p->terms, note->term.schema, note->term.negated);
-    }
+  }
+  for (size_t k = 0; k < o->f->n_notes; k++) {
+    const prop_note *note = &o->f->notes[k];
+    known_prop *p = note->kind == PROP_HOLDS ? prop_of(o, note->name) : NULL;
+    if (p) schema_terms_add(&o->c->w, &p->terms, note->term.schema, note->term.negated);
+  }
+  for (size_t i = 0; i < o->n_props; i++) {
+    known_prop *p = &o->props[i];
     p->forbidden |= is_never(&p->terms) || !name_is_valid(o, p->name);
     o->never |= p->required && p->forbidden;
   }
@@ -164,12 +170,12 @@ static int32_t name_rule(object_work *o, const schema_form *names, unsigned matc
   string_parts parts;
   pn_error now = {0};
   pn_buf key = {0};
-  pn_str texts[1024];
+  pn_str *texts = pn_arena_array(&o->c->w.arena, o->n_props + 1, sizeof *texts);
   size_t n = 0;
   int32_t rule = -1;
   *none = false;
   bool ok = string_parts_of(o->c, names, &parts, o->e);
-  ok = ok && o->n_props <= sizeof texts / sizeof *texts;
+  if (!texts) ok = false, o->c->w.oom = true;
   for (size_t i = 0; ok && i < o->n_props; i++) {
     texts[n++] = o->props[i].name;
     pn_json_write_str(&key, o->props[i].name);
@@ -293,27 +299,86 @@ static int32_t write_key(object_work *o, nfa *n, int32_t from, pn_str name) {
   return nfa_text(n, from, pn_str_of(o->style->colon));
 }
 
-// States by number of properties so far: only whether there are any, unless they are counted.
+// The keys of all members that may come, as symbols.
+static bool find_keys(object_work *o, member_keys *keys) {
+  pn_arena *a = &o->c->w.arena;
+  keys->n = 0;
+  keys->p = pn_arena_array(a, o->n_props + 1, sizeof *keys->p);
+  keys->last = pn_arena_array(a, o->n_props + 1, sizeof *keys->last);
+  if (!keys->p || !keys->last) return o->c->w.oom = true, false;
+  for (size_t i = 0; i < o->n_props; i++) {
+    const known_prop *p = &o->props[i];
+    if (p->forbidden) continue;
+    int32_t rule = compiler_rule(o->c, &p->terms, o->e);
+    if (rule < 0) return false;
+    nfa line = {0};
+    write_key(o, &line, nfa_state(&line), p->name);
+    int32_t *symbols = pn_arena_array(a, line.n_edges + 1, sizeof *symbols);
+    o->c->w.oom |= line.oom || !symbols;
+    for (size_t k = 0; symbols && k < line.n_edges; k++) symbols[k] = line.edges[k].lo;
+    bool whole = line.n_edges + 1 == (size_t)line.n_states; // no control token is missing in it
+    if (whole) keys->p[keys->n++] = (member_key){symbols, line.n_edges, rule, p->required};
+    o->never |= !whole && p->required;
+    nfa_fini(&line);
+    if (o->c->w.oom) return false;
+  }
+  for (size_t i = keys->n, last = keys->n; i-- > 0;) keys->last[i] = last = keys->p[i].required ? i : last;
+  return true;
+}
+
+// Where an object is when so many of the members are over: at[i] when the next may be member i.
 typedef struct row {
-  int32_t at[MAX_COUNT + 2];
+  int32_t *at; // [n + 1]
 } row;
 
-static bool write_prop(object_work *o, nfa *n, const known_prop *p, const row *now, row *next, int last,
-                       int64_t max) {
-  int32_t rule = -1;
-  if (!p->forbidden && (rule = compiler_rule(o->c, &p->terms, o->e)) < 0) return false;
-  for (int k = 0; k <= last; k++) next->at[k] = nfa_state(n);
-  for (int k = 0; k <= last; k++) {
-    if (!p->required) nfa_jump(n, now->at[k], next->at[k]);
-    if (p->forbidden || (max >= 0 && k >= max)) continue;
-    int32_t at = k ? nfa_text(n, now->at[k], pn_str_of(o->c->style->comma)) : now->at[k];
-    nfa_call(n, write_key(o, n, at, p->name), rule, next->at[k < last ? k + 1 : last]);
+static bool row_make(object_work *o, nfa *n, size_t n_keys, row *r) {
+  r->at = pn_arena_array(&o->c->w.arena, n_keys + 1, sizeof *r->at);
+  if (!r->at) return o->c->w.oom = true, false;
+  for (size_t i = 0; i <= n_keys; i++) r->at[i] = nfa_state(n);
+  return true;
+}
+
+// Rows by number of members so far: only whether there are any, unless they are counted. The last row goes
+// back to itself. `others` has the states in which no known member comes any more.
+static bool write_rows(object_work *o, nfa *n, const member_keys *keys, int32_t open, int last, int64_t max,
+                       int32_t *others) {
+  row now = {0}, next = {0}, starts = {0};
+  size_t first_end = 0; // from here on nothing is required
+  for (size_t i = 0; i < keys->n; i++)
+    if (keys->p[i].required) first_end = i + 1;
+  if (!row_make(o, n, keys->n, &now)) return false;
+  nfa_jump(n, open, now.at[0]);
+  for (int k = 0; k <= last; k++, now = next) {
+    bool more = max < 0 || k < max;
+    others[k] = nfa_state(n);
+    for (size_t i = first_end; i <= keys->n; i++) nfa_jump(n, now.at[i], others[k]);
+    if (k < last) {
+      if (!row_make(o, n, keys->n, &next) || !row_make(o, n, keys->n, &starts)) return false;
+      if (more && !member_keys_write(keys, n, &o->c->w.arena, starts.at, next.at + 1))
+        return o->c->w.oom = true, false;
+    }
+    for (size_t i = 0; more && i < keys->n; i++) { // the last row has the same ends as the one before it
+      nfa_jump(n, k ? nfa_text(n, now.at[i], pn_str_of(o->c->style->comma)) : now.at[i], starts.at[i]);
+      if (k == 0) break;
+    }
   }
+  return true;
+}
+
+// So many symbols of keys in all rows can't become an automaton.
+static bool too_many(const object_work *o, const member_keys *keys, int last) {
+  size_t n = 0;
+  for (size_t i = 0; i < keys->n; i++) n += keys->p[i].n_symbols;
+  if (n <= MAX_KEY_SYMBOLS / (size_t)last) return false;
+  pn_fail(o->e, PN_ERR_LIMIT, "too complex: the names of properties have over %d characters",
+          MAX_KEY_SYMBOLS);
   return true;
 }
 
 static bool write_members(object_work *o, nfa *n, int32_t open, int32_t close) {
   int64_t min = o->f->min_props, max = o->f->max_props;
+  int32_t others[MAX_COUNT + 2];
+  member_keys keys;
   if (min > MAX_COUNT || max > MAX_COUNT) {
     if (!schema_cannot(&o->c->w, o->c->w.root, "", "more than 200 properties can't be counted", o->e))
       return false;
@@ -323,15 +388,14 @@ static bool write_members(object_work *o, nfa *n, int32_t open, int32_t close) {
   int last = (int)(max > min ? max : min);
   if (last < 1) last = 1;
   if (max >= 0 && max < min) return true; // nothing is valid
-  row now = {{open}}, next;
-  for (int k = 1; k <= last; k++) now.at[k] = nfa_state(n);
-  for (size_t i = 0; i < o->n_props; i++, now = next)
-    if (!write_prop(o, n, &o->props[i], &now, &next, last, max)) return false;
+  if (!find_keys(o, &keys)) return false;
+  if (o->never) return true;
+  if (too_many(o, &keys, last) || !write_rows(o, n, &keys, open, last, max, others)) return false;
   for (int k = 0; k <= last; k++) {
-    if (k >= min && !(max >= 0 && k > max)) nfa_jump(n, now.at[k], close);
+    if (k >= min && !(max >= 0 && k > max)) nfa_jump(n, others[k], close);
     if (max >= 0 && k >= max) continue;
-    int32_t at = k ? nfa_text(n, now.at[k], pn_str_of(o->c->style->comma)) : now.at[k];
-    if (!write_others(o, n, at, now.at[k < last ? k + 1 : last])) return false;
+    int32_t at = k ? nfa_text(n, others[k], pn_str_of(o->c->style->comma)) : others[k];
+    if (!write_others(o, n, at, others[k < last ? k + 1 : last])) return false;
   }
   return true;
 }
@@ -364,5 +428,6 @@ bool compiler_write_object(schema_compiler *c, nfa *n, int32_t from, int32_t to,
     }
   }
   for (size_t i = 0; i < o.n_patterns; i++) dfa_free(o.patterns[i].d);
+  set_table_fini(&o.known);
   return ok && !c->w.oom;
 }

@@ -8,7 +8,17 @@
 #include <string.h>
 
 #define MAX_RULES 4000
-#define MAX_RULE_STATES 30000
+#define MAX_RULE_STATES 400000
+#define MAX_ALL_CELLS 50000000 // of all rules: 200 MB
+
+static size_t cells_of(const dfa *d) { return d ? (size_t)d->n_states * (size_t)d->n_classes : 0; }
+
+bool compiler_count(schema_compiler *c, int32_t rule, pn_error *e) {
+  c->n_cells += cells_of(c->r->p[rule].d);
+  if (c->n_cells <= MAX_ALL_CELLS) return true;
+  return pn_fail(e, PN_ERR_LIMIT, "the schema is too complex (its automata take over %d MB)",
+                 MAX_ALL_CELLS / 1000000 * (int)sizeof(int32_t));
+}
 
 static void forget(schema_compiler *c) {
   set_table_fini(&c->known);
@@ -40,6 +50,8 @@ void schema_compiler_own(schema_compiler *c, pn_json *schema) {
 
 void schema_compiler_drop(schema_compiler *c, size_t first) {
   forget(c);
+  c->n_cells = 0;
+  for (size_t i = 0; i < first; i++) c->n_cells += cells_of(c->r->p[i].d);
   for (size_t i = first; i < c->r->n; i++) {
     nfa n = {0};
     int32_t from = nfa_state(&n), to = nfa_state(&n);
@@ -337,7 +349,7 @@ static bool write_rule(schema_compiler *c, const schema_terms *terms, int32_t ru
   dfa *d = ok ? dfa_of(&n, from, to, MAX_RULE_STATES, e) : NULL;
   nfa_fini(&n);
   if (d) c->r->p[rule].d = d;
-  return d != NULL;
+  return d && compiler_count(c, rule, e);
 }
 
 static bool write_pending(schema_compiler *c, pn_error *e) {

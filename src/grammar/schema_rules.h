@@ -25,6 +25,7 @@ typedef struct schema_compiler {
   set_table contents;       // what short schemas say, as bytes
   const pn_json **first_of; // by number in `contents`: the first schema that said it
   size_t cap_first;
+  size_t n_cells; // states times classes of all automata
   // Rules that are still to be written.
   struct schema_pending {
     schema_terms terms;
@@ -60,6 +61,8 @@ int32_t compiler_write_literal(schema_compiler *c, nfa *n, int32_t from, const p
 static inline void nfa_call(nfa *n, int32_t from, int32_t rule, int32_t to) {
   nfa_add(n, from, RULE_CALL + rule, RULE_CALL + rule, to);
 }
+// A rule was written. PN_ERR_LIMIT when all together are too large.
+bool compiler_count(schema_compiler *c, int32_t rule, pn_error *e);
 // Whether a listed value is valid by all terms; the judge is of the root.
 bool compiler_valid(judge *j, const schema_terms *terms, const pn_json *v);
 

@@ -109,7 +109,7 @@ int32_t string_parts_rule(schema_compiler *c, const string_parts *p, bool bare, 
   pn_error now = {0};
   if (raw ? raw_string_rule(&c->r->p[rule], &p->limits, spelled ? c->quote : (pn_str){0}, &now)
           : string_rule(&c->r->p[rule], &p->limits, &now))
-    return rule;
+    return compiler_count(c, rule, e) ? rule : -1;
   bool may = now.code == PN_ERR_LIMIT && schema_cannot(&c->w, c->w.root, "", now.msg, e);
   if (!may) {
     if (now.code != PN_ERR_LIMIT && e) *e = now;

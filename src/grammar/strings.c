@@ -62,17 +62,34 @@ static bool complete(const string_source *s, const string_state *state) {
   return true;
 }
 
+// Whether a character that is written with an escape leads on.
+static bool takes_escaped(const dfa *d, int32_t at) {
+  for (uint8_t c = 0; c < 0x20; c++)
+    if (dfa_step(d, at, c) >= 0) return true;
+  return dfa_step(d, at, '"') >= 0 || dfa_step(d, at, '\\') >= 0;
+}
+
+// Behind a backslash. What no escape leads on is dropped here already, so that it has no states of its own.
+static bool escape(const string_source *s, const string_state *from, string_state *to) {
+  const string_limits *l = s->limits;
+  *to = *from;
+  to->phase = ESCAPED;
+  for (int i = 0; i < l->n_in; i++)
+    if (!takes_escaped(l->in[i], from->at[1 + i])) return false;
+  for (int i = 0; i < l->n_out; i++) {
+    int32_t *at = &to->at[1 + STRING_MAX_PARTS + i];
+    if (*at >= 0 && !takes_escaped(l->out[i], *at)) *at = -1;
+  }
+  return s->utf8->accepts[from->at[0]]; // not within a character
+}
+
 static bool step_inside(const string_source *s, const string_state *from, uint8_t byte, string_state *to) {
   if (byte == '"') {
     if (!complete(s, from)) return false;
     to->phase = AFTER;
     return true;
   }
-  if (byte == '\\') {
-    *to = *from;
-    to->phase = ESCAPED;
-    return s->utf8->accepts[from->at[0]]; // not within a character
-  }
+  if (byte == '\\') return escape(s, from, to);
   return byte >= 0x20 && feed(s, from, byte, to);
 }
 
@@ -153,7 +170,7 @@ dfa *texts_dfa(const pn_str *texts, size_t n, pn_error *e) {
   nfa a = {0};
   int32_t from = nfa_state(&a), to = nfa_state(&a);
   for (size_t i = 0; i < n; i++) nfa_jump(&a, nfa_text(&a, from, texts[i]), to);
-  dfa *d = dfa_of(&a, from, to, 100000, e);
+  dfa *d = dfa_of(&a, from, to, 400000, e);
   nfa_fini(&a);
   return d;
 }
@@ -181,7 +198,10 @@ static bool build(grammar_rule *r, const string_limits *limits, bool raw, pn_err
   dfa_source source = {
       &s,          sizeof(string_state),    s.classes.class_of,    s.classes.byte_of,
       s.classes.n, raw ? start_raw : start, raw ? step_raw : step, raw ? accepts_raw : accepts};
-  r->d = dfa_build(&source, MAX_STATES, e);
+  int largest = 0; // a long list of names alone has more than MAX_STATES
+  for (int i = 0; i < limits->n_out; i++)
+    if (limits->out[i]->n_states > largest) largest = limits->out[i]->n_states;
+  r->d = dfa_build(&source, MAX_STATES + largest, e);
   dfa_free((dfa *)(uintptr_t)s.utf8);
   if (!r->d) return false;
   if (by_reader) {
