@@ -4,8 +4,10 @@
 #include "tokenizer/merge.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define SEEN_MAX_BYTES 96 // longer words rarely come twice
+#define HUGE_BYTES ((size_t)8 << 20)
 
 // A word of this call and where its ids stand in the output.
 struct bpe_seen {
@@ -32,6 +34,7 @@ void bpe_add(bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id) 
   bpe_merge *m = merge_find(b, left, right);
   if (m->left == VOCAB_NONE) b->n_merges++;
   *m = (bpe_merge){left, right, rank, id};
+  if (rank >= b->n_ranks) b->n_ranks = (size_t)rank + 1;
 }
 
 static bool is_bar(pn_str s, size_t at) { return at + 3 <= s.n && memcmp(s.p + at, "\xE2\x96\x81", 3) == 0; }
@@ -72,6 +75,7 @@ bool bpe_call_init(bpe_call *c, const bpe *b, pn_ids *out, size_t text_bytes, pn
 void bpe_call_fini(bpe_call *c) {
   free(c->seen);
   free(c->large);
+  merge_sweep_free(c->sweep);
   *c = (bpe_call){0};
 }
 
@@ -121,9 +125,17 @@ static bool grow_large(bpe_call *c, size_t n, pn_error *e) {
   free(c->large);
   c->large_bytes = n + n / 2;
   c->large = malloc(c->large_bytes);
-  if (c->large) return true;
-  c->large_bytes = 0;
-  return pn_fail(e, PN_ERR_NOMEM, "out of memory for encoding a piece of text");
+  if (!c->large) {
+    c->large_bytes = 0;
+    return pn_fail(e, PN_ERR_NOMEM, "out of memory for encoding a piece of text");
+  }
+#ifdef MADV_HUGEPAGE
+  if (c->large_bytes >= HUGE_BYTES) { // with small pages a third of the time goes into getting them
+    uintptr_t begin = ((uintptr_t)c->large + 4095) & ~(uintptr_t)4095;
+    madvise((void *)begin, ((uintptr_t)c->large + c->large_bytes - begin) & ~(uintptr_t)4095, MADV_HUGEPAGE);
+  }
+#endif
+  return true;
 }
 
 static bool ids_append(pn_ids *out, const uint32_t *id, size_t n, pn_error *e) {
@@ -142,6 +154,28 @@ static bool ids_append(pn_ids *out, const uint32_t *id, size_t n, pn_error *e) {
   return true;
 }
 
+// Whether most symbols are the same as the one before.
+static bool is_run(const uint32_t *sym, size_t n) {
+  size_t same = 0;
+  for (size_t i = 1; i < n; i++) same += sym[i] == sym[i - 1];
+  return same > n / 2;
+}
+
+static bool merge_long(bpe_call *c, pn_str s, pn_error *e) {
+  if (!grow_large(c, merge_large_bytes(s.n), e)) return false;
+  uint32_t *sym = c->large;
+  size_t n = symbols(c->b, s, sym);
+  bool ok = true;
+  if (n < MERGE_SWEEP && !is_run(sym, n)) {
+    n = merge_large(c->b, c->large, s.n, n);
+  } else {
+    if (!c->sweep) c->sweep = merge_sweep_new(c->b);
+    ok = c->sweep && merge_sweep_run(c->sweep, c->large, s.n, &n);
+  }
+  return ok ? ids_append(c->out, sym, n, e)
+            : pn_fail(e, PN_ERR_NOMEM, "out of memory for encoding a piece of text");
+}
+
 static bool merge_piece(bpe_call *c, pn_str s, pn_error *e) {
   uint32_t small[MERGE_SMALL];
   if (s.n <= MERGE_SMALL) {
@@ -150,11 +184,7 @@ static bool merge_piece(bpe_call *c, pn_str s, pn_error *e) {
   }
   if (s.n > MERGE_MAX)
     return pn_fail(e, PN_ERR_LIMIT, "a piece of text has %zu bytes, more than %zu", s.n, (size_t)MERGE_MAX);
-  if (!grow_large(c, merge_large_bytes(s.n), e)) return false;
-  uint32_t *sym = c->large;
-  size_t n = symbols(c->b, s, sym);
-  n = merge_large(c->b, c->large, s.n, n);
-  return ids_append(c->out, sym, n, e);
+  return merge_long(c, s, e);
 }
 
 // The token that is this text, if encoding the text gives it alone. For a token the answer is always the

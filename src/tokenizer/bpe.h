@@ -19,6 +19,7 @@ typedef struct bpe {
   const vocab *v;
   bpe_merge *merges; // open addressing, power of two
   size_t mask, n_merges;
+  size_t n_ranks;         // all ranks are below
   uint32_t byte_ids[256]; // of one byte (byte-level), or of <0xNN>; VOCAB_NONE when there is none
   uint32_t unk;           // VOCAB_NONE: what has no symbol is dropped
   bool byte_level, byte_fallback, fuse_unk, ignore_merges;
@@ -42,6 +43,7 @@ typedef struct bpe_call {
   size_t seen_mask;
   void *large; // of the long pieces
   size_t large_bytes;
+  struct merge_sweep *sweep; // of the very long ones; NULL: there was none
 } bpe_call;
 
 bool bpe_call_init(bpe_call *c, const bpe *b, pn_ids *out, size_t text_bytes, pn_error *e);

@@ -1,4 +1,5 @@
-// The two ways of merging symbols: short pieces by search, long ones by a heap. Inside of bpe.
+// The ways of merging symbols: short pieces by search, long ones by a heap, very long ones by sweeps. All
+// give the same. Inside of bpe.
 #ifndef PN_TOKENIZER_MERGE_H
 #define PN_TOKENIZER_MERGE_H
 
@@ -22,5 +23,12 @@ size_t merge_small(const bpe *b, uint32_t *sym, size_t n);
 // The same in O(n log n). `mem` holds merge_large_bytes(cap) bytes and begins with cap >= n symbols.
 size_t merge_large_bytes(size_t cap);
 size_t merge_large(const bpe *b, void *mem, size_t cap, size_t n);
+
+// The same for very long pieces, and for runs of one symbol; *n becomes what remains. False: out of memory.
+#define MERGE_SWEEP 512 // symbols from which on it is faster
+typedef struct merge_sweep merge_sweep;
+merge_sweep *merge_sweep_new(const bpe *b); // NULL: out of memory
+void merge_sweep_free(merge_sweep *w);
+bool merge_sweep_run(merge_sweep *w, void *mem, size_t cap, size_t *n);
 
 #endif

@@ -153,20 +153,32 @@ static void merges_like_the_definition(void **state) {
   for (uint64_t seed = 0; seed < 300; seed++) {
     toy t;
     toy_init(&t, seed, 1 + (uint32_t)(seed % 4), 40);
+    merge_sweep *sweep = merge_sweep_new(&t.b);
     for (int round = 0; round < 30; round++) {
       uint32_t want[400], got[400];
       size_t n = pn_rng_below(&r, round % 2 ? 400 : MERGE_SMALL + 1);
       uint32_t *mem = malloc(merge_large_bytes(n));
-      for (size_t i = 0; i < n; i++) want[i] = got[i] = mem[i] = (uint32_t)pn_rng_below(&r, 1 + seed % 4);
+      for (size_t i = 0; i < n; i++) {
+        bool again = i && round % 3 == 0 && pn_rng_below(&r, 20); // runs
+        want[i] = got[i] = mem[i] = again ? want[i - 1] : (uint32_t)pn_rng_below(&r, 1 + seed % 4);
+      }
+      uint32_t *swept = malloc(merge_large_bytes(n));
+      memcpy(swept, mem, n * sizeof *mem);
       size_t n_want = merge_plainly(&t.b, want, n);
       assert_int_equal(merge_large(&t.b, mem, n, n), n_want);
       assert_memory_equal(mem, want, n_want * sizeof *want);
+      size_t n_swept = n;
+      assert_true(merge_sweep_run(sweep, swept, n, &n_swept));
+      assert_int_equal(n_swept, n_want);
+      assert_memory_equal(swept, want, n_want * sizeof *want);
+      free(swept);
       if (n <= MERGE_SMALL) {
         assert_int_equal(merge_small(&t.b, got, n), n_want);
         assert_memory_equal(got, want, n_want * sizeof *want);
       }
       free(mem);
     }
+    merge_sweep_free(sweep);
     pn_arena_fini(&t.arena);
   }
 }
