@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 // Expected length and the allowed range of the second byte for a lead byte (RFC 3629, section 4); 0: never a
 // lead.
 static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi) {
@@ -68,6 +70,11 @@ size_t pn_utf8_check(pn_str s) {
   while (at < s.n) {
     if ((unsigned char)s.p[at] < 0x80) {
       at++;
+      uint64_t eight;
+      for (; s.n - at >= sizeof eight; at += sizeof eight) {
+        memcpy(&eight, s.p + at, sizeof eight);
+        if (eight & 0x8080808080808080u) break;
+      }
       continue;
     }
     size_t want, got = valid_bytes(s, at, &want);
