@@ -30,13 +30,6 @@ bool bpe_init(bpe *b, pn_arena *a, const vocab *v, size_t n_max, pn_error *e) {
   return true;
 }
 
-void bpe_add(bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id) {
-  bpe_merge *m = merge_find(b, left, right);
-  if (m->left == VOCAB_NONE) b->n_merges++;
-  *m = (bpe_merge){left, right, rank, id};
-  if (rank >= b->n_ranks) b->n_ranks = (size_t)rank + 1;
-}
-
 static bool is_bar(pn_str s, size_t at) { return at + 3 <= s.n && memcmp(s.p + at, "\xE2\x96\x81", 3) == 0; }
 
 // The edges of a spelling as `joins` counts them.
@@ -45,23 +38,34 @@ static unsigned last_edge(pn_str s) {
   return s.n >= 3 && is_bar(s, s.n - 3) ? 0xFF : (unsigned char)s.p[s.n - 1];
 }
 
+// What `joins` has of a merge.
+static void note_edges(bpe *b, const vocab_token *left, const vocab_token *right) {
+  pn_str l = left->spelling, r = right->spelling;
+  if ((left->flags | right->flags) & VOCAB_BYTE || l.n == 0 || r.n == 0) {
+    b->unclear = true; // their spelling does not tell their bytes
+    return;
+  }
+  unsigned first = first_edge(r);
+  b->joins[last_edge(l)][first / 64] |= (uint64_t)1 << first % 64;
+}
+
+void bpe_add(bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id) {
+  bpe_merge *m = merge_find(b, left, right);
+  if (m->left == VOCAB_NONE) b->n_merges++;
+  *m = (bpe_merge){left, right, rank, id};
+  if (rank >= b->n_ranks) b->n_ranks = (size_t)rank + 1;
+  note_edges(b, &b->v->t[left], &b->v->t[right]);
+}
+
+void bpe_fetch(const bpe *b, uint32_t left, uint32_t right) {
+  __builtin_prefetch(&b->merges[merge_slot(b, left, right)], 1);
+}
+
 void bpe_finish(bpe *b) {
   bool complete = b->byte_fallback;
   for (int i = 0; i < 256; i++) complete &= b->byte_ids[i] != VOCAB_NONE;
-  const vocab_token *t = b->v->t;
-  b->chunked = !b->byte_level && !b->ignore_merges && complete &&
+  b->chunked = !b->byte_level && !b->ignore_merges && complete && !b->unclear &&
                vocab_find_text(b->v, PN_STR("\xE2\x96\x81"), vocab_hash("\xE2\x96\x81", 3)) != VOCAB_NONE;
-  for (size_t i = 0; b->chunked && i <= b->mask; i++) {
-    const bpe_merge *m = &b->merges[i];
-    if (m->left == VOCAB_NONE) continue;
-    pn_str l = t[m->left].spelling, r = t[m->right].spelling;
-    if ((t[m->left].flags | t[m->right].flags) & VOCAB_BYTE || l.n == 0 || r.n == 0) {
-      b->chunked = false; // their spelling does not tell their bytes
-      return;
-    }
-    unsigned first = first_edge(r);
-    b->joins[last_edge(l)][first / 64] |= (uint64_t)1 << first % 64;
-  }
 }
 
 bool bpe_call_init(bpe_call *c, const bpe *b, pn_ids *out, size_t text_bytes, pn_error *e) {

@@ -26,13 +26,14 @@ typedef struct bpe {
   // Bit (last, first): some merge joins a symbol ending in `last` with one beginning with `first`. Where no
   // merge can join, a piece falls into independent chunks. Symbol edges are bytes; U+2581 counts as byte
   // 0xFF.
-  bool chunked;
+  bool chunked, unclear; // unclear: a merge whose edges are not known
   uint64_t joins[256][4];
 } bpe;
 
 // Room for n_max merges; call bpe_add for each, then bpe_finish.
 bool bpe_init(bpe *b, pn_arena *a, const vocab *v, size_t n_max, pn_error *e);
 void bpe_add(bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id); // the last of twins counts
+void bpe_fetch(const bpe *b, uint32_t left, uint32_t right);                     // that merge will be added
 void bpe_finish(bpe *b);
 
 // Working memory of one call of encode; one owner. Words already seen in the call are copied from the output.

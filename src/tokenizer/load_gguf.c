@@ -124,10 +124,13 @@ static bool load_merges(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
   if (!bpe_init(&t->bpe, &t->arena, &t->vocab, (size_t)v->n, e)) return false;
   pn_buf joined = {0};
   bool ok = true;
-  for (size_t i = 0; ok && i < v->n; i++) {
-    pn_str l, r;
-    ok = parts_split_merge(v->strings[i], "tokenizer.ggml.merges", i, &l, &r, e) &&
-         parts_add_merge(t, l, r, "tokenizer.ggml.merges", i, &joined, e);
+  for (size_t first = 0, some; ok && first < v->n; first += some) {
+    pn_str pairs[PARTS_MERGES][2];
+    for (some = 0; ok && some < PARTS_MERGES && first + some < v->n; some += ok)
+      ok = parts_split_merge(v->strings[first + some], "tokenizer.ggml.merges", first + some, &pairs[some][0],
+                             &pairs[some][1], e);
+    // Those in front of one that is wrong are looked at first.
+    ok &= parts_add_merges(t, (const pn_str(*)[2])pairs, some, "tokenizer.ggml.merges", first, &joined, e);
   }
   pn_buf_fini(&joined);
   return ok;

@@ -31,8 +31,23 @@ static bool check_id(const pn_json *v, const char *what, pn_str spelling, pn_err
                  (long long)id, VOCAB_MAX_IDS - 1);
 }
 
-static bool load_vocab(pn_tokenizer *t, const pn_json *v, const pn_json *added, pn_error *e) {
+static bool set_tokens(pn_tokenizer *t, const pn_json *v, const long_lists *lists, pn_error *e) {
+  for (size_t i = 0; lists && i < lists->n_tokens; i++)
+    if (!vocab_set(&t->vocab, &t->arena, "model.vocab", lists->tokens[i].id,
+                   long_lists_text(lists, lists->tokens[i].spelling), e))
+      return false;
+  for (const pn_json_member *m = pn_json_first(v); m; m = pn_json_next(v, m))
+    if (!vocab_set(&t->vocab, &t->arena, "model.vocab", pn_json_int(pn_json_value(m)), pn_json_key(m), e))
+      return false;
+  return true;
+}
+
+static bool load_vocab(pn_tokenizer *t, const pn_json *v, const long_lists *lists, const pn_json *added,
+                       pn_error *e) {
   int64_t top = -1;
+  size_t n = pn_json_len(v) + pn_json_len(added) + (lists ? lists->n_tokens : 0);
+  for (size_t i = 0; lists && i < lists->n_tokens; i++)
+    if (lists->tokens[i].id > top) top = lists->tokens[i].id;
   for (const pn_json_member *m = pn_json_first(v); m; m = pn_json_next(v, m)) {
     if (!check_id(pn_json_value(m), "model.vocab", pn_json_key(m), e)) return false;
     if (pn_json_int(pn_json_value(m)) > top) top = pn_json_int(pn_json_value(m));
@@ -47,14 +62,10 @@ static bool load_vocab(pn_tokenizer *t, const pn_json *v, const pn_json *added, 
   }
   if (top < 0) return pn_fail(e, PN_ERR_CORRUPT, "model.vocab is empty");
   // Real files have few holes; a single huge id must not cost memory.
-  if ((uint64_t)top > 16 * (uint64_t)(pn_json_len(v) + pn_json_len(added)) + 65536)
+  if ((uint64_t)top > 16 * (uint64_t)n + 65536)
     return pn_fail(e, PN_ERR_CORRUPT, "the highest id is %lld, but there are only %zu tokens", (long long)top,
-                   pn_json_len(v) + pn_json_len(added));
-  if (!vocab_init(&t->vocab, &t->arena, (uint32_t)(top + 1), e)) return false;
-  for (const pn_json_member *m = pn_json_first(v); m; m = pn_json_next(v, m))
-    if (!vocab_set(&t->vocab, &t->arena, "model.vocab", pn_json_int(pn_json_value(m)), pn_json_key(m), e))
-      return false;
-  return true;
+                   n);
+  return vocab_init(&t->vocab, &t->arena, (uint32_t)(top + 1), e) && set_tokens(t, v, lists, e);
 }
 
 static bool load_added(pn_tokenizer *t, const pn_json *added, pn_error *e) {
@@ -94,15 +105,29 @@ static bool halves(const pn_json *m, size_t i, pn_str *left, pn_str *right, pn_e
   return parts_split_merge(pn_json_str(m), "model.merges", i, left, right, e);
 }
 
-static bool load_merges(pn_tokenizer *t, const pn_json *merges, pn_error *e) {
-  size_t n = pn_json_len(merges);
+static bool long_halves(const long_lists *lists, size_t i, pn_str *left, pn_str *right, pn_error *e) {
+  const long_merge *m = &lists->merges[i];
+  *left = long_lists_text(lists, m->left);
+  if (m->right.n == LONG_JOINED) return parts_split_merge(*left, "model.merges", i, left, right, e);
+  *right = long_lists_text(lists, m->right);
+  return true;
+}
+
+static bool load_merges(pn_tokenizer *t, const pn_json *merges, const long_lists *lists, pn_error *e) {
+  size_t n = lists ? lists->n_merges : pn_json_len(merges);
   if (!bpe_init(&t->bpe, &t->arena, &t->vocab, n, e)) return false;
   pn_buf joined = {0};
   bool ok = true;
-  for (size_t i = 0; ok && i < n; i++) {
-    pn_str left, right;
-    ok = halves(pn_json_at(merges, i), i, &left, &right, e) &&
-         parts_add_merge(t, left, right, "model.merges", i, &joined, e);
+  for (size_t first = 0, some; ok && first < n; first += some) {
+    pn_str pairs[PARTS_MERGES][2];
+    for (some = 0; ok && some < PARTS_MERGES && first + some < n; some += ok) {
+      size_t i = first + some;
+      pn_str *half = pairs[some];
+      ok = lists ? long_halves(lists, i, &half[0], &half[1], e)
+                 : halves(pn_json_at(merges, i), i, &half[0], &half[1], e);
+    }
+    // Those in front of one that is wrong are looked at first.
+    ok &= parts_add_merges(t, (const pn_str(*)[2])pairs, some, "model.merges", first, &joined, e);
   }
   pn_buf_fini(&joined);
   return ok;
@@ -135,7 +160,7 @@ static bool load_unknown(pn_tokenizer *t, const pn_json *v, pn_error *e) {
   return pn_fail(e, PN_ERR_CORRUPT, "model.unk_token \"%s\" is not in the vocabulary", pn_json_cstr(v));
 }
 
-bool load_json(pn_tokenizer *t, const pn_json *root, pn_error *e) {
+bool load_json(pn_tokenizer *t, const pn_json *root, const long_lists *lists, pn_error *e) {
   if (!want(root, PN_JSON_OBJECT, "the whole", e)) return false;
   const pn_json *model = pn_json_get(root, "model"), *added = pn_json_get(root, "added_tokens");
   if (!check_model(model, e)) return false;
@@ -151,8 +176,8 @@ bool load_json(pn_tokenizer *t, const pn_json *root, pn_error *e) {
     return false;
   t->decoder.byte_level |= t->bpe.byte_level;
   if (t->bpe.byte_fallback) t->decoder.byte_fallback = true;
-  return load_vocab(t, pn_json_get(model, "vocab"), added, e) && load_added(t, added, e) &&
+  return load_vocab(t, pn_json_get(model, "vocab"), lists, added, e) && load_added(t, added, e) &&
          vocab_index(&t->vocab, &t->arena, e) && parts_index(t, e) &&
          load_unknown(t, pn_json_get(model, "unk_token"), e) &&
-         load_merges(t, pn_json_get(model, "merges"), e) && (bpe_finish(&t->bpe), true);
+         load_merges(t, pn_json_get(model, "merges"), lists, e) && (bpe_finish(&t->bpe), true);
 }

@@ -9,9 +9,13 @@
 #define MERGE_SMALL 48              // bytes up to which search is used
 #define MERGE_MAX ((size_t)1 << 30) // bytes of the longest piece
 
+static inline size_t merge_slot(const bpe *b, uint32_t left, uint32_t right) {
+  return (size_t)pn_hash_u64((uint64_t)left << 32 | right) & b->mask;
+}
+
 // Where the merge of a pair is, or would be: then its left is VOCAB_NONE.
 static inline bpe_merge *merge_find(const bpe *b, uint32_t left, uint32_t right) {
-  size_t i = (size_t)pn_hash_u64((uint64_t)left << 32 | right) & b->mask;
+  size_t i = merge_slot(b, left, right);
   while (b->merges[i].left != VOCAB_NONE && (b->merges[i].left != left || b->merges[i].right != right))
     i = (i + 1) & b->mask;
   return &b->merges[i];

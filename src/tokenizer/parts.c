@@ -45,6 +45,7 @@ static void replace_all(pn_buf *b, pn_buf *scratch, const decoder *d) {
     pn_buf_clear(scratch);
     pn_str s = pn_buf_view(b);
     size_t done = 0;
+    if (s.n == 0 || !memchr(s.p, d->replaces[i].from.p[0], s.n)) continue;
     for (size_t at; (at = pn_str_find(s, d->replaces[i].from, done)) != SIZE_MAX;) {
       pn_buf_add(scratch, s.p + done, at - done);
       pn_buf_str(scratch, d->replaces[i].to);
@@ -182,25 +183,35 @@ bool parts_split_merge(pn_str merge, const char *where, size_t i, pn_str *left, 
   return true;
 }
 
-static bool merge_part(const pn_tokenizer *t, pn_str s, const char *where, size_t i, uint32_t *id,
-                       pn_error *e) {
-  *id = vocab_find(&t->vocab, s);
-  if (*id != VOCAB_NONE) return true;
+static bool not_there(pn_str s, const char *where, size_t i, pn_error *e) {
   return pn_fail(e, PN_ERR_CORRUPT, "%s[%zu]: \"%.*s\" is not in the vocabulary", where, i,
                  s.n < 60 ? (int)s.n : 60, s.p);
 }
 
-bool parts_add_merge(pn_tokenizer *t, pn_str left, pn_str right, const char *where, size_t i, pn_buf *scratch,
-                     pn_error *e) {
-  uint32_t l, r, id;
+bool parts_add_merges(pn_tokenizer *t, const pn_str (*halves)[2], size_t n, const char *where, size_t first,
+                      pn_buf *scratch, pn_error *e) {
+  pn_str spellings[3 * PARTS_MERGES];
+  uint32_t ids[3 * PARTS_MERGES];
   pn_buf_clear(scratch);
-  pn_buf_str(scratch, left);
-  pn_buf_str(scratch, right);
+  for (size_t i = 0; i < n; i++) {
+    pn_buf_str(scratch, halves[i][0]);
+    pn_buf_str(scratch, halves[i][1]);
+  }
   if (scratch->oom) return pn_fail(e, PN_ERR_NOMEM, "out of memory for merges");
-  if (!merge_part(t, left, where, i, &l, e) || !merge_part(t, right, where, i, &r, e) ||
-      !merge_part(t, pn_buf_view(scratch), where, i, &id, e))
-    return false;
-  // No merge may make a control token out of plain text.
-  if (!(t->vocab.t[id].flags & VOCAB_CONTROL)) bpe_add(&t->bpe, l, r, (uint32_t)i, id);
+  const char *joined = scratch->p;
+  for (size_t i = 0; i < n; i++) {
+    pn_str *s = &spellings[3 * i];
+    s[0] = halves[i][0], s[1] = halves[i][1], s[2] = (pn_str){joined, s[0].n + s[1].n};
+    joined += s[2].n;
+  }
+  vocab_find_many(&t->vocab, spellings, 3 * n, ids);
+  for (size_t i = 0; i < n; i++) {
+    for (size_t k = 3 * i; k < 3 * i + 3; k++)
+      if (ids[k] == VOCAB_NONE) return not_there(spellings[k], where, first + i, e);
+    bpe_fetch(&t->bpe, ids[3 * i], ids[3 * i + 1]);
+  }
+  for (size_t i = 0; i < n; i++) // no merge may make a control token out of plain text
+    if (!(t->vocab.t[ids[3 * i + 2]].flags & VOCAB_CONTROL))
+      bpe_add(&t->bpe, ids[3 * i], ids[3 * i + 1], (uint32_t)(first + i), ids[3 * i + 2]);
   return true;
 }

@@ -4,6 +4,7 @@
 
 #include "tokenizer/added.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/long_lists.h"
 #include "tokenizer/normalize.h"
 #include "tokenizer/pretok.h"
 #include "tokenizer/tokenizer.h"
@@ -52,12 +53,15 @@ bool parts_index(pn_tokenizer *t, pn_error *e); // bytes of every token, tables,
 
 // The halves of a merge spelled "left right".
 bool parts_split_merge(pn_str merge, const char *where, size_t i, pn_str *left, pn_str *right, pn_error *e);
-// Merge i of a list, by spelling; its rank is i. A half or a result that is no token is an error.
-bool parts_add_merge(pn_tokenizer *t, pn_str left, pn_str right, const char *where, size_t i, pn_buf *scratch,
-                     pn_error *e);
+// Merges of a list from `first` on, by the spellings of their halves; the rank is the place in the list. A
+// half or a result that is no token is an error.
+#define PARTS_MERGES (VOCAB_MANY / 3)
+bool parts_add_merges(pn_tokenizer *t, const pn_str (*halves)[2], size_t n, const char *where, size_t first,
+                      pn_buf *scratch, pn_error *e);
 
 // load_json.c, load_pipeline.c, load_gguf.c, load_ids.c
-bool load_json(pn_tokenizer *t, const pn_json *root, pn_error *e);
+// `lists`: the vocabulary and the merges, which are empty in `root`; NULL: they are in it.
+bool load_json(pn_tokenizer *t, const pn_json *root, const long_lists *lists, pn_error *e);
 bool load_normalizer(pn_tokenizer *t, const pn_json *v, pn_error *e);
 bool load_pretok(pn_tokenizer *t, const pn_json *v, pn_error *e);
 bool load_decoder(pn_tokenizer *t, const pn_json *v, pn_error *e);

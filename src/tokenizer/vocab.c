@@ -38,21 +38,52 @@ static bool table_init(vocab_table *t, pn_arena *a, size_t n, pn_error *e) {
   return true;
 }
 
+#define AHEAD 12 // slots that are fetched before they are looked at
+
+static uint32_t spelling_hash(const vocab *v, uint32_t id) {
+  return vocab_hash(v->t[id].spelling.p, v->t[id].spelling.n);
+}
+
 bool vocab_index(vocab *v, pn_arena *a, pn_error *e) {
   if (!table_init(&v->by_spelling, a, v->n, e)) return false;
-  for (uint32_t id = 0; id < v->n; id++) {
-    if (!(v->t[id].flags & VOCAB_USED)) continue;
-    pn_str s = v->t[id].spelling;
-    uint32_t twin = vocab_find(v, s);
-    if (twin != VOCAB_NONE)
-      return pn_fail(e, PN_ERR_CORRUPT, "the vocabulary gives \"%.*s\" two ids, %u and %u",
-                     s.n < 60 ? (int)s.n : 60, s.p, twin, id);
-    uint32_t hash = vocab_hash(s.p, s.n);
-    size_t i = hash & v->by_spelling.mask;
-    while (v->by_spelling.slots[i].id != VOCAB_NONE) i = (i + 1) & v->by_spelling.mask;
-    v->by_spelling.slots[i] = (struct vocab_slot){hash, id};
+  vocab_table *t = &v->by_spelling;
+  uint32_t hashes[AHEAD];
+  for (uint32_t id = 0; id < v->n + AHEAD; id++) {
+    uint32_t hash = hashes[id % AHEAD], old = id - AHEAD;
+    if (id < v->n) {
+      hashes[id % AHEAD] = spelling_hash(v, id);
+      __builtin_prefetch(&t->slots[hashes[id % AHEAD] & t->mask]);
+    }
+    if (id < AHEAD || !(v->t[old].flags & VOCAB_USED)) continue;
+    pn_str s = v->t[old].spelling;
+    size_t i = hash & t->mask;
+    for (; t->slots[i].id != VOCAB_NONE; i = (i + 1) & t->mask)
+      if (t->slots[i].hash == hash && pn_str_eq(v->t[t->slots[i].id].spelling, s))
+        return pn_fail(e, PN_ERR_CORRUPT, "the vocabulary gives \"%.*s\" two ids, %u and %u",
+                       s.n < 60 ? (int)s.n : 60, s.p, t->slots[i].id, old);
+    t->slots[i] = (struct vocab_slot){hash, old};
   }
   return true;
+}
+
+void vocab_find_many(const vocab *v, const pn_str *spellings, size_t n, uint32_t *ids) {
+  const vocab_table *t = &v->by_spelling;
+  uint32_t hashes[VOCAB_MANY];
+  for (size_t k = 0; k < n; k++) {
+    hashes[k] = vocab_hash(spellings[k].p, spellings[k].n);
+    __builtin_prefetch(&t->slots[hashes[k] & t->mask]);
+  }
+  for (size_t k = 0; k < n; k++) { // the first of the same hash is nearly always the one
+    size_t i = hashes[k] & t->mask;
+    while (t->slots[i].id != VOCAB_NONE && t->slots[i].hash != hashes[k]) i = (i + 1) & t->mask;
+    ids[k] = t->slots[i].id;
+    if (ids[k] != VOCAB_NONE) __builtin_prefetch(&v->t[ids[k]]);
+  }
+  for (size_t k = 0; k < n; k++)
+    if (ids[k] != VOCAB_NONE) __builtin_prefetch(v->t[ids[k]].spelling.p);
+  for (size_t k = 0; k < n; k++)
+    if (ids[k] != VOCAB_NONE && !pn_str_eq(v->t[ids[k]].spelling, spellings[k]))
+      ids[k] = vocab_find(v, spellings[k]);
 }
 
 uint32_t vocab_find(const vocab *v, pn_str spelling) {

@@ -53,6 +53,9 @@ bool vocab_index(vocab *v, pn_arena *a, pn_error *e);
 // Build by_text over the ordinary tokens; byte_level, bytes and flags must be final.
 bool vocab_index_text(vocab *v, pn_arena *a, pn_error *e);
 uint32_t vocab_find(const vocab *v, pn_str spelling); // or VOCAB_NONE
+// The same for some: memory is waited for once for all of them.
+#define VOCAB_MANY 48
+void vocab_find_many(const vocab *v, const pn_str *spellings, size_t n, uint32_t *ids);
 
 static inline uint64_t vocab_read(const char *p, size_t n) {
   uint64_t w = 0;

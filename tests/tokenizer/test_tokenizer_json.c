@@ -1,5 +1,9 @@
 // tokenizer.json: small handmade files of both families, and files that lie.
+#include "base/json.h"
+#include "base/rng.h"
+#include "base/utf8.h"
 #include "tiny.h"
+#include "tokenizer/long_lists.h"
 
 // ---- byte-level
 
@@ -267,6 +271,81 @@ static void refuses_bad_files(void **state) {
   assert_int_equal(e.code, PN_ERR_CORRUPT);
 }
 
+// ---- the long lists
+
+static void same_lists(const long_lists *l, const pn_json *model) {
+  const pn_json *vocab = pn_json_get(model, "vocab"), *merges = pn_json_get(model, "merges");
+  assert_int_equal(l->n_tokens, pn_json_len(vocab));
+  const pn_json_member *it = pn_json_first(vocab);
+  for (size_t i = 0; i < l->n_tokens; i++, it = pn_json_next(vocab, it)) {
+    assert_true(pn_str_eq(long_lists_text(l, l->tokens[i].spelling), pn_json_key(it)));
+    assert_int_equal(l->tokens[i].id, pn_json_int(pn_json_value(it)));
+  }
+  assert_int_equal(l->n_merges, pn_json_len(merges));
+  for (size_t i = 0; i < l->n_merges; i++) {
+    const pn_json *m = pn_json_at(merges, i);
+    bool joined = l->merges[i].right.n == LONG_JOINED;
+    assert_int_equal(joined, pn_json_is(m, PN_JSON_STRING));
+    pn_str left = joined ? pn_json_str(m) : pn_json_str(pn_json_at(m, 0));
+    assert_true(pn_str_eq(long_lists_text(l, l->merges[i].left), left));
+    if (!joined)
+      assert_true(pn_str_eq(long_lists_text(l, l->merges[i].right), pn_json_str(pn_json_at(m, 1))));
+  }
+}
+
+// 1: read, and as JSON has it; 0: left to JSON.
+static int reads_like_json(pn_str text) {
+  long_lists l = {0};
+  pn_buf rest = {0};
+  bool read = long_lists_read(&l, text);
+  if (read) long_lists_rest(&l, &rest);
+  pn_json *small = read ? pn_json_parse(pn_buf_view(&rest), NULL) : NULL, *whole = NULL;
+  pn_error e = {0};
+  if (small) {
+    whole = pn_json_parse(text, &e);
+    // What is said twice the vocabulary finds, and a merge that is no text is not in it.
+    bool left_out = strstr(e.msg, "duplicate") || pn_utf8_check(text) != text.n;
+    if (!whole && !left_out) fail_msg("%s: %.*s", e.msg, (int)text.n, text.p);
+    if (whole) same_lists(&l, pn_json_get(whole, "model"));
+  }
+  pn_json_free(small);
+  pn_json_free(whole);
+  pn_buf_fini(&rest);
+  long_lists_fini(&l);
+  return whole != NULL;
+}
+
+static void long_lists_are_as_json(void **state) {
+  (void)state;
+  static const char *const files[] = {
+      "{\"version\" : \"1\\\"{[\", \"model\": {\"type\":\"BPE\",\"vocab\" :{ \"a\\\"\":0,\n\"\\u00e9\": 12 ,"
+      "\"\\ud83d\\ude00\":7,\"\xC3\xA9\xF0\x9F\x98\x80\":3}, \"x\":[1,{\"y\":null}] ,"
+      "\"merges\":[\"a b\", [\"c\" , \"\\n\\/\\\\\"]]},\"added_tokens\":[]}",
+      "\n{\"model\":{\"merges\":[[\"a\",\"b\"],[\"\",\"\\t\"]],\"vocab\":{\"\":0}},\"z\":-1.5e3}\n",
+  };
+  static const char marks[] = "\"\\{}[]:, 0u\n\x01\xC3";
+  pn_rng r;
+  pn_rng_seed(&r, 6);
+  int n_read = 0;
+  for (int i = 0; i < 40000; i++) {
+    char text[400];
+    size_t n = strlen(files[i % 2]);
+    memcpy(text, files[i % 2], n);
+    for (uint64_t k = pn_rng_below(&r, 3); k > 0; k--) {
+      size_t at = pn_rng_below(&r, n), kind = pn_rng_below(&r, 3);
+      if (kind == 0) text[at] = marks[pn_rng_below(&r, sizeof marks - 1)];
+      if (kind == 1) n = n - 1, memmove(text + at, text + at + 1, n - at);
+      if (kind == 2) memmove(text + at + 1, text + at, n - at), n++;
+    }
+    char *copy = malloc(n); // so that a byte too far is seen
+    memcpy(copy, text, n);
+    n_read += reads_like_json((pn_str){copy, n});
+    free(copy);
+  }
+  assert_true(reads_like_json(pn_str_of(files[0])) && reads_like_json(pn_str_of(files[1])));
+  assert_true(n_read > 15000);
+}
+
 static void a_wild_pattern_is_an_error(void **state) {
   (void)state;
   pn_tokenizer *t = open_ok(
@@ -291,6 +370,7 @@ int main(void) {
       cmocka_unit_test(blanks_and_bytes),
       cmocka_unit_test(streams_whole_characters),
       cmocka_unit_test(refuses_bad_files),
+      cmocka_unit_test(long_lists_are_as_json),
       cmocka_unit_test(a_wild_pattern_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
