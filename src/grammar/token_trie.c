@@ -39,13 +39,36 @@ static int plain_chars_of(pn_str s) {
   return n;
 }
 
+// A token for sorting: its first eight bytes as a number, so that most comparisons need no text.
+typedef struct sort_key {
+  uint64_t head;
+  int32_t id;
+} sort_key;
+
+static uint64_t head_of(pn_str s) {
+  uint64_t head = 0;
+  for (size_t i = 0; i < sizeof head; i++) head = head << 8 | (i < s.n ? (uint8_t)s.p[i] : 0u);
+  return head;
+}
+
 static int by_text(const void *a, const void *b, void *ctx) {
   const pn_vocab *v = ctx;
-  int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-  pn_str s = vocab_text(v, x), t = vocab_text(v, y);
+  const sort_key *x = a, *y = b;
+  if (x->head != y->head) return x->head < y->head ? -1 : 1;
+  pn_str s = vocab_text(v, x->id), t = vocab_text(v, y->id);
   int order = memcmp(s.p, t.p, s.n < t.n ? s.n : t.n);
   if (order) return order;
-  return s.n != t.n ? (s.n < t.n ? -1 : 1) : (x > y) - (x < y);
+  return s.n != t.n ? (s.n < t.n ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
+}
+
+static bool sort_by_text(pn_vocab *v, int32_t *ids, size_t n) {
+  sort_key *keys = malloc((n ? n : 1) * sizeof *keys);
+  if (!keys) return false;
+  for (size_t i = 0; i < n; i++) keys[i] = (sort_key){head_of(vocab_text(v, ids[i])), ids[i]};
+  qsort_r(keys, n, sizeof *keys, by_text, v);
+  for (size_t i = 0; i < n; i++) ids[i] = keys[i].id;
+  free(keys);
+  return true;
 }
 
 static size_t shared(pn_str a, pn_str b) {
@@ -54,11 +77,18 @@ static size_t shared(pn_str a, pn_str b) {
   return n;
 }
 
+// In the order of their texts, tokens lie far from each other.
+static void fetch_ahead(const pn_vocab *v, const int32_t *ids, size_t n, size_t i) {
+  if (i + 16 < n) __builtin_prefetch(&v->text_at[ids[i + 16]]);
+  if (i + 8 < n) __builtin_prefetch(v->text + v->text_at[ids[i + 8]]);
+}
+
 // The nodes of sorted tokens. open[d]: the last node at depth d, whose end is not known yet.
 static bool build(pn_vocab *v, trie *t, const int32_t *ids, size_t n_ids) {
   size_t n_nodes = 0;
   pn_str before = {0};
   for (size_t i = 0; i < n_ids; i++) {
+    fetch_ahead(v, ids, n_ids, i);
     pn_str s = vocab_text(v, ids[i]);
     n_nodes += s.n - shared(before, s);
     if ((int)s.n > t->max_depth) t->max_depth = (int)s.n;
@@ -72,6 +102,7 @@ static bool build(pn_vocab *v, trie *t, const int32_t *ids, size_t n_ids) {
   }
   before = (pn_str){0};
   for (size_t i = 0; i < n_ids; i++) {
+    fetch_ahead(v, ids, n_ids, i);
     pn_str s = vocab_text(v, ids[i]);
     size_t common = shared(before, s);
     if (common == s.n && i > 0) { // the same bytes again
@@ -107,11 +138,12 @@ static bool build_tries(pn_vocab *v) {
       continue;
     }
     ids[n_plain++] = id;
-    for (int k = n_chars > RULE_PLAIN_MAX ? RULE_PLAIN_MAX + 1 : n_chars; k < RULE_PLAIN_MAX + 2; k++)
-      v->plain_upto[(size_t)k * v->n_words + (size_t)id / 64] |= (uint64_t)1 << id % 64;
+    size_t row = n_chars > RULE_PLAIN_MAX ? RULE_PLAIN_MAX + 1 : (size_t)n_chars;
+    v->plain_upto[row * v->n_words + (size_t)id / 64] |= (uint64_t)1 << id % 64;
   }
-  qsort_r(ids, n_plain, sizeof *ids, by_text, v);
-  qsort_r(others, n_other, sizeof *ids, by_text, v);
+  for (size_t i = v->n_words; i < (RULE_PLAIN_MAX + 2) * v->n_words; i++) // each row has those before it
+    v->plain_upto[i] |= v->plain_upto[i - v->n_words];
+  if (!sort_by_text(v, ids, n_plain) || !sort_by_text(v, others, n_other)) return free(ids), false;
   v->quotes = malloc((n_other + 1) * sizeof *v->quotes);
   for (size_t i = 0; v->quotes && i < n_other; i++)
     if (memchr(vocab_text(v, others[i]).p, '"', vocab_text(v, others[i]).n))
