@@ -3,9 +3,9 @@
 
     bench/grammar_speed.py MODEL [PROBE]
 
-Prints a line for each of the twenty tools of tests/e2e/tool_schemas.py and for some schemas that are hard: microseconds to
-compile (median of 5), and per token that a model had to choose (mean over 20 answers, and the worst), by a model that finds
-all tokens equally likely. Nothing else may run meanwhile.
+Prints a line for each of the twenty tools of tests/e2e/tool_schemas.py and for some schemas that are hard: microseconds of the
+processor to compile (median of 5), and per token that a model had to choose (mean over 20 answers, and the worst), by a model
+that finds all tokens equally likely.
 """
 
 import json
