@@ -4,8 +4,9 @@
     bench/large_schemas.py MODEL [PROBE] [NAME...]
 
 Schemas of the sizes that tool servers and OpenAPI documents have: many properties, long enums, many definitions. For each
-a line: states of the automaton, what could not be enforced, milliseconds of the processor to compile (median of 5) and the
-same of llguidance (grammar and first matcher; it leaves more of the work to the masks). Names select schemas by what they begin with.
+a line: states of the automaton, milliseconds of the processor to compile (median of 5), the same of llguidance (grammar and
+first matcher; it leaves more of the work to the masks), and what could not be enforced. Names select schemas by what they
+begin with.
 """
 
 import json
@@ -107,8 +108,10 @@ def tools(rng, n, props):
 
 
 def chain(n):
-    defs = {f"level{i}": {"type": "object", "properties": {"value": {"type": "string"}, "next": {"$ref": f"#/$defs/level{i + 1}"}},
-                          "additionalProperties": False} for i in range(n)}  # fmt: skip
+    defs = {}
+    for i in range(n):
+        properties = {"value": {"type": "string"}, "next": {"$ref": f"#/$defs/level{i + 1}"}}
+        defs[f"level{i}"] = {"type": "object", "properties": properties, "additionalProperties": False}
     defs[f"level{n}"] = {"type": "string"}
     return {"$defs": defs, "$ref": "#/$defs/level0"}
 
