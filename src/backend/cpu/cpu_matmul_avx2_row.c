@@ -176,6 +176,49 @@ MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
   }
 }
 
+// The dots of the eight 32s of a superblock of Q4_K or Q5_K, from its nibbles (and fifth bits), with t rows
+// of x.
+MATMUL_INLINE void dots_of_k(bool five, const uint8_t *nibbles, const uint8_t *fifth, const x_rows *x, int at,
+                             int t, __m256i dot[]) {
+  const __m256i mask = _mm256_set1_epi8(15), bit = _mm256_set1_epi8(1);
+  const __m256i bits = five ? matmul_avx2_load(fifth) : _mm256_setzero_si256();
+  __m256i d[AVX2_ROW_MAX][8];
+  MATMUL_UNROLL
+  for (int i = 0; i < 8; i++) {
+    const __m256i v = matmul_avx2_load(nibbles + 32 * (i / 2));
+    __m256i codes = _mm256_and_si256(i % 2 ? _mm256_srli_epi16(v, 4) : v, mask), c[2];
+    if (five)
+      codes = _mm256_or_si256(codes, _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(bits, i), bit), 4));
+    matmul_avx2_bytes(false, codes, c);
+    MATMUL_UNROLL
+    for (int k = 0; k < t; k++) d[k][i] = dot_32(c, x->q[k] + (size_t)(at + i) * 32);
+  }
+  MATMUL_UNROLL
+  for (int k = 0; k < t; k++) dot[k] = sums_of_8(d[k]);
+}
+
+// Q4_K and Q5_K as they are stored, a superblock a step.
+MATMUL_INLINE void walk_k(bool five, const line_walk *l, int t) {
+  const pn_weight *w = l->w;
+  const pn_kind *kind = matmul_avx2_kind_of(w->m.kind);
+  const size_t bytes = five ? PN_Q5_K_BYTES : PN_Q4_K_BYTES, first = five ? 48 : 16;
+  const x_rows x = x_rows_of(l->x, l->first, t);
+  const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)l->r0 * w->m.row_bytes;
+  float scale[AVX2_STEP] __attribute__((aligned(32))), bias[AVX2_STEP] __attribute__((aligned(32)));
+  float *p = l->p;
+  int at = 0;
+  for (int64_t left = (int64_t)l->n * (w->n_blocks / AVX2_STEP); left > 0; left--, p += AVX2_STEP) {
+    __m256i dot[AVX2_ROW_MAX];
+    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)stored + i + AHEAD_BYTES, _MM_HINT_T0);
+    kind->scales(stored, 1, scale, bias);
+    dots_of_k(five, stored + first, stored + 16, &x, at, t, dot);
+    put_products(dot, _mm256_load_ps(scale), _mm256_load_ps(bias), &x, at, t, p, l->p_stride);
+    stored += bytes;
+    at += AVX2_STEP;
+    if (at >= w->n_blocks) at = 0;
+  }
+}
+
 MATMUL_INLINE void walk_form(avx2_form form, const line_walk *l, int t) {
   if (form >= AVX2_UNPACKED_32)
     walk_unpacked(form, l, t);
@@ -192,6 +235,17 @@ MATMUL_INLINE void walk_rows(avx2_form form, const line_walk *l) {
   }
 }
 
+MATMUL_INLINE void walk_rows_k(bool five, const line_walk *l) {
+  switch (l->t) {
+  case 1: walk_k(five, l, 1); break;
+  case 2: walk_k(five, l, 2); break;
+  case 3: walk_k(five, l, 3); break;
+  default: walk_k(five, l, 4); break;
+  }
+}
+
+static void walk_q4_k(const line_walk *l) { walk_rows_k(false, l); }
+static void walk_q5_k(const line_walk *l) { walk_rows_k(true, l); }
 static void walk_nibbles_64(const line_walk *l) { walk_rows(AVX2_NIBBLES_64, l); }
 static void walk_nibbles_32(const line_walk *l) { walk_rows(AVX2_NIBBLES_32, l); }
 static void walk_q4_0(const line_walk *l) { walk_rows(AVX2_Q4_0, l); }
@@ -199,7 +253,14 @@ static void walk_q4_1(const line_walk *l) { walk_rows(AVX2_Q4_1, l); }
 static void walk_q8_0(const line_walk *l) { walk_rows(AVX2_Q8_0, l); }
 static void walk_bytes_64(const line_walk *l) { walk_rows(AVX2_BYTES_64, l); }
 static void walk_bytes_32(const line_walk *l) { walk_rows(AVX2_BYTES_32, l); }
-static void walk_unpacked_32(const line_walk *l) { walk_rows(AVX2_UNPACKED_32, l); }
+static void walk_unpacked_32(const line_walk *l) {
+  if (l->w->m.kind == PN_Q4_K)
+    walk_q4_k(l);
+  else if (l->w->m.kind == PN_Q5_K)
+    walk_q5_k(l);
+  else
+    walk_rows(AVX2_UNPACKED_32, l);
+}
 static void walk_unpacked_16(const line_walk *l) { walk_rows(AVX2_UNPACKED_16, l); }
 
 // out[i] = p[i][0] + p[i][1] + ... for eight rows of n; reads up to eight floats behind the last.
