@@ -1,5 +1,6 @@
 // pensieve bench: load, prefill, decode, streams and memory, through the engine as a server would.
 #include "base/clock.h"
+#include "cli/bench_ops.h"
 #include "cli/bench_run.h"
 #include "cli/bench_stats.h"
 #include "cli/console.h"
@@ -202,7 +203,15 @@ static bool open_bench(bench *b, const options *o, pn_error *e) {
   return open_engine(b, o, e);
 }
 
+static bool only_ops(const options *o, pn_error *e) {
+  open_model m = {0};
+  bool ok = open_model_read(&m, o, NULL, OPEN_WEIGHTS, e) && bench_ops(&m, o, e);
+  open_model_close(&m);
+  return ok;
+}
+
 bool cli_bench(const options *o, pn_error *e) {
+  if (options_on(o, "ops")) return only_ops(o, e);
   bench *b = calloc(1, sizeof *b);
   if (!b) return pn_fail(e, PN_ERR_NOMEM, "out of memory");
   bool ok = open_bench(b, o, e);

@@ -41,7 +41,10 @@ static const verb verbs[] = {
     {"bench", VERB_BENCH, NULL, 0, "measure load time, prefill, decode, streams and memory",
      "Every prompt is a new one, so that nothing cached shortens a measurement. GB/s counts the weights and\n"
      "the KV cache that a token reads. Streams: tokens a second of all answers together, from the moment\n"
-     "when all prompts are computed; their prompts are short.",
+     "when all prompts are computed; their prompts are short.\n"
+     "--ops runs the plan op by op instead: --decode steps and --repeat chunks of --prompt tokens (at most "
+     "512),\n"
+     "behind --depth tokens.",
      "pensieve bench --repeat 5 --json", cli_bench},
     {"claude", VERB_CLAUDE, "[FLAGS] [--] [ARGS...]", INT_MAX,
      "start Claude Code on a server of this machine",

@@ -34,16 +34,28 @@ void stepper_close(stepper *s) {
   *s = (stepper){0};
 }
 
-bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e) {
-  int32_t *seq = s->memory, *at = seq + s->chunk, *rows = at + s->chunk;
+static bool step(stepper *s, const int32_t *ids, int n, int pos, const int32_t *logit_rows, int n_logits,
+                 float *logits, const pn_forward_trace *trace, pn_error *e) {
+  int32_t *seq = s->memory, *at = seq + s->chunk;
   for (int i = 0; i < n; i++) {
     seq[i] = 0;
     at[i] = pos + i;
     pn_kv_places_set_row(&s->places, i, &s->table, pos + i);
-    rows[i] = i;
   }
-  const pn_batch batch = {n, 1, ids, seq, at, s->places.n_groups, s->places.rows, n, rows};
-  return pn_model_forward(s->m->model, &batch, logits, NULL, e);
+  const pn_batch batch = {n, 1, ids, seq, at, s->places.n_groups, s->places.rows, n_logits, logit_rows};
+  return pn_model_forward(s->m->model, &batch, logits, trace, e);
+}
+
+bool stepper_follow(stepper *s, const int32_t *ids, int n, int pos, const pn_forward_trace *trace,
+                    pn_error *e) {
+  int32_t last = n - 1;
+  return step(s, ids, n, pos, &last, 1, NULL, trace, e) && s->m->backend->ops->sync(s->m->backend, e);
+}
+
+bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e) {
+  int32_t *rows = s->memory + 2 * s->chunk;
+  for (int i = 0; i < n; i++) rows[i] = i;
+  return step(s, ids, n, pos, rows, n, logits, NULL, e);
 }
 
 bool stepper_check_ids(const open_model *m, const int32_t *ids, size_t n, pn_error *e) {

@@ -1,4 +1,4 @@
-// One sequence run through the model step by step, without an engine: for logits and perplexity.
+// One sequence run through the model step by step, without an engine: for logits, perplexity, ops.
 #ifndef PN_CLI_STEPPER_H
 #define PN_CLI_STEPPER_H
 
@@ -22,6 +22,9 @@ void stepper_close(stepper *s);
 // Compute ids[0..n), n <= chunk, at positions pos, pos + 1, ...; everything before must have been computed.
 // The logits after each go to `logits` ([n][n_vocab], host).
 bool stepper_run(stepper *s, const int32_t *ids, int n, int pos, float *logits, pn_error *e);
+// The same with the logits of the last one only, which stay with the backend; `trace` follows it.
+bool stepper_follow(stepper *s, const int32_t *ids, int n, int pos, const pn_forward_trace *trace,
+                    pn_error *e);
 
 // Whether every id is one of the model's.
 bool stepper_check_ids(const open_model *m, const int32_t *ids, size_t n, pn_error *e);

@@ -14,7 +14,11 @@ typedef struct model_run {
 
 static bool tell(model_run *r, const pn_step *s, pn_error *e) {
   const pn_backend_ops *ops = r->m->b->ops;
-  if (s->out.width <= 0) return true;
+  if (r->trace->done) {
+    if (!ops->sync(r->m->b, e)) return false;
+    r->trace->done(r->trace->ctx, s);
+  }
+  if (s->out.width <= 0 || !r->trace->after) return true;
   int n = r->m->plan->buffers[s->out.buffer].by_logits ? r->n_logits : r->n_rows;
   float *rows = malloc((size_t)n * (size_t)s->out.width * sizeof *rows);
   if (!rows) return pn_fail(e, PN_ERR_NOMEM, "out of memory for a trace of %d rows", n);
@@ -105,6 +109,7 @@ bool pn_model_reserve(pn_model *m, int max_rows, int max_logits, pn_error *e) {
 bool pn_model_forward(pn_model *m, const pn_batch *batch, float *logits, const pn_forward_trace *trace,
                       pn_error *e) {
   if (!check_batch(m, batch, e) || !m->b->ops->begin(m->b, m->ws, batch, e)) return false;
+  if (trace && trace->done) trace->done(trace->ctx, NULL);
   model_run r = {m, m->ws, trace, batch->n_rows, batch->n_logits, false};
   return run_to_end(&r, 0, logits, e);
 }

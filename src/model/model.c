@@ -23,3 +23,11 @@ void pn_model_close(pn_model *m) {
 
 const pn_model_config *pn_model_config_of(const pn_model *m) { return &m->spec.c; }
 uint64_t pn_model_weight_bytes(const pn_model *m) { return m->weight_bytes; }
+
+uint64_t pn_model_product_bytes(const pn_model *m, const pn_step *s) {
+  uint64_t n = 0;
+  for (int k = 0; s->op == PN_OP_MATMUL && k < s->n_weights; k++)
+    for (int i = 0; i < m->n_matrices; i++)
+      if (m->matrices[i].w == s->w[k]) n += m->matrices[i].bytes;
+  return n;
+}

@@ -53,14 +53,19 @@ uint64_t pn_model_weight_bytes(
 // The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while
 // open.
 const pn_plan *pn_model_plan(const pn_model *m);
+// Bytes of the matrices that a product of the plan reads; 0 of all other steps.
+uint64_t pn_model_product_bytes(const pn_model *m, const pn_step *s);
 // The plan as text, a line a step, for people.
 void pn_model_plan_write(const pn_model *m, pn_buf *out);
 
-// Called after each step of a forward that gives a value, with its rows on the host, dense. Return false to
-// stop the forward there.
+// What follows a forward step by step; either function may be NULL. `after` is called after each step that
+// gives a value, with its rows on the host, dense; it returns false to stop the forward there. `done` is
+// called before that, when a step has been computed (of every step, and first with NULL when the batch has
+// begun): for clocks.
 typedef struct pn_forward_trace {
   bool (*after)(void *ctx, const pn_step *step, const float *rows, int n_rows);
   void *ctx;
+  void (*done)(void *ctx, const pn_step *step);
 } pn_forward_trace;
 
 // Bytes of values between the steps that a row of a step needs.

@@ -122,6 +122,11 @@ typedef struct model_layer {
   pn_weight *conv;     // [taps][channels]
 } model_layer;
 
+typedef struct model_matrix {
+  const pn_weight *w;
+  uint64_t bytes;
+} model_matrix;
+
 struct pn_model {
   model_spec spec;
   pn_backend *b;
@@ -129,6 +134,8 @@ struct pn_model {
   pn_weight *final_norm;
   model_layer *layers;
   uint64_t weight_bytes;
+  model_matrix *matrices; // every one that was opened
+  int n_matrices;
   struct plan *plan;
   pn_workspace *ws; // of pn_model_forward
   int max_rows, max_logits;

@@ -169,6 +169,10 @@ static uint64_t matrix_bytes(const pn_matrix *m) {
   return n;
 }
 
+static void note_matrix(pn_model *m, const pn_weight *w, uint64_t bytes) {
+  m->matrices[m->n_matrices++] = (model_matrix){w, bytes};
+}
+
 static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t rows, int64_t cols,
                               bool streamed, bool biased) {
   char path[160];
@@ -184,6 +188,7 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t row
   pn_weight *w = l->m->b->ops->weight_open(l->m->b, &m, l->e);
   if (!w) return pn_fail_in(l->e, "tensor %s.weight", path), NULL;
   if (streamed) l->m->weight_bytes += matrix_bytes(&m);
+  note_matrix(l->m, w, matrix_bytes(&m));
   return w;
 }
 
@@ -275,7 +280,8 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
     l.quantization = pn_json_get(config, "quantization");
   }
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
-  if (!m->layers) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
+  m->matrices = calloc((size_t)(c->n_layers + 1) * N_ROLES, sizeof *m->matrices); // no role twice a layer
+  if (!m->layers || !m->matrices) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
   m->embed = load_matrix(&l, ROLE_EMBED, 0, c->n_vocab, c->d_model, c->tied_head, false);
   if (!m->embed) return false;
   m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, c->n_vocab, c->d_model, true, false);
@@ -303,4 +309,5 @@ void weights_close(pn_model *m) {
   if (m->head != m->embed) ops->weight_close(m->b, m->head);
   ops->weight_close(m->b, m->embed);
   free(m->layers);
+  free(m->matrices);
 }

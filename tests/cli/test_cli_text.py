@@ -1,5 +1,6 @@
 """tokens, template, run, logits, perplexity: input, output, limits. What the numbers are is tested elsewhere."""
 
+import collections
 import json
 
 import numpy as np
@@ -135,6 +136,35 @@ def test_bench_says_how_it_samples(run, default_model):
     r = run(*words, "--temperature", "0.5", "--top-p", "0.9", "--top-k", "40")
     assert r.returncode == 0 and b"temperature 0.5, top_p 0.9, top_k 40" in r.stdout
     assert run(*words, "--temperature", "-1").returncode == 2
+
+
+def test_bench_tells_the_time_of_every_op(run, default_model):
+    plan = run("inspect", "--plan", "--model", default_model).stdout.decode().splitlines()
+    calls = collections.Counter(tuple(line.split()[2:4]) for line in plan)
+    assert calls["qkv", "matmul"] == 30 and calls["kv", "kv_write"] == 30
+    words = ("bench", "--ops", "--model", default_model, "--prompt", "20", "--decode", "3", "--depth", "40", "--repeat", "2")
+    r = run(*words, "--json")
+    assert r.returncode == 0, r.stderr
+    v = json.loads(r.stdout)
+    assert set(v) == {"model", "backend", "threads", "decode", "prefill"}
+    for part, n_tokens in (("decode", 1), ("prefill", 20)):
+        t = v[part]
+        assert (t["n_tokens"], t["depth"]) == (n_tokens, 40)
+        assert {(o["name"], o["op"]): o["calls"] for o in t["ops"]} == calls
+        assert sum(o["share"] for o in t["ops"]) == pytest.approx(1)
+        assert sum(o["us"] for o in t["ops"]) == pytest.approx(t["us"])
+        for o in t["ops"]:
+            assert o["share"] == pytest.approx(o["us"] / t["us"])
+            assert ("gb_s" in o) == ("gop_s" in o) == (o["op"] in ("matmul", "attention"))
+    # What the figures count: the head is 49152 rows of 576 columns in Q8_0, 34 bytes for 32; one row of logits.
+    head = v["prefill"]["ops"][-1]
+    assert head["name"] == "logits" and head["gb_s"] * head["us"] == pytest.approx(49152 * 576 * 34 / 32 / 1e3)
+    assert head["gop_s"] * head["us"] == pytest.approx(2 * 49152 * 576 / 1e3)
+    attention = next(o for o in v["decode"]["ops"] if o["op"] == "attention")
+    assert attention["gop_s"] * attention["us"] == pytest.approx(30 * 4 * 9 * 64 * 41 / 1e3)
+    text = run(*words).stdout.decode()
+    assert all(f"{name} " in text for name, _ in calls) and "a chunk of 20 after 40" in text
+    assert run(*words[:-4], "--depth", "8190").returncode == 2
 
 
 def test_bench_needs_room_for_all_streams(run, default_model):

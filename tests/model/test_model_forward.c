@@ -215,6 +215,36 @@ static bool count(void *ctx, const pn_step *step, const float *values, int n_row
   return --*left > 0;
 }
 
+typedef struct clock_calls {
+  const pn_plan *plan;
+  int n; // -1: the batch has not begun
+} clock_calls;
+
+static void hear(void *ctx, const pn_step *s) {
+  clock_calls *c = ctx;
+  assert_true(c->n < 0 ? !s : s == &c->plan->steps[c->n]);
+  c->n++;
+}
+
+static void a_clock_hears_every_step_once(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    rig g = open_rig(i ? "cpu" : "ref", 1);
+    const int32_t *pages[] = {pages_a};
+    static rows r;
+    r.n = 0;
+    add(&r, text_a, pages_a, 0, 0, 5);
+    const int32_t last = 4;
+    float plain[VOCAB], followed[VOCAB];
+    run(&g, &r, pages, 1, &last, 1, plain, NULL);
+    clock_calls c = {pn_model_plan(g.m), -1};
+    run(&g, &r, pages, 1, &last, 1, followed, &(pn_forward_trace){.done = hear, .ctx = &c});
+    assert_int_equal(c.n, c.plan->n_steps);
+    assert_memory_equal(plain, followed, sizeof plain);
+    close_rig(&g);
+  }
+}
+
 static void a_trace_sees_every_op_and_can_stop(void **state) {
   (void)state;
   rig g = open_rig("ref", 1);
@@ -225,13 +255,13 @@ static void a_trace_sees_every_op_and_can_stop(void **state) {
   const int32_t last = 4;
   float out[VOCAB];
   int left = 1000;
-  run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){count, &left});
+  run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){.after = count, .ctx = &left});
   int n_ops = 1000 - left;
   assert_int_equal(n_ops, 1 + 2 * 10 + 4); // embed; a layer's ten results; residual, last row, norm, logits
   for (int stop = 1; stop <= n_ops; stop++) {
     left = stop;
     memset(out, 0, sizeof out);
-    run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){count, &left});
+    run(&g, &r, pages, 1, &last, 1, out, &(pn_forward_trace){.after = count, .ctx = &left});
     assert_int_equal(left, 0);
     assert_true(out[0] == 0);
   }
@@ -296,6 +326,7 @@ int main(void) {
                                      cmocka_unit_test(company_does_not_matter),
                                      cmocka_unit_test(cpu_agrees_with_ref),
                                      cmocka_unit_test(a_trace_sees_every_op_and_can_stop),
+                                     cmocka_unit_test(a_clock_hears_every_step_once),
                                      cmocka_unit_test(whole_plans_give_the_same),
                                      cmocka_unit_test(passes_are_submitted),
                                      cmocka_unit_test(what_can_not_be_compiled_is_named),
