@@ -69,6 +69,16 @@ bool bench_run_one(bench_run *r, int n_prompt, int n_out, double *prompt_tok_s, 
   return true;
 }
 
+bool bench_run_behind(bench_run *r, int depth, int n_out, double *answer_tok_s, pn_error *e) {
+  const bench_run before = *r;
+  pn_rng_seed(&r->rng, (uint64_t)depth);
+  r->first = depth % pn_model_config_of(r->m->model)->n_vocab;
+  bool ok = bench_run_one(r, depth, n_out, NULL, answer_tok_s, e);
+  r->rng = before.rng;
+  r->first = before.first;
+  return ok;
+}
+
 // One of several answers: its parts in time, as the engine measured them.
 typedef struct stream {
   pn_gen *gen;

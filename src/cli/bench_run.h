@@ -1,5 +1,5 @@
-// Generations that are measured. Every prompt is a new one: what the engine has cached never shortens a
-// measurement.
+// Generations that are measured. Every prompt whose time counts is a new one: what the engine has cached
+// never shortens a measurement.
 #ifndef PN_CLI_BENCH_RUN_H
 #define PN_CLI_BENCH_RUN_H
 
@@ -7,6 +7,7 @@
 #include "cli/open_model.h"
 
 #define BENCH_MAX_STREAMS 256
+#define BENCH_STREAM_PROMPT 16 // prompt tokens of each of several streams
 
 // Zero-initialise; bench_run_fini in every case. Owned by one thread.
 typedef struct bench_run {
@@ -26,6 +27,10 @@ void bench_run_fini(bench_run *r);
 // behind its first token. Either may be NULL.
 bool bench_run_one(bench_run *r, int n_prompt, int n_out, double *prompt_tok_s, double *answer_tok_s,
                    pn_error *e);
+
+// Only the answer counts: so many tokens behind a prompt that is always the same for this depth, so that it
+// is computed once, as long as the prefix cache keeps it.
+bool bench_run_behind(bench_run *r, int depth, int n_out, double *answer_tok_s, pn_error *e);
 
 // n answers at the same time, each of n_out tokens after a prompt of n_prompt: tokens a second of all of them
 // together, from the moment when every prompt is computed until the last answer ends.

@@ -3,6 +3,7 @@
 #include "cli/bench_ops.h"
 #include "cli/bench_run.h"
 #include "cli/bench_stats.h"
+#include "cli/bench_stdin.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 
 #define MAX_STREAM_COUNTS 16
-#define STREAM_PROMPT 16 // prompt tokens of each of several streams
 
 typedef struct bench {
   open_model m;
@@ -59,9 +59,9 @@ static bool measure_decode(bench *b, pn_error *e) {
   for (int i = 0; i < b->repeat; i++) {
     console_progress("decode %d of %d", i + 1, b->repeat);
     double tok_s, sampled_tok_s;
-    if (!bench_run_one(&b->run, n_prompt, b->n_decode + 1, NULL, &tok_s, e)) return false;
+    if (!bench_run_behind(&b->run, n_prompt, b->n_decode + 1, &tok_s, e)) return false;
     b->run.sampling = b->sampled;
-    bool ok = bench_run_one(&b->run, n_prompt, b->n_decode + 1, NULL, &sampled_tok_s, e);
+    bool ok = bench_run_behind(&b->run, n_prompt, b->n_decode + 1, &sampled_tok_s, e);
     b->run.sampling = greedy;
     if (!ok || !bench_stats_add(&b->decode, tok_s, e) ||
         !bench_stats_add(&b->decode_sampled, sampled_tok_s, e))
@@ -75,20 +75,12 @@ static bool measure_streams(bench *b, pn_error *e) {
     for (int i = 0; i < b->repeat; i++) {
       console_progress("%d streams, %d of %d", b->streams[k], i + 1, b->repeat);
       double tok_s;
-      if (!bench_run_streams(&b->run, b->streams[k], STREAM_PROMPT, b->n_decode + 1, &tok_s, e) ||
+      if (!bench_run_streams(&b->run, b->streams[k], BENCH_STREAM_PROMPT, b->n_decode + 1, &tok_s, e) ||
           !bench_stats_add(&b->by_streams[k], tok_s, e))
         return false;
     }
   }
   return true;
-}
-
-// Bytes that computing one token of the decode measurement reads: the weights, and the KV cache at half of
-// the way.
-static double token_bytes(const bench *b) {
-  int depth = (b->depth ? b->depth : 1) + b->n_decode / 2;
-  return (double)pn_model_weight_bytes(b->m.model) +
-         (double)pn_kv_read_bytes(pn_model_config_of(b->m.model), b->m.backend, b->m.kv_type, depth);
 }
 
 // Operations that one prompt token costs in the layers' matrices: a multiplication and an addition a weight.
@@ -114,7 +106,8 @@ static pn_json *decode_json(const bench *b, const bench_stats *s) {
   pn_json_set(v, "n_tokens", pn_json_new_int(b->n_decode));
   pn_json_set(v, "depth", pn_json_new_int(b->depth));
   pn_json_set(v, "tok_s", bench_stats_json(s));
-  pn_json_set(v, "gb_s", pn_json_new_num(bench_stats_median(s) * token_bytes(b) / 1e9));
+  pn_json_set(v, "gb_s",
+              pn_json_new_num(bench_stats_median(s) * bench_token_bytes(&b->m, b->depth, b->n_decode) / 1e9));
   return v;
 }
 
@@ -156,7 +149,8 @@ static void print_result(const bench *b) {
   printf("prefill     %s tok/s, %d tokens, %.0f GOP/s\n", bench_stats_line(&b->prefill, line), b->n_prompt,
          bench_stats_median(&b->prefill) * token_operations(c) / 1e9);
   printf("decode      %s tok/s, %d tokens after %d, %.1f GB/s\n", bench_stats_line(&b->decode, line),
-         b->n_decode, b->depth, bench_stats_median(&b->decode) * token_bytes(b) / 1e9);
+         b->n_decode, b->depth,
+         bench_stats_median(&b->decode) * bench_token_bytes(&b->m, b->depth, b->n_decode) / 1e9);
   printf("  sampled   %s tok/s, temperature %g, top_p %g, top_k %d\n",
          bench_stats_line(&b->decode_sampled, line), (double)b->sampled.temperature, (double)b->sampled.top_p,
          b->sampled.top_k);
@@ -166,10 +160,14 @@ static void print_result(const bench *b) {
          console_bytes(u.kv, kv), console_bytes(u.other, other));
 }
 
+// What is asked for on stdin comes in turn with other programs' work, and the prompts in between must not
+// drive those of the depths out of the cache.
+enum { STDIN_SEQUENCES = 4 };
+
 // Room for the longest sequence of all measurements (unless --ctx says more) and for all streams at once.
 static bool open_engine(bench *b, const options *o, pn_error *e) {
   int64_t depth = b->depth > 1 ? b->depth : 1, answer = (int64_t)b->n_decode + 2, most = depth + answer;
-  int64_t stream = STREAM_PROMPT + answer;
+  int64_t stream = BENCH_STREAM_PROMPT + answer;
   if (stream > most) most = stream;
   if (b->n_prompt + 2 > most) most = (int64_t)b->n_prompt + 2;
   int max = pn_model_config_of(b->m.model)->max_positions, ctx = (int)options_int(o, "ctx"), n = 1;
@@ -179,8 +177,11 @@ static bool open_engine(bench *b, const options *o, pn_error *e) {
   for (int k = 0; k < b->n_streams; k++)
     if (b->streams[k] > n) n = b->streams[k];
   stream = (int64_t)pn_kv_pages_of(stream) * PN_KV_PAGE_TOKENS;
-  const engine_wish w = {
-      .n_ctx = (int)most, .kv_tokens = n * stream, .max_running = n, .max_queue = BENCH_MAX_STREAMS};
+  int64_t pool = n * stream, kept = options_on(o, "stdin") ? STDIN_SEQUENCES * most : 0;
+  const engine_wish w = {.n_ctx = (int)most,
+                         .kv_tokens = pool > kept ? pool : kept,
+                         .max_running = n,
+                         .max_queue = BENCH_MAX_STREAMS};
   b->engine = open_model_engine(&b->m, o, &w, e);
   if (!b->engine) return false;
   b->load_s = (double)(pn_now_us() - b->m.start_us) / 1e6;
@@ -203,6 +204,13 @@ static bool open_bench(bench *b, const options *o, pn_error *e) {
   return open_engine(b, o, e);
 }
 
+static bool answer_stdin(bench *b, pn_error *e) {
+  bench_room room = {.prompt = b->n_prompt, .decode = b->n_decode, .depth = b->depth, .streams = 1};
+  for (int k = 0; k < b->n_streams; k++)
+    if (b->streams[k] > room.streams) room.streams = b->streams[k];
+  return bench_stdin(&b->run, &room, e);
+}
+
 static bool only_ops(const options *o, pn_error *e) {
   open_model m = {0};
   bool ok = open_model_read(&m, o, NULL, OPEN_WEIGHTS, e) && bench_ops(&m, o, e);
@@ -216,12 +224,16 @@ bool cli_bench(const options *o, pn_error *e) {
   if (!b) return pn_fail(e, PN_ERR_NOMEM, "out of memory");
   bool ok = open_bench(b, o, e);
   interrupt_catch(NULL);
-  ok = ok && measure_prefill(b, e) && measure_decode(b, e) && measure_streams(b, e);
+  const bool asked = options_on(o, "stdin");
+  if (asked)
+    ok = ok && answer_stdin(b, e);
+  else
+    ok = ok && measure_prefill(b, e) && measure_decode(b, e) && measure_streams(b, e);
   interrupt_release();
   console_progress("%s", "");
-  if (ok && options_on(o, "json"))
+  if (ok && !asked && options_on(o, "json"))
     ok = console_json(result_json(b, o), e);
-  else if (ok)
+  else if (ok && !asked)
     print_result(b);
   pn_engine_close(b->engine);
   open_model_close(&b->m);

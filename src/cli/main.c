@@ -39,9 +39,12 @@ static const verb verbs[] = {
      "FILE may be - for stdin.",
      "pensieve perplexity book.txt --window 512", cli_perplexity},
     {"bench", VERB_BENCH, NULL, 0, "measure load time, prefill, decode, streams and memory",
-     "Every prompt is a new one, so that nothing cached shortens a measurement. GB/s counts the weights and\n"
+     "Every prompt whose time counts is a new one, so that nothing cached shortens it. GB/s counts the "
+     "weights and\n"
      "the KV cache that a token reads. Streams: tokens a second of all answers together, from the moment\n"
      "when all prompts are computed; their prompts are short.\n"
+     "--stdin reads a measurement a line, and answers each with a line of JSON: prefill N, decode N DEPTH\n"
+     "TEMPERATURE, or streams K N.\n"
      "--ops runs the plan op by op instead: --decode steps and --repeat chunks of --prompt tokens (at most "
      "512),\n"
      "behind --depth tokens.",

@@ -98,6 +98,8 @@ const option_spec option_table[] = {
     {VERB_BENCH, "top-k", NULL, OPTION_INT, "K", "0", 0, INT_MAX, NULL, "the same: sample from the K likeliest tokens; 0: from all"},
     {VERB_BENCH, "ops", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
      "instead of all else, the time of each op of the plan: decode steps, and a chunk of a prompt"},
+    {VERB_BENCH, "stdin", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL,
+     "measure what each line of stdin asks for, up to the sizes above"},
     {VERB_BENCH, "repeat", NULL, OPTION_INT, "N", "5", 1, 1000, NULL, "how often each thing is measured"},
 
     {ENGINE, "ctx", "MAX_CONTEXT_LENGTH", OPTION_INT, "N", NULL, 2, INT_MAX, NULL,

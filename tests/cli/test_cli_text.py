@@ -167,6 +167,28 @@ def test_bench_tells_the_time_of_every_op(run, default_model):
     assert run(*words[:-4], "--depth", "8190").returncode == 2
 
 
+ROOM = ("--prompt", "40", "--decode", "6", "--depth", "70", "--streams", "3")
+
+
+def test_bench_answers_stdin(run, default_model):
+    asked = b"decode 6 70 0\nprefill 40\ndecode 4 0 1.5\nstreams 3 5 \ndecode 6 70 1\n"
+    r = run("bench", "--model", default_model, "--stdin", *ROOM, input=asked)
+    assert r.returncode == 0, r.stderr
+    ready, *answers = map(json.loads, r.stdout.splitlines())
+    assert set(ready) == {"ready"} and ready["ready"].startswith("cpu ")
+    assert [set(a) - {"token_bytes"} for a in answers] == [{"tok_s"}] * 5 and all(a["tok_s"] > 0 for a in answers)
+    # Keys and values in f16 of the tokens behind which the middle of an answer stands, in whole positions.
+    token, (deep, _, flat, _, again) = 30 * 3 * 64 * 2 * 2, (a.get("token_bytes") for a in answers)
+    assert deep == again == flat + (70 + 3 - 1 - 2) * token
+
+
+@pytest.mark.parametrize("line", ["prefill 41", "prefill 0", "prefill 4 4", "decode 7 0 0", "decode 6 71 0", "decode 6 70",
+                                  "decode 6 70 -1", "decode 6 70 nan", "streams 4 6", "streams 3 7", "", "stop"])
+def test_bench_refuses_what_stdin_may_not_ask(run, default_model, line):
+    r = run("bench", "--model", default_model, "--stdin", *ROOM, input=f"{line}\nprefill 1\n".encode())
+    assert r.returncode == 2 and r.stdout.count(b"\n") == 1 and b"stdin" in r.stderr
+
+
 def test_bench_needs_room_for_all_streams(run, default_model):
     words = ("bench", "--model", default_model, "--json", "--prompt", "8", "--decode", "100", "--repeat", "1")
     limit = {"GPU_MEMORY_LIMIT": str(98362432 + 64 * 2**20 + 2000 * 30 * 3 * 64 * 2 * 2)}
