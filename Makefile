@@ -24,8 +24,8 @@ test: ## Everything: style, stairs, unit tests with sanitizers, golden logits, e
 	@tools/setup
 	@JOBS=$(JOBS) tools/test
 
-bench: build ## Measure load, prefill, decode on the default model
-	@tools/bench
+bench: build ## Measure the default model, and other programs beside it (PEERS=1 sets them up first)
+	@PEERS="$(PEERS)" tools/bench
 
 soak: build ## Rough clients on a small server for MINUTES=15; every answer must equal the quiet one
 	@python3 tools/soak --minutes $(MINUTES)
