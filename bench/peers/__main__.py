@@ -44,11 +44,11 @@ def arguments():
     p.add_argument("--prompts", type=numbers, default=[512, 4096], help="tokens of prompts, for prefill (512,4096); those of "
                    "more than 1024 are taken in every other round")
     p.add_argument("--depths", type=numbers, default=[0, 2000, 8000], help="tokens before an answer, for decode (0,2000,8000)")
-    p.add_argument("--decode", type=int, default=64, help="tokens of an answer (64)")
+    p.add_argument("--decode", type=int, default=32, help="tokens of an answer (32)")
     p.add_argument("--streams", type=numbers, default=[1, 4, 16], help="answers at the same time (1,4,16)")
     p.add_argument("--binary", type=pathlib.Path, default=ROOT / "build" / "pensieve", help="of pensieve")
-    p.add_argument("--write", nargs="?", type=pathlib.Path, const=ROOT / "docs" / "SPEED.md", metavar="FILE",
-                   help="put the table between the marks of its instruction set (default: docs/SPEED.md)")
+    p.add_argument("--write", action="store_true", help="put the table between the marks of its instruction set in --doc")
+    p.add_argument("--doc", type=pathlib.Path, default=ROOT / "docs" / "SPEED.md", metavar="FILE", help="(docs/SPEED.md)")
     p.add_argument("--busy", action="store_true", help="write although others use the machine")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="every round's figures")
     o = p.parse_args()
@@ -114,8 +114,8 @@ def versions(peers, seen):
 def heading(o, peers, seen, isa, busy):
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
     words = [f"{datetime.date.today()}, {cpu_name()}, {o.threads} threads, {isa}, commit {commit.stdout.strip() or 'unknown'}; "
-             f"medians of {o.rounds} rounds in turn (prompts of more than 1024 tokens: of every other one), lowest and highest "
-             f"in brackets; answers of {o.decode} tokens."]
+             f"medians of {o.rounds} rounds in turn (long prompts, starts and HTTP: of every other one), lowest and highest in "
+             f"brackets; answers of {o.decode} tokens."]
     if busy > QUIET:
         words.append(f"**Others took {busy:.0%} of the machine: these figures mean nothing.**")
     return "\n".join(words + ["", *versions(peers, seen)])
@@ -170,9 +170,9 @@ def main():
         to_json(o.json, o, all_rounds)
     if o.write:
         try:
-            o.write.write_text(replace_section(o.write.read_text(), isa, text))
+            o.doc.write_text(replace_section(o.doc.read_text(), isa, text))
         except (OSError, ValueError) as e:
-            sys.exit(f"bench/peers: {o.write}: {e}")
+            sys.exit(f"bench/peers: {o.doc}: {e}")
 
 
 if __name__ == "__main__":

@@ -75,12 +75,12 @@ def test_programs_are_asked_in_turn(rounds, tmp_path):
                                                  f"{n}: streams 3 5")]
     assert asked[:8] == warm
     assert [a for a in asked[8:] if "prefill 8" in a] == [f"{n}: prefill 8" for n in ("own", "slow", "slow", "own", "own", "slow")]
-    # Long prompts in every other round; the start and memory in a process of its own each round.
+    # Long prompts, and the start and memory of a process of its own, in every other round.
     assert sum("prefill 4096" in a for a in asked) == 4
     assert {k: sorted(v) for k, v in results.values.items() if k[1] == "own"} == {
         ("prefill 8", "own"): [0, 1, 2], ("prefill 4096", "own"): [0, 2], ("decode 0 0", "own"): [0, 1, 2],
-        ("decode 0 1", "own"): [0, 1, 2], ("streams 3", "own"): [0, 1, 2], ("start", "own"): [0, 1, 2],
-        ("memory", "own"): [0, 1, 2]}
+        ("decode 0 1", "own"): [0, 1, 2], ("streams 3", "own"): [0, 1, 2], ("start", "own"): [0, 2],
+        ("memory", "own"): [0, 2]}
     assert results.notes == [] and results.values["memory", "slow"][0] > 1
 
 
@@ -177,7 +177,7 @@ def test_the_whole_of_it_with_pensieve_alone(pensieve, default_model, tmp_path):
     doc, figures = tmp_path / "doc.md", tmp_path / "figures.json"
     doc.write_text("before\n" + "\n".join(peer_table.marks(isa)) + "\nafter\n")
     words = ["--peers", "", "--binary", pensieve, "--prompts", "16", "--depths", "0,20", "--decode", "8", "--streams", "1,2",
-             "--rounds", "2", "--busy", "--write", doc, "--json", figures, default_model]
+             "--rounds", "2", "--busy", "--write", "--doc", doc, "--json", figures, default_model]
     r = subprocess.run([sys.executable, ROOT / "bench" / "peers", *map(str, words)], capture_output=True, text=True, timeout=300)
     assert r.returncode == 0, r.stderr
     text = doc.read_text()
@@ -188,5 +188,7 @@ def test_the_whole_of_it_with_pensieve_alone(pensieve, default_model, tmp_path):
                         "2 streams over HTTP, prompts included", "first token over HTTP, prompt of about 512, ms", "ready after the start, s",
                         "resident at most, a prompt of 512, 64 tokens, MB"]
     m = json.loads(figures.read_text())["models"][0]
-    assert all(len(v["rounds"]) == 2 and min(v["rounds"].values()) > 0 for v in m["values"]) and m["notes"] == []
+    started = ("http 1", "http 2", "first", "start", "memory")
+    assert all(len(v["rounds"]) == (1 if v["measure"] in started else 2) for v in m["values"]) and m["notes"] == []
+    assert min(x for v in m["values"] for x in v["rounds"].values()) > 0
     assert len(m["reading_gb_s"]) == 2 and m["token_bytes"]["decode 20 0"] > m["token_bytes"]["decode 0 0"] > 9e7
