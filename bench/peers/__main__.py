@@ -112,8 +112,8 @@ def versions(peers, seen):
 
 
 def heading(o, peers, seen, isa, busy):
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    words = [f"{datetime.date.today()}, {cpu_name()}, {o.threads} threads, {isa}, commit {commit.stdout.strip() or 'unknown'}; "
+    version = subprocess.run([str(o.binary.resolve()), "version", "--json"], check=True, capture_output=True).stdout
+    words = [f"{datetime.date.today()}, {cpu_name()}, {o.threads} threads, {isa}, commit {json.loads(version)['commit']}; "
              f"medians of {o.rounds} rounds in turn (long prompts, starts and HTTP: of every other one), lowest and highest in "
              f"brackets; answers of {o.decode} tokens."]
     if busy > QUIET:

@@ -113,9 +113,13 @@ class Rounds:
         for p in self.peers:
             try:
                 p.takes(self.model)
-                self.drivers[p] = Driver(p.name, p.command(self.model), p.environment(), self.log)
             except Missing as e:
                 self.results.note(f"{p.name}: {e}")
+                continue
+            try:
+                self.drivers[p] = Driver(p.name, p.command(self.model), p.environment(), self.log)
+            except Missing as e:
+                self.results.note(f"{p.name} does not run this model: {e} (build/peers/run.log says why)")
                 continue
             self.results.about[p.name] = self.drivers[p].about
             for m in self.measures:
