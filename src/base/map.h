@@ -20,15 +20,8 @@ void pn_map_close(pn_map *m);
 // Move the bytes into memory of the program's own, in pages as large as the system gives, piece by piece at
 // the same addresses: whoever reads meanwhile does not notice. Such memory is read faster than a mapped file
 // on many machines, but the system can't drop it. `on` (NULL: always) is asked before every piece: false ends
-// it, and what was moved stays so. With least_gain > 0 the first 64 MiB tell whether it is worth it: they
-// must be read that many times as fast afterwards, else the rest is left. *gain is how many times it was, or
-// 0. False: the system doesn't do that, or has no memory. Any one thread.
-typedef struct pn_map_move {
-  double least_gain;
-  bool (*on)(void *ctx);
-  void *ctx;
-} pn_map_move;
-bool pn_map_own(pn_map *m, const pn_map_move *how, double *gain);
+// it, and what was moved stays so. False: the system doesn't do that, or has no memory. Any one thread.
+bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx);
 // Every page is read in now. Then, or without that: keep them in memory. PN_ERR_LIMIT: the system doesn't
 // allow so much; *e says what it allows.
 void pn_map_prefault(const pn_map *m);

@@ -1,5 +1,4 @@
 // Moving a mapped file's bytes into memory of the program's own, under the eyes of its readers.
-#include "base/clock.h"
 #include "base/map.h"
 
 #include <string.h>
@@ -7,25 +6,7 @@
 
 #ifdef __linux__
 
-enum { LARGE_PAGE = 2 << 20, PIECE = 4 * LARGE_PAGE, SAMPLE = 64 << 20 };
-
-// Nanoseconds to read n bytes once, the best of three times.
-static uint64_t read_ns(const void *p, size_t n) {
-  uint64_t best = UINT64_MAX;
-  for (int round = 0; round < 3; round++) {
-    typedef uint64_t words __attribute__((vector_size(64), aligned(8), may_alias));
-    const words *w = p;
-    uint64_t start = pn_now_ns();
-    words sum[4] = {0};
-    for (size_t i = 0; i + 4 <= n / sizeof *w; i += 4)
-      for (int k = 0; k < 4; k++) sum[k] ^= w[i + (size_t)k];
-    sum[0] ^= sum[1] ^ sum[2] ^ sum[3];
-    __asm__ volatile("" ::"m"(sum[0]));
-    uint64_t took = pn_now_ns() - start;
-    if (took < best) best = took;
-  }
-  return best ? best : 1;
-}
+enum { LARGE_PAGE = 2 << 20, PIECE = 4 * LARGE_PAGE };
 
 // Room for a piece that begins at a large page; NULL: there is none.
 static char *new_piece(size_t n) {
@@ -54,27 +35,17 @@ static bool move_piece(const pn_map *m, char *at, size_t n) {
   return true;
 }
 
-bool pn_map_own(pn_map *m, const pn_map_move *how, double *gain) {
+bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx) {
   char *base = (char *)(uintptr_t)m->p;
-  size_t sample = m->n < SAMPLE ? m->n : SAMPLE, at = 0;
-  *gain = 0;
-  uint64_t before = how->least_gain > 0 && sample > 0 ? read_ns(base, sample) : 0;
-  while (at < m->n && (!how->on || how->on(how->ctx))) {
-    size_t n = m->n - at < PIECE ? m->n - at : PIECE;
-    if (!move_piece(m, base + at, n)) return false;
-    at += n;
-    if (!before || *gain > 0 || at < sample) continue;
-    *gain = (double)before / (double)read_ns(base, sample);
-    if (*gain < how->least_gain) break;
-  }
+  for (size_t at = 0; at < m->n && (!on || on(ctx)); at += PIECE)
+    if (!move_piece(m, base + at, m->n - at < PIECE ? m->n - at : PIECE)) return false;
   return true;
 }
 
 #else
 
-bool pn_map_own(pn_map *m, const pn_map_move *how, double *gain) {
-  (void)m, (void)how;
-  *gain = 0;
+bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx) {
+  (void)m, (void)on, (void)ctx;
   return false;
 }
 

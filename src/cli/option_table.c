@@ -48,7 +48,7 @@ const option_spec option_table[] = {
      "guess tokens from what was said before and compute several in a step where that pays; answers stay the same"},
     {VERB_BENCH, "speculate", NULL, OPTION_CHOICE, NULL, "off", 0, 0, "on|off", "guess tokens from what was said before"},
     {ENGINE, "weights", NULL, OPTION_CHOICE, NULL, "auto", 0, 0, "auto|map|huge",
-     "where weights lie: in the mapped file, in large pages of memory of their own, or there if that is faster"},
+     "where weights lie: in the mapped file, in large pages of memory of their own, or there if there is room"},
     {ENGINE, "prefault", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "read all weights before the first request"},
     {ENGINE, "lock-memory", NULL, OPTION_SWITCH, NULL, "false", 0, 0, NULL, "keep the weights in memory, whatever else runs"},
     {SERVER, "request-timeout", NULL, OPTION_INT, "SECONDS", "0", 0, 86400, NULL,

@@ -6,25 +6,18 @@
 
 #include <string.h>
 
-#define WORTH 1.03 // times as fast, else the file stays where it is
-
 static bool goes_on(void *ctx) {
   weight_home *w = ctx;
   return !atomic_load(&w->closing);
 }
 
 static void move(weight_home *w) {
-  const pn_map_move how = {w->least_gain, goes_on, w};
   uint64_t start = pn_now_us();
-  double gain;
-  bool done = pn_files_own(w->files, &how, &gain);
+  bool done = pn_files_own(w->files, goes_on, w);
   if (atomic_load(&w->closing)) return;
-  const char *what = !done ? "weights stay in the mapped file: no memory for them"
-                     : gain > 0 && gain < w->least_gain ? "weights stay in the mapped file: as fast"
-                                                        : "weights are in memory of their own";
-  pn_log(PN_LOG_DEBUG, NULL, what,
-         PN_FIELDS(PN_I("milliseconds", (pn_now_us() - start) / 1000),
-                   PN_I("read_gain_percent", gain > 0 ? 100 * (gain - 1) : 0)));
+  pn_log(PN_LOG_DEBUG, NULL,
+         done ? "weights are in memory of their own" : "weights stay in the mapped file: no memory for them",
+         PN_FIELDS(PN_I("milliseconds", (pn_now_us() - start) / 1000)));
 }
 
 static void *run(void *ctx) {
@@ -46,7 +39,6 @@ bool weight_home_settle(weight_home *w, const options *o, pn_files *files, bool 
     move(w);
     console_progress("%s", "");
   } else if (strcmp(where, "auto") == 0 && room) {
-    w->least_gain = WORTH;
     w->started = pthread_create(&w->thread, NULL, run, w) == 0;
   }
   return true;

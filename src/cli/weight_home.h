@@ -12,7 +12,6 @@
 // Zero-initialise; weight_home_close in every case, before the files are closed.
 typedef struct weight_home {
   pn_files *files;
-  double least_gain;
   pthread_t thread;
   bool started;
   atomic_bool closing;

@@ -111,8 +111,8 @@ void pn_files_prefetch(const pn_files *f);
 void pn_files_prefault(const pn_files *f);
 // Keep the weights in memory (pn_map_lock).
 bool pn_files_lock(pn_files *f, pn_error *e);
-// Move the weights into memory of the program's own while they are in use (pn_map_own); the largest file
-// tells the gain. From one thread, which may be another than the model's.
-bool pn_files_own(pn_files *f, const pn_map_move *how, double *gain);
+// Move the weights into memory of the program's own while they are in use (pn_map_own). From one thread,
+// which may be another than the model's.
+bool pn_files_own(pn_files *f, bool (*on)(void *ctx), void *ctx);
 
 #endif

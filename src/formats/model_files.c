@@ -194,17 +194,8 @@ bool pn_files_lock(pn_files *f, pn_error *e) {
   return true;
 }
 
-bool pn_files_own(pn_files *f, const pn_map_move *how, double *gain) {
-  pn_map_move next = *how;
-  size_t largest = 0;
-  for (size_t i = 1; i < f->n_maps; i++)
-    if (f->maps[i].n > f->maps[largest].n) largest = i;
-  *gain = 0;
-  for (size_t k = 0; k < f->n_maps; k++, next.least_gain = 0) {
-    double ignored;
-    size_t i = k == 0 ? largest : k <= largest ? k - 1 : k;
-    if (!pn_map_own(&f->maps[i], &next, k == 0 ? gain : &ignored)) return false;
-    if (k == 0 && *gain > 0 && *gain < how->least_gain) return true;
-  }
+bool pn_files_own(pn_files *f, bool (*on)(void *ctx), void *ctx) {
+  for (size_t i = 0; i < f->n_maps; i++)
+    if (!pn_map_own(&f->maps[i], on, ctx)) return false;
   return true;
 }

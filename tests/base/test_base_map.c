@@ -103,14 +103,12 @@ static void a_map_moves_under_its_readers(void **state) {
   pthread_t threads[2];
   for (int k = 0; k < 2; k++) assert_int_equal(pthread_create(&threads[k], NULL, read_on, &r), 0);
   int n_pieces = 0;
-  double gain;
-  bool moves = pn_map_own(&m, &(pn_map_move){0, twice, &n_pieces}, &gain);
+  bool moves = pn_map_own(&m, twice, &n_pieces);
 #ifdef __linux__
   assert_true(moves);
   assert_in_range(in_file(&m), 50 << 20, 60 << 20); // all but two pieces
-  assert_true(pn_map_own(&m, &(pn_map_move){0, NULL, NULL}, &gain));
+  assert_true(pn_map_own(&m, NULL, NULL));
   assert_int_equal(in_file(&m), 0);
-  assert_true(gain == 0);
 #else
   assert_false(moves);
 #endif
@@ -121,25 +119,6 @@ static void a_map_moves_under_its_readers(void **state) {
   assert_memory_equal(m.p, bytes, N);
   pn_map_close(&m);
   free(bytes);
-}
-
-static void a_map_moves_only_where_it_is_worth_it(void **state) {
-  (void)state;
-  enum { N = 100 << 20 };
-  unsigned char *bytes = calloc(1, N);
-  write_file("some", (char *)bytes, N);
-  free(bytes);
-  pn_map m = {0};
-  pn_error e = {0};
-  double gain;
-  assert_true(pn_map_open(&m, path_of("some"), &e));
-  if (pn_map_own(&m, &(pn_map_move){1000, NULL, NULL}, &gain)) {
-    assert_true(gain > 0 && gain < 1000);
-    assert_in_range(in_file(&m), N - (66 << 20), N - (60 << 20)); // the rest is left
-    assert_true(pn_map_own(&m, &(pn_map_move){1e-9, NULL, NULL}, &gain));
-    assert_int_equal(in_file(&m), 0);
-  }
-  pn_map_close(&m);
 }
 
 static void a_map_is_locked_or_says_why_not(void **state) {
@@ -222,7 +201,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(maps_bytes),
       cmocka_unit_test(a_map_moves_under_its_readers),
-      cmocka_unit_test(a_map_moves_only_where_it_is_worth_it),
       cmocka_unit_test(a_map_is_locked_or_says_why_not),
       cmocka_unit_test(an_empty_file_is_empty),
       cmocka_unit_test(errors_name_the_path),

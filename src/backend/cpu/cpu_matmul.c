@@ -224,14 +224,14 @@ static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
   }
 }
 
-// A few hundred KB of weights, less where many rows of x make them work, and some chunks for every thread.
+// At most a few hundred KB of weights, or as much work where many rows of x meet them; as many pieces for
+// every thread, since a piece that nobody else has is waited for. Small products get one piece a thread: each
+// beginning costs them the memory's lead.
 static int64_t chunk_of(const cpu_matmul *s, const pn_weight *lead) {
-  enum { BYTES = 192 << 10, LEAST = 24 << 10 };
-  const int64_t unit = (int64_t)lead->m.row_bytes * MATMUL_UNIT, fair = s->n_units / (4 * s->n_threads);
-  const int64_t most = BYTES / unit / ((s->x.n_rows + 7) / 8), least = LEAST / unit;
-  int64_t n = most < fair ? most : fair;
-  if (n < least && s->x.n_rows <= 8) n = least;
-  return n > 1 ? n : 1;
+  enum { BYTES = 192 << 10 };
+  const int64_t unit = (int64_t)lead->m.row_bytes * MATMUL_UNIT, most = (int64_t)BYTES * s->n_threads;
+  const int64_t each = 1 + s->n_units * unit * ((s->x.n_rows + 7) / 8) / most;
+  return cpu_pool_chunk(s->pool, s->n_units, (int)(each < s->n_units ? each : s->n_units));
 }
 
 // Products of the slice's rows with all parts that share the form of `lead`.
