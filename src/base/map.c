@@ -25,22 +25,28 @@ static int open_regular(const char *path, struct stat *st, pn_error *e) {
   return -1;
 }
 
-// At an address where a large page can begin, if there is one.
-static void *map_aligned(int fd, size_t n) {
-  if (n >= LARGE_PAGE) {
-    char *all = mmap(NULL, n + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all != MAP_FAILED) {
-      size_t before = (LARGE_PAGE - (uintptr_t)all % LARGE_PAGE) % LARGE_PAGE,
-             page = (size_t)sysconf(_SC_PAGESIZE);
-      size_t used = (n + page - 1) / page * page, behind = n + LARGE_PAGE - before - used;
-      if (before) munmap(all, before);
-      if (behind / page) munmap(all + before + used, behind / page * page);
-      void *p = mmap(all + before, n, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
-      if (p == MAP_FAILED) munmap(all + before, used);
-      return p;
-    }
-  }
-  return mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+static size_t whole_pages(size_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return (n + page - 1) / page * page;
+}
+
+// Address space for n bytes from where a large page can begin; NULL: there is none.
+static char *new_room(size_t n, int protection) {
+  const size_t used = whole_pages(n), all = used + LARGE_PAGE;
+  char *p = mmap(NULL, all, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  size_t before = (LARGE_PAGE - (uintptr_t)p % LARGE_PAGE) % LARGE_PAGE;
+  if (before) munmap(p, before);
+  munmap(p + before + used, LARGE_PAGE - before); // never nothing
+  return p + before;
+}
+
+// A file large enough lies where large pages can take its place.
+static void *map_file(int fd, size_t n) {
+  char *room = n >= LARGE_PAGE ? new_room(n, PROT_NONE) : NULL;
+  void *p = mmap(room, n, PROT_READ, MAP_PRIVATE | (room ? MAP_FIXED : 0), fd, 0);
+  if (p == MAP_FAILED && room) munmap(room, whole_pages(n));
+  return p;
 }
 
 bool pn_map_open(pn_map *m, const char *path, pn_error *e) {
@@ -50,7 +56,7 @@ bool pn_map_open(pn_map *m, const char *path, pn_error *e) {
   *m = (pn_map){0};
   bool ok = true;
   if (st.st_size > 0) {
-    void *p = map_aligned(fd, (size_t)st.st_size);
+    void *p = map_file(fd, (size_t)st.st_size);
     if (p == MAP_FAILED)
       ok = pn_fail(e, PN_ERR_IO, "cannot map %s (%lld bytes): %s", path, (long long)st.st_size,
                    strerror(errno));
@@ -64,6 +70,39 @@ bool pn_map_open(pn_map *m, const char *path, pn_error *e) {
 void pn_map_close(pn_map *m) {
   if (m->p) munmap((void *)(uintptr_t)m->p, m->n);
   *m = (pn_map){0};
+}
+
+#ifdef __linux__
+
+// The kernel holds its lock on the address space from the old piece's end to the new one's beginning, so a
+// reader that comes between waits.
+static bool move_piece(const pn_map *m, char *at, size_t n) {
+  const size_t whole = whole_pages(n);
+  char *piece = new_room(n, PROT_READ | PROT_WRITE);
+  if (!piece) return false;
+  madvise(piece, whole, MADV_HUGEPAGE); // else small pages
+  memcpy(piece, at, n);
+  if (mprotect(piece, whole, PROT_READ) != 0 ||
+      mremap(piece, whole, whole, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at) {
+    munmap(piece, whole);
+    return false;
+  }
+  if (m->locked) mlock(at, n);
+  return true;
+}
+
+#else
+
+static bool move_piece(const pn_map *m, char *at, size_t n) { return (void)m, (void)at, (void)n, false; }
+
+#endif
+
+bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx) {
+  const size_t piece = 4 * LARGE_PAGE;
+  char *base = (char *)(uintptr_t)m->p;
+  for (size_t at = 0; at < m->n && (!on || on(ctx)); at += piece)
+    if (!move_piece(m, base + at, m->n - at < piece ? m->n - at : piece)) return false;
+  return true;
 }
 
 void pn_map_prefault(const pn_map *m) {
