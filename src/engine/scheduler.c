@@ -336,8 +336,7 @@ int scheduler_plan_prompts(scheduler *s, int budget, step_part *parts, sequence 
 // Keep the state, if the rows of the prompt ended where one is to be kept.
 static void keep_state(scheduler *s, sequence *seq, bool stopped) {
   if (!stopped || seq->n_computed > seq->n_prompt) return;
-  pn_kv_prefix keep = {.n_tokens = seq->n_computed, .copy_from = -1, .copy_to = -1};
-  for (int k = 0; k < PN_KV_MAX_WINDOWS; k++) keep.window[k] = (pn_kv_copy){-1, -1};
+  pn_kv_prefix keep = pn_kv_no_copies(seq->n_computed);
   keep.state = pn_kv_mark(s->pool, &seq->table, seq->n_computed);
   if (!copied(s, &keep)) pn_kv_unmark(s->pool, &seq->table, keep.state.to);
 }

@@ -112,7 +112,7 @@ static void own_pages(pn_kv_pool *p, pn_kv_table *t, pn_kv_prefix *out) {
   for (int k = 0; k < p->n_windows; k++) out->window[k].to = t->window_pages[k][i];
 }
 
-static pn_kv_prefix no_copies(int n_tokens) {
+pn_kv_prefix pn_kv_no_copies(int n_tokens) {
   pn_kv_prefix out = {.n_tokens = n_tokens, .copy_from = -1, .copy_to = -1, .state = {-1, -1}};
   for (int k = 0; k < PN_KV_MAX_WINDOWS; k++) out.window[k] = (pn_kv_copy){-1, -1};
   return out;
@@ -121,7 +121,7 @@ static pn_kv_prefix no_copies(int n_tokens) {
 void pn_kv_attach(pn_kv_pool *p, pn_kv_table *t, uint64_t salt, const int32_t *tokens, int n_computed, int n,
                   pn_kv_prefix *out) {
   n = kv_least(n, t->cap_pages * PAGE);
-  *out = no_copies(n_computed);
+  *out = pn_kv_no_copies(n_computed);
   kv_table_cut(p, t, pn_kv_pages_of(n_computed));
   kv_place at = kv_place_of(t, kv_roots_find(p, salt));
   kv_point point;
@@ -318,7 +318,7 @@ void pn_kv_truncate(pn_kv_pool *p, pn_kv_table *t, int n, pn_kv_prefix *out) {
   n = n < 0 ? 0 : kv_least(n, t->n_pages * PAGE);
   for (;;) {
     n = point_before(p, t, n, &slot);
-    *out = no_copies(n);
+    *out = pn_kv_no_copies(n);
     kv_table_cut(p, t, pn_kv_pages_of(n));
     take_windows_again(p, t, n);
     if (n % PAGE == 0 || n / PAGE >= t->n_known) {

@@ -118,6 +118,8 @@ typedef struct pn_kv_prefix {
   pn_kv_copy state; // to the running state
 } pn_kv_prefix;
 
+pn_kv_prefix pn_kv_no_copies(int n_tokens); // with nothing to copy
+
 // The longest prefix of tokens[0, n) that is cached, into the table, which holds the first n_computed of them
 // already (0: an empty table): whole pages are shared; of a page that agrees only in part a copy is wanted.
 // With window groups a prefix ends where the pages that the next row sees are known (or are the table's own
