@@ -9,17 +9,17 @@
 
 static const double at_first[DRAFT_LENGTHS] = {0.3, 0.45, 0.6, 0.75, 0.85};
 
+// For the streams that are guessed for, and some that were.
+static int n_texts_for(int max_running) {
+  return (max_running < DRAFT_STREAMS ? max_running : DRAFT_STREAMS) + DRAFT_KEPT;
+}
+
 bool drafter_init(drafter *d, int max_running, int n_ctx, pn_error *e) {
-  int running = max_running < DRAFT_STREAMS ? max_running : DRAFT_STREAMS;
-  d->texts = calloc((size_t)(running + DRAFT_KEPT), sizeof *d->texts);
+  const int n = n_texts_for(max_running);
+  d->texts = calloc((size_t)n, sizeof *d->texts);
   memcpy(d->right, at_first, sizeof d->right);
-  while (d->texts && d->n_texts < running + DRAFT_KEPT)
-    if (suffix_index_init(&d->texts[d->n_texts].index, n_ctx))
-      d->n_texts++;
-    else
-      break;
-  return d->n_texts == running + DRAFT_KEPT ||
-         pn_fail(e, PN_ERR_NOMEM, "out of memory for the texts of %d streams", running);
+  while (d->texts && d->n_texts < n && suffix_index_init(&d->texts[d->n_texts].index, n_ctx)) d->n_texts++;
+  return d->n_texts == n || pn_fail(e, PN_ERR_NOMEM, "out of memory for the texts of %d streams", n);
 }
 
 void drafter_fini(drafter *d) {
@@ -29,19 +29,24 @@ void drafter_fini(drafter *d) {
 }
 
 uint64_t drafter_bytes(int max_running, int n_ctx) {
-  uint64_t running = max_running < DRAFT_STREAMS ? (uint64_t)max_running : DRAFT_STREAMS;
-  return (running + DRAFT_KEPT) * (uint64_t)n_ctx * 3 * sizeof(int32_t);
+  return (uint64_t)n_texts_for(max_running) * (uint64_t)n_ctx * 3 * sizeof(int32_t);
 }
 
 // --- texts -------------------------------------------------------------------------------------------------
 
+// NULL: it has none, or not any more.
+static draft_text *find_text(drafter *d, const sequence *seq) {
+  for (draft_text *t = d->texts; t < d->texts + d->n_texts; t++)
+    if (t->age == seq->age) return t;
+  return NULL;
+}
+
 // The sequence's own, or the one that nobody used for longest.
 static draft_text *text_of(drafter *d, const sequence *seq) {
-  draft_text *oldest = d->texts;
-  for (draft_text *t = d->texts; t < d->texts + d->n_texts; t++) {
-    if (t->age == seq->age) return t;
+  draft_text *own = find_text(d, seq), *oldest = d->texts;
+  if (own) return own;
+  for (draft_text *t = d->texts; t < d->texts + d->n_texts; t++)
     if (t->used < oldest->used) oldest = t;
-  }
   suffix_index_clear(&oldest->index);
   oldest->age = seq->age;
   memcpy(oldest->right, d->right, sizeof d->right);
@@ -90,9 +95,9 @@ static void guess(drafter *d, draft_text *t, const sequence *seq) {
 
 // A stream's next guessed token that is not taken yet.
 typedef struct offer {
-  sequence *seq; // NULL: it has none
+  sequence *seq;
   const draft_text *text;
-  double right; // how likely all up to it are right
+  double right; // how likely all up to it are right; 0: there is none
 } offer;
 
 static void next_offer(offer *o, int n) {
@@ -149,9 +154,8 @@ void drafter_plan(drafter *d, const step_part *parts, int n_parts) {
 void drafter_took(drafter *d, int n_rows, uint64_t us) { row_costs_took(&d->costs, n_rows, us); }
 
 void drafter_learn(drafter *d, const sequence *seq) {
-  draft_text *t = d->texts;
-  while (t < d->texts + d->n_texts && t->age != seq->age) t++;
-  if (t == d->texts + d->n_texts) return;
+  draft_text *t = find_text(d, seq);
+  if (!t) return;
   for (int i = 0; i < t->n_guess && t->base + i < seq->n_tokens; i++) {
     bool right = seq->tokens[t->base + i] == t->guess[i];
     double *own = &t->right[class_of(t->length + i)], *all = &d->right[class_of(t->length + i)];

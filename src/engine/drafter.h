@@ -44,10 +44,10 @@ bool drafter_init(drafter *d, int max_running, int n_ctx, pn_error *e);
 void drafter_fini(drafter *d);
 uint64_t drafter_bytes(int max_running, int n_ctx);
 
-// Guess for the streams of a step that is planned; sequences that don't want it have no_draft set. Afterwards
+// Guess for the streams of a step that is planned, at most seq->most_draft tokens for each. Afterwards
 // seq->draft[n_draft] are worth to be computed with it.
 void drafter_plan(drafter *d, const step_part *parts, int n_parts);
-// The step took us, of so many rows in all. Before drafter_learn.
+// The step took us, of so many rows in all.
 void drafter_took(drafter *d, int n_rows, uint64_t us);
 // The sequence has got its tokens of the step.
 void drafter_learn(drafter *d, const sequence *seq);

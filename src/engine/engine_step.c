@@ -180,6 +180,7 @@ static int most_draft(const pn_gen *gen) {
 
 // Guessed tokens for the streams of a step that is planned, as far as guides allow them and pages are free.
 static void plan_drafts(pn_engine *g, step_rows *r) {
+  if (g->drafter.n_texts == 0) return;
   for (int i = 0; i < r->n_parts; i++)
     r->parts[i].seq->most_draft = most_draft(generation_of(r->parts[i].seq));
   drafter_plan(&g->drafter, r->parts, r->n_parts);
