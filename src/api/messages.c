@@ -80,6 +80,8 @@ live_ask messages_generation(const pn_api *a, const pn_api_request *r, const mes
       .request = {.id = r->request_id ? r->request_id : "",
                   .tokens = p->ids.p,
                   .n_tokens = p->ids.n,
+                  .marks = p->marks.p,
+                  .n_marks = p->marks.n,
                   .max_tokens = q->max_tokens < INT_MAX ? (int)q->max_tokens : INT_MAX,
                   .sampling = q->sampling,
                   .stops = q->stops,

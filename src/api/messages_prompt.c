@@ -1,10 +1,12 @@
 #include "api/messages_prompt.h"
 
+#include "api/prompt_marks.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 void prompt_fini(prompt *p) {
   pn_ids_fini(&p->ids);
+  pn_ids_fini(&p->marks);
   *p = (prompt){0};
 }
 
@@ -219,6 +221,10 @@ bool messages_prompt(const pn_api *a, const char *request_id, messages_request *
             encode(a, &r, &out->ids, &out->end, e);
   out->n_original = out->ids.n;
   if (ok && q->clear) ok = clear_results(a, q, &r, out, e);
+  if (ok) {
+    prompt_marks(a->o.tokenizer, &out->ids, &out->marks);
+    ok = !out->marks.oom || pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt");
+  }
   if (ok && pn_log_on(PN_LOG_TRACE))
     pn_log(PN_LOG_TRACE, request_id, "prompt",
            PN_FIELDS(PN_I("tokens", out->ids.n), PN_S("text", pn_buf_cstr(&r.text))));

@@ -11,6 +11,7 @@
 // Zero-initialise; prompt_fini frees.
 typedef struct prompt {
   pn_ids ids;
+  pn_ids marks;            // prompt_marks of it
   kept_mark end;           // where the answer begins
   size_t n_original;       // tokens before results of tools were left out; ids.n when none was
   const pn_tongue *tongue; // in which tools were told

@@ -85,7 +85,8 @@ void engine_leave_pass(pn_engine *g,
                        const sequence *seq); // the sequence gives its pages back: nothing may write there
 scheduler_hooks engine_hooks(pn_engine *g);
 
-// prefix_log.c: one debug line on what the cache gave to a request, and where it differs from what it knew.
-void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen);
+// prefix_log.c: one debug line on what the cache gave to a request, what of it was known beyond that but has
+// to be computed again, and where it differs from what was known.
+void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen, int n_recomputed);
 
 #endif

@@ -14,7 +14,7 @@ struct engine_metrics {
 
   pn_metric *step_s[N_STEPS], *step_rows[N_STEPS], *step_seqs;
   pn_metric *queue_s, *first_token_s, *next_token_s, *request_s, *hit_tokens, *output_tokens;
-  pn_metric *prompt, *cached, *generated, *looked_up;
+  pn_metric *prompt, *cached, *recomputed, *generated, *looked_up;
   pn_metric *ended[N_STOPS], *failed[N_CODES], *success_stop, *success_length;
   pn_metric *guessed_right, *guessed_wrong;
   pn_metric *refused, *preempted, *lost, *evicted;
@@ -99,6 +99,8 @@ static void add_tokens(engine_metrics *m, pn_metrics *r) {
                          "Tokens that were looked up in the prefix cache.");
   m->cached = counter(r, "pensieve_cached_tokens_total", "vllm:prefix_cache_hits_total", NULL,
                       "Tokens of prompts that the prefix cache held.");
+  m->recomputed = counter(r, "pensieve_prefix_recomputed_tokens_total", NULL, NULL,
+                          "Tokens of prompts that were known, but computed again for want of a state there.");
   m->generated = counter(r, "pensieve_generated_tokens_total", "vllm:generation_tokens_total", NULL,
                          "Tokens that were generated, end-of-turn tokens too.");
   m->hit_tokens = histogram(r, "pensieve_prefix_hit_tokens", NULL, NULL, &hits,
@@ -179,12 +181,14 @@ void engine_metrics_step(engine_metrics *m, bool prompts, uint64_t us, int n_row
   pn_metric_observe(m->step_seqs, n_seqs);
 }
 
-void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt, int n_cached) {
+void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt, int n_cached,
+                            int n_recomputed) {
   if (!m) return;
   pn_metric_observe(m->queue_s, seconds(queue_us));
   pn_metric_add(m->prompt, n_prompt);
   pn_metric_add(m->looked_up, n_prompt);
   pn_metric_add(m->cached, n_cached);
+  pn_metric_add(m->recomputed, n_recomputed);
   pn_metric_observe(m->hit_tokens, n_cached);
 }
 

@@ -23,8 +23,9 @@ void engine_metrics_free(engine_metrics *m);
 // A step of streams (a row each) or a pass of prompts that went well: how long it took, rows, sequences in
 // it.
 void engine_metrics_step(engine_metrics *m, bool prompts, uint64_t us, int n_rows, int n_seqs);
-void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt,
-                            int n_cached); // first admission
+// First admission. n_recomputed: tokens behind the cached ones that the cache knew too, but can't go on from.
+void engine_metrics_started(engine_metrics *m, uint64_t queue_us, int n_prompt, int n_cached,
+                            int n_recomputed);
 // Every generated token is one of these two, an end-of-turn token too.
 void engine_metrics_first_token(engine_metrics *m, uint64_t since_submit_us);
 void engine_metrics_next_token(engine_metrics *m, uint64_t since_last_us);

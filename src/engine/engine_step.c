@@ -52,8 +52,12 @@ static void fail_parts(pn_engine *g, step_rows *r, const pn_error *e) {
 
 // The first rows of a request: from here on it is settled what the cache gave to it.
 static void begin(pn_engine *g, pn_gen *gen) {
-  engine_metrics_started(g->metrics, gen->start_us - gen->submit_us, gen->seq.n_prompt, gen->seq.n_cached);
-  prefix_log(g->pool, g->tokenizer, gen);
+  const sequence *seq = &gen->seq;
+  // The last token is always computed.
+  int again = pn_kv_known(g->pool, 0, seq->tokens, seq->n_prompt - 1) - seq->n_cached;
+  if (again < 0) again = 0;
+  engine_metrics_started(g->metrics, gen->start_us - gen->submit_us, seq->n_prompt, seq->n_cached, again);
+  prefix_log(g->pool, g->tokenizer, gen, again);
 }
 
 // The rows of the parts into the step's arrays. Their pages are reserved.

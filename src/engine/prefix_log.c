@@ -17,14 +17,15 @@ static void spell(const pn_tokenizer *t, int32_t id, char *out, size_t cap) {
   out[n] = '\0';
 }
 
-void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen) {
+void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen, int n_recomputed) {
   if (!pn_log_on(PN_LOG_DEBUG)) return;
   const sequence *seq = &gen->seq;
   int32_t differs = -1;
   int known = pn_kv_lookup(pool, 0, seq->tokens, seq->n_prompt, &differs);
   if (differs < 0 || seq->n_prompt - known <= PN_KV_PAGE_TOKENS) {
     pn_log(PN_LOG_DEBUG, gen->id, "prefix cache",
-           PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("cached_tokens", seq->n_cached)));
+           PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("cached_tokens", seq->n_cached),
+                     PN_I("recomputed_tokens", n_recomputed)));
     return;
   }
   char cached[64], prompt[64];
@@ -32,5 +33,6 @@ void prefix_log(const pn_kv_pool *pool, const pn_tokenizer *t, const pn_gen *gen
   spell(t, seq->tokens[known], prompt, sizeof prompt);
   pn_log(PN_LOG_DEBUG, gen->id, "prefix cache",
          PN_FIELDS(PN_I("prompt_tokens", seq->n_prompt), PN_I("cached_tokens", seq->n_cached),
-                   PN_I("at", known), PN_S("cached_text", cached), PN_S("prompt_text", prompt)));
+                   PN_I("recomputed_tokens", n_recomputed), PN_I("at", known), PN_S("cached_text", cached),
+                   PN_S("prompt_text", prompt)));
 }

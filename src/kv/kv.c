@@ -47,6 +47,13 @@ int pn_kv_lookup(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int 
   return point.n_tokens;
 }
 
+int pn_kv_known(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n) {
+  kv_place at = {kv_roots_find(p, salt), KV_NONE, 0, 0};
+  if (at.node == KV_NONE) return 0;
+  while (kv_place_walk(p, &at, tokens, n)) {}
+  return at.n_whole * PAGE + at.n_part;
+}
+
 // ---- attach ----
 
 static void kv_table_cut(pn_kv_pool *p, pn_kv_table *t, int n_pages) {

@@ -105,6 +105,9 @@ void pn_kv_table_fini(pn_kv_table *t); // its pages must have been given back
 // all that is known. Changes nothing.
 int pn_kv_lookup(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n, int32_t *differs);
 
+// How much of tokens[0, n) the trees know, whether or not every group of layers can go on there.
+int pn_kv_known(const pn_kv_pool *p, uint64_t salt, const int32_t *tokens, int n);
+
 typedef struct pn_kv_copy {
   int32_t from, to; // from: -1: nothing to copy
 } pn_kv_copy;

@@ -39,15 +39,16 @@ static void a_miss_names_both_texts(void **state) {
   for (int i = 0; i < 150; i++) tokens[i] = i % 20;
   pn_request r = fake_request(tokens, 150, 3, NULL);
   fake_ask(g, &r, &a);
-  expect("prefix cache", "prompt_tokens=150 cached_tokens=0\n");
+  expect("prefix cache", "prompt_tokens=150 cached_tokens=0 recomputed_tokens=0\n");
   fake_ask(g, &r, &a);
-  expect("prefix cache", "prompt_tokens=150 cached_tokens=149\n");
+  expect("prefix cache", "prompt_tokens=150 cached_tokens=149 recomputed_tokens=0\n");
   tokens[70] = 26; // the cached one has k there
   fake_ask(g, &r, &a);
-  expect("prefix cache", "cached_tokens=70 at=70 cached_text=k prompt_text=\"\\\\x0a\"\n");
+  expect("prefix cache",
+         "cached_tokens=70 recomputed_tokens=0 at=70 cached_text=k prompt_text=\"\\\\x0a\"\n");
   tokens[130] = 25; // within the last page: no miss worth a word
   fake_ask(g, &r, &a);
-  expect("prefix cache", "cached_tokens=130\n");
+  expect("prefix cache", "cached_tokens=130 recomputed_tokens=0\n");
   pn_engine_close(g);
 }
 

@@ -104,14 +104,15 @@ static void steps(void **state) {
 
 static void starts_of_requests(void **state) {
   counted *c = *state;
-  engine_metrics_started(c->m, 40000, 100, 64);
+  engine_metrics_started(c->m, 40000, 100, 64, 8);
   expect(c,
          "pensieve_queue_seconds_sum 0.04\npensieve_queue_seconds_count 1\npensieve_prompt_tokens_total 100\n"
          "vllm:prefix_cache_queries_total 100\npensieve_cached_tokens_total 64\n"
+         "pensieve_prefix_recomputed_tokens_total 8\n"
          "pensieve_prefix_hit_tokens_sum 64\npensieve_prefix_hit_tokens_count 1\n"
          "vllm:request_queue_time_seconds_sum 0.04\nvllm:request_queue_time_seconds_count 1\n"
          "vllm:prompt_tokens_total 100\nvllm:prefix_cache_hits_total 64\n");
-  engine_metrics_started(c->m, 0, 20, 0);
+  engine_metrics_started(c->m, 0, 20, 0, 0);
   assert_true(value(c, "pensieve_prefix_hit_tokens_bucket{le=\"0\"}") == 0);
   expect(c, "pensieve_queue_seconds_count 2\npensieve_prompt_tokens_total 120\n"
             "vllm:prefix_cache_queries_total 120\npensieve_prefix_hit_tokens_count 2\n"
@@ -198,7 +199,7 @@ static void nobody_counts(void **state) {
   (void)state;
   assert_null(engine_metrics_new(NULL, &setup));
   engine_metrics_step(NULL, true, 1, 1, 1);
-  engine_metrics_started(NULL, 1, 1, 1);
+  engine_metrics_started(NULL, 1, 1, 1, 1);
   engine_metrics_first_token(NULL, 1);
   engine_metrics_next_token(NULL, 1);
   engine_metrics_preempted(NULL, 1);

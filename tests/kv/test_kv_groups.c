@@ -132,6 +132,7 @@ static void a_prefix_ends_where_its_window_is_known(void **state) {
   int32_t differs;
   assert_int_equal(pn_kv_lookup(f.p, 0, f.tokens, MAX, &differs), 5 * PAGE);
   assert_int_equal(differs, -1);
+  assert_int_equal(pn_kv_known(f.p, 0, f.tokens, MAX), 5 * PAGE + 7);
   reserve(&f, &f.t, 7 * PAGE); // page 4: what is left, page 3, does not reach back for any point
   assert_int_equal(lookup(&f, 0, MAX), 0);
   close_pool(&f);

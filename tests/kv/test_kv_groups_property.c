@@ -232,6 +232,7 @@ static void do_lookup(world *w, const seq *s) {
     if (a->state >= 0) CHECK(a->state_pos <= end && w->state[a->state] == s->hash[a->state_pos]);
   }
   CHECK(end >= found && end <= n);
+  CHECK(pn_kv_known(w->p, s->salt, s->tokens, n) == end);
 }
 
 static void do_pin(world *w, const seq *s) {

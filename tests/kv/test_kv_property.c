@@ -291,6 +291,7 @@ static void do_lookup(world *w, const seq *s) {
   int32_t differs;
   int n_found = pn_kv_lookup(w->p, 0, s->tokens, n, &differs), part = n_found % PAGE, at = n_found - part;
   CHECK(n_found == known(w, s, n, pages));
+  CHECK(pn_kv_known(w->p, 0, s->tokens, n) == n_found);
   int on = find(w, s->hash[at], s->hash + at, part, part);
   // The model has no tokens: what goes on there is the token with this hash.
   if (on < 0)
