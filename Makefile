@@ -4,7 +4,7 @@ MINUTES ?= 15
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BUILD := build/release
 
-.PHONY: help build setup run test bench soak fmt fmt-check check clean
+.PHONY: help build setup run test cuda bench soak fmt fmt-check check clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -23,6 +23,11 @@ run: build ## Set up, build, fetch the default model and serve it on 127.0.0.1:8
 test: ## Everything: style, stairs, unit tests with sanitizers, golden logits, end to end
 	@tools/setup
 	@JOBS=$(JOBS) tools/test
+
+cuda: build ## Build the module for NVIDIA GPUs beside the binary (needs nvcc, CUDA 12.3 or newer)
+	@command -v nvcc >/dev/null || { echo "make cuda: there is no nvcc: install NVIDIA's CUDA toolkit, or add its bin folder to PATH" >&2; exit 1; }
+	@cmake -S . -B build/cuda -DCMAKE_BUILD_TYPE=Release -DPENSIEVE_CUDA=ON -DPENSIEVE_TESTS=OFF -DPENSIEVE_BINARY_DIR=$(CURDIR)/build >/dev/null
+	@cmake --build build/cuda --target pensieve_cuda -j $(JOBS)
 
 bench: build ## Measure the default model, and other programs beside it (PEERS=1 sets them up first)
 	@PEERS="$(PEERS)" tools/bench

@@ -1,10 +1,10 @@
 # A room is a folder of src/ built as one static library. pn_room(NAME SOURCES... [NEEDS rooms and libraries...])
 add_library(pn_flags INTERFACE)
-target_compile_options(pn_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+set(c_options -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
   -fno-math-errno -ffp-contract=off -fvisibility=hidden)
+target_compile_options(pn_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${c_options}>")
 if(PENSIEVE_WERROR)
-  target_compile_options(pn_flags INTERFACE -Werror)
+  target_compile_options(pn_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
 endif()
 target_compile_definitions(pn_flags INTERFACE _GNU_SOURCE)
 target_include_directories(pn_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)

@@ -111,7 +111,7 @@ def check_exports(texts):
         for m in HEAD.finditer(text) if path.startswith("src/") else ():
             if m.group(3) == ";" and path.endswith(".h"):
                 declared.setdefault(m.group(1), (path, text.count("\n", 0, m.start(1)) + 1))
-            elif m.group(3) == "{" and path.endswith(".c"):
+            elif m.group(3) == "{" and path.endswith((".c", ".cu")):
                 defined[m.group(1)].append(path)
         for word in set(WORD.findall(text)):
             users[word].add(path)
@@ -141,7 +141,7 @@ def check(root):
                 names[p.name].append(where)
             text = p.read_text(encoding="utf-8")
             n = text.count("\n")
-            if p.suffix in (".c", ".h"):
+            if p.suffix in (".c", ".h", ".cu", ".cuh"):
                 problems += [f"{where}:{line}: {what}" for line, what in check_lengths(text, top == "src")]
                 texts[where] = blank(text, strings=True)
             if n > MAX_LINES:
