@@ -144,7 +144,7 @@ static uint64_t scratch_bytes(const open_model *m, const options *o, const memor
                                 .max_running = w->max_running,
                                 .max_queue = w->max_queue,
                                 .speculate = speculates(o)};
-  return pn_engine_scratch_bytes(m->model, &eo);
+  return pn_engine_scratch_bytes(m->model, m->backend, &eo);
 }
 
 static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error *e) {

@@ -5,11 +5,14 @@
 
 #define DEFAULT_PREFILL_SHARE 0.3
 
-// Prompt tokens a step at most. When nobody says: as many as 16 MiB of activations hold.
-static int chunk_of(const pn_model *m, const pn_engine_options *o) {
+// Prompt tokens a step at most. When nobody says: as many as 16 MiB of activations hold, which caches may
+// keep; on a device, which has many more units to feed, 256 MiB.
+static int chunk_of(const pn_model *m, const pn_backend *b, const pn_engine_options *o) {
   if (o->chunk_tokens > 0) return o->chunk_tokens;
-  uint64_t rows = (16 << 20) / (pn_model_row_bytes(m) + 1) / 16 * 16;
-  return rows < 32 ? 32 : rows > 512 ? 512 : (int)rows;
+  const bool device = b->ops->device_memory != NULL;
+  const uint64_t bytes = device ? 256 << 20 : 16 << 20, most = device ? 2048 : 512;
+  uint64_t rows = bytes / (pn_model_row_bytes(m) + 1) / 16 * 16;
+  return rows < 32 ? 32 : rows > most ? (int)most : (int)rows;
 }
 
 // The pool for options that are complete.
@@ -18,7 +21,7 @@ static pn_kv_setup kv_setup_of(const pn_model *m, pn_backend *b, const pn_engine
       .type = o->kv_type,
       .n_pages = pn_kv_pages_of(o->kv_tokens),
       .max_running = o->max_running > 1 ? o->max_running : 1,
-      .step_tokens = chunk_of(m, o) > 2 * SEQUENCE_AHEAD ? chunk_of(m, o) : 2 * SEQUENCE_AHEAD,
+      .step_tokens = chunk_of(m, b, o) > 2 * SEQUENCE_AHEAD ? chunk_of(m, b, o) : 2 * SEQUENCE_AHEAD,
   };
   return pn_kv_setup_of(pn_model_config_of(m), b, &wish);
 }
@@ -28,9 +31,9 @@ uint64_t pn_engine_kv_bytes(const pn_model *m, pn_backend *b, const pn_engine_op
   return pn_kv_setup_bytes(pn_model_config_of(m), b, o->kv_type, &setup);
 }
 
-uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o) {
+uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_backend *b, const pn_engine_options *o) {
   int running = o->max_running > 1 ? o->max_running : 1, queue = o->max_queue > 0 ? o->max_queue : 0;
-  int chunk = chunk_of(m, o);
+  int chunk = chunk_of(m, b, o);
   uint64_t vocab = (uint64_t)pn_model_config_of(m)->n_vocab, n_ctx = (uint64_t)o->n_ctx;
   int rows = running + DRAFT_ROWS;
   uint64_t steps = pn_model_step_bytes(m, rows, rows) + pn_model_step_bytes(m, chunk, running);
@@ -58,7 +61,7 @@ static bool check_options(pn_engine *g, pn_error *e) {
   if (o->max_running > 4096 || o->max_queue > 1 << 20)
     return pn_fail(e, PN_ERR_USAGE, "%d running and %d waiting requests: expected at most 4096 and %d",
                    o->max_running, o->max_queue, 1 << 20);
-  o->chunk_tokens = chunk_of(g->model, o);
+  o->chunk_tokens = chunk_of(g->model, g->backend, o);
   if (!(o->prefill_share > 0)) o->prefill_share = (float)DEFAULT_PREFILL_SHARE;
   if (o->prefill_share > 0.9f) o->prefill_share = 0.9f;
   return true;

@@ -108,7 +108,7 @@ typedef struct pn_event {
 
 // Bytes that an engine with these options takes beside the KV cache: the values of its steps, logits, and for
 // each request its tokens, page table and outbox.
-uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_engine_options *o);
+uint64_t pn_engine_scratch_bytes(const pn_model *m, const pn_backend *b, const pn_engine_options *o);
 
 // Bytes of the KV cache for such options (n_ctx does not count), in all groups of the model's layers. Never
 // less for more kv_tokens; UINT64_MAX: more than can be counted.
