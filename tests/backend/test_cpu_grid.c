@@ -1,5 +1,9 @@
-// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and bit
-// for bit against the scalar kernels on one thread, for any number of rows, threads and any cut into calls.
+// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and
+// bit for bit against the scalar kernels on one thread, for any number of rows, threads and any cut into
+// calls.
+//   test_cpu_grid [quick]
+//   test_cpu_grid module NAME FOLDERS   the same of a backend in a module, whose bits must not depend on
+//     rows and cuts, and in products with quantised weights are those of the cpu
 #include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_ops.h"
@@ -7,6 +11,7 @@
 #include "base/rng.h"
 #include "check.h"
 #include "one_op.h"
+#include "random_matrix.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,14 +30,12 @@ static family families[] = {{.activations = "int16", .tolerance = 1e-4},
                             {.activations = "int8", .tolerance = 0.02}};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 static pn_backend *ref, *scalar, *best, **all = families[0].all;
-static int n_all;  // of each family
-static bool quick; // fewer shapes, for emulators and sanitizers
+static int n_all;                       // of each family
+static bool quick;                      // fewer shapes, for emulators and sanitizers
+static pn_backend *module, *cpu_scalar; // NULL unless a module is tested
 static pn_rng rng;
 
-static float normal(void) {
-  double u = pn_rng_unit(&rng) + 1e-12, v = pn_rng_unit(&rng);
-  return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-}
+static float normal(void) { return random_normal(&rng); }
 
 static float *normals(size_t n) {
   float *p = malloc((n ? n : 1) * sizeof *p);
@@ -76,8 +79,26 @@ static void open_all(void) {
   best = all[1];
 }
 
+static void open_module(const char *name, const char *folders) {
+  pn_error e = {0};
+  const pn_backend_options o = {.name = name, .folders = folders};
+  ref = open_backend("ref", NULL, 2, NULL);
+  cpu_scalar = open_backend("cpu", "scalar", 1, "int16");
+  module = pn_backend_open(&o, &e);
+  if (!module) printf("%s: %s\n", name, e.msg);
+  if (!module) exit(e.code == PN_ERR_DEVICE ? 77 : 1); // 77: skipped
+  printf("%s\n", module->ops->describe(module));
+  families[0].scalar = families[0].all[0] = scalar = best = module;
+  n_all = 1;
+}
+
 static void close_all(void) {
   pn_backend_close(ref);
+  if (module) {
+    pn_backend_close(module);
+    pn_backend_close(cpu_scalar);
+    return;
+  }
   for (family *f = families; f < families + N_FAMILIES; f++) {
     pn_backend_close(f->scalar);
     for (int i = 0; i < n_all; i++) pn_backend_close(f->all[i]);
@@ -356,6 +377,12 @@ static void run_attention(pn_backend *b, const attention_case *c, const attentio
   b->ops->kv_close(b, kv);
 }
 
+// Modules need not have every KV.
+static bool has_kv(const attention_case *c) {
+  const pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, 1, c->type, 0};
+  return !module || module->ops->kv_bytes(module, &shape) > 0;
+}
+
 static void check_attention(const attention_case *c) {
   static const int chunks[] = {1, 3, 40, 1024};
   attention_input in;
@@ -423,7 +450,8 @@ static void check_attentions(void) {
       {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_INT4, 2e-5},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)) check_attention(&cases[i]);
+    if (has_kv(&cases[i]) && (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)))
+      check_attention(&cases[i]);
 }
 
 // A page that another sequence left full of infinities and NaNs must not leak into one that has written only
@@ -471,57 +499,9 @@ static void check_stale_page(pn_backend *b, pn_kv_type type) {
 static void check_stale_pages(void) {
   for (int type = 0; type < PN_KV_N_TYPES; type++) {
     check_stale_page(ref, (pn_kv_type)type);
-    for (int i = 0; i < n_all; i++) check_stale_page(all[i], (pn_kv_type)type);
+    for (int i = 0; i < n_all && (!module || type != PN_KV_INT4); i++)
+      check_stale_page(all[i], (pn_kv_type)type);
   }
-}
-
-// Random bytes that mean numbers below 1. Scales are bytes like others, so a block is drawn until it is
-// right.
-static void draw_block(const pn_kind *k, unsigned char *p) {
-  float v[256], most = 1;
-  while (!(most < 1)) {
-    for (int i = 0; i < k->bytes; i++) p[i] = (unsigned char)pn_rng_u64(&rng);
-    k->decode(p, 1, v);
-    most = 0;
-    for (int i = 0; i < k->block; i++)
-      if (!(fabsf(v[i]) <= most)) most = fabsf(v[i]);
-  }
-}
-
-// A matrix of random bytes of the kind; affine scales and biases are near 0.01.
-static pn_matrix make_matrix(pn_dtype kind, int64_t rows, int64_t cols, int bits, int group,
-                             pn_dtype scales) {
-  const pn_kind *k = pn_kind_of(kind);
-  pn_matrix m = {
-      .kind = kind, .rows = rows, .cols = cols, .bits = bits, .group = group, .scale_dtype = scales};
-  m.row_bytes = (size_t)(kind == PN_AFFINE ? cols * bits / 8 : cols / k->block * k->bytes);
-  size_t bytes = m.row_bytes * (size_t)rows;
-  unsigned char *data =
-      malloc(bytes + 64); // room behind, as a mapped file has in practice, is not relied upon
-  for (size_t i = 0; i < bytes; i++) data[i] = (unsigned char)pn_rng_u64(&rng);
-  for (size_t i = 0; kind <= PN_BF16 && i < bytes; i += k->bytes) {
-    float f = normal();
-    cpu_ops_scalar.store(kind, data + i, &f, 1);
-  }
-  for (size_t i = 0; k->codes && i < bytes; i += k->bytes) draw_block(k, data + i);
-  m.data = data;
-  if (kind != PN_AFFINE) return m;
-  size_t n = (size_t)(rows * cols / group), wide = pn_dtype_block_bytes(scales);
-  char *s = malloc(n * wide), *b = malloc(n * wide);
-  for (size_t i = 0; i < n; i++) {
-    float x = 0.01f * normal(), y = 0.05f * normal();
-    cpu_ops_scalar.store(scales, s + i * wide, &x, 1);
-    cpu_ops_scalar.store(scales, b + i * wide, &y, 1);
-  }
-  m.scales = s;
-  m.biases = b;
-  return m;
-}
-
-static void free_matrix(const pn_matrix *m) {
-  free((void *)(uintptr_t)m->data);
-  free((void *)(uintptr_t)m->scales);
-  free((void *)(uintptr_t)m->biases);
 }
 
 // embed (when it fits) and a product of two parts, through the table: out = [rows][2 * m.rows].
@@ -559,7 +539,8 @@ static void check_matrix(const family *f, pn_matrix m, int rows, double toleranc
   float *x = normals(n_embed), *want = malloc(n * 4), *base = malloc(n * 4), *got = malloc(n * 4);
   float *row = malloc(n_embed * 4), *base_row = malloc(n_embed * 4), *got_row = malloc(n_embed * 4);
   run_matrix(ref, &m, x, rows, want, row);
-  run_matrix(f->scalar, &m, x, rows, base, base_row);
+  run_matrix(module && pn_kind_of(m.kind)->bits + m.bits > 0 ? cpu_scalar : f->scalar, &m, x, rows, base,
+             base_row);
   double d = distance(base, want, n);
   if (n < 32) tolerance *= 10; // few outputs may cancel to almost nothing
   CHECK(d <= tolerance, "matmul kind %d bits %d group %d, %lldx%lld, rows %d: distance %g", (int)m.kind,
@@ -593,20 +574,22 @@ static void check_matrices(const family *f) {
   for (int b = 0; b < 6; b++)
     for (int g = 0; g < 3; g++, k++)
       for (int s = 0; s < (quick ? 1 : 3); s++)
-        check_matrix(
-            f, make_matrix(PN_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g], scales[s]),
-            rows[(k + s) % 6], f->tolerance);
+        check_matrix(f,
+                     random_matrix(&rng, PN_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g],
+                                   scales[s]),
+                     rows[(k + s) % 6], f->tolerance);
   for (int kind = 0; kind < PN_OTHER; kind++) {
     const pn_kind *t = pn_kind_of((pn_dtype)kind);
     for (int r = 0; t->codes && r < 6; r++) {
       const int blocks = t->block > 32 ? 1 + r / 2 : 3 + r;
-      check_matrix(f, make_matrix((pn_dtype)kind, 19 + r * 8, t->block * blocks, 0, 0, PN_F16), rows[r],
-                   f->tolerance);
+      check_matrix(f, random_matrix(&rng, (pn_dtype)kind, 19 + r * 8, t->block * blocks, 0, 0, PN_F16),
+                   rows[r], f->tolerance);
     }
   }
   for (int kind = PN_F32; kind <= PN_BF16; kind++)
     for (int r = 0; r < 6; r++)
-      check_matrix(f, make_matrix((pn_dtype)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r], 1e-6);
+      check_matrix(f, random_matrix(&rng, (pn_dtype)kind, 5 + r * 8, 1 + 29 * r, 0, 0, PN_F16), rows[r],
+                   1e-6);
 }
 
 static const cpu_ops *const tables[] = {
@@ -755,16 +738,20 @@ static void check_short_convs(void) {
 int main(int argc, char **argv) {
   quick = argc > 1 && strcmp(argv[1], "quick") == 0;
   pn_rng_seed(&rng, 7);
-  open_all();
-  check_exp();
-  check_store();
+  if (argc == 4 && strcmp(argv[1], "module") == 0) {
+    open_module(argv[2], argv[3]);
+  } else {
+    open_all();
+    check_exp();
+    check_store();
+  }
   check_row_ops();
   check_ropes();
   check_many_ropes();
   check_attentions();
   check_stale_pages();
   check_short_convs();
-  for (const family *f = families; f < families + N_FAMILIES; f++) check_matrices(f);
+  for (int i = 0; i < (module ? 1 : N_FAMILIES); i++) check_matrices(&families[i]);
   close_all();
   return check_result("cpu grid");
 }
