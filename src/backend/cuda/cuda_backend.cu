@@ -38,23 +38,32 @@ static void device_memory(pn_backend *b, uint64_t *total, uint64_t *available) {
   *available = free_bytes;
 }
 
-void cuda_run_step(cuda_backend *s, pn_workspace *ws, const pn_step *step) {
-  if (step->out.width > 0 && step->out.buffer == ws->quantised.buffer) ws->quantised_block = 0;
-  switch (step->op) {
-  case PN_OP_EMBED: cuda_embed(s, ws, step); break;
+// What launches a step of this op; NULL: there is none.
+static cuda_op *op_of(pn_op op) {
+  switch (op) {
+  case PN_OP_EMBED: return cuda_embed;
   case PN_OP_RMSNORM:
-  case PN_OP_ADD_RMSNORM: cuda_norm(s, ws, step); break;
-  case PN_OP_MATMUL: cuda_matmul(s, ws, step); break;
-  case PN_OP_ROPE: cuda_rope(s, ws, step); break;
-  case PN_OP_KV_WRITE: cuda_kv_write(s, ws, step); break;
-  case PN_OP_ATTENTION: cuda_attention(s, ws, step); break;
-  case PN_OP_SHORT_CONV: cuda_short_conv(s, ws, step); break;
+  case PN_OP_ADD_RMSNORM: return cuda_norm;
+  case PN_OP_MATMUL: return cuda_matmul;
+  case PN_OP_ROPE: return cuda_rope;
+  case PN_OP_KV_WRITE: return cuda_kv_write;
+  case PN_OP_ATTENTION: return cuda_attention;
+  case PN_OP_SHORT_CONV: return cuda_short_conv;
   case PN_OP_ADD_BIAS:
   case PN_OP_SILU_MUL:
   case PN_OP_ADD:
-  case PN_OP_GATHER: cuda_elementwise(s, ws, step); break;
-  default: pn_fail(&s->failed, PN_ERR_UNSUPPORTED, "cuda: there is no op %s", pn_op_name(step->op)); break;
+  case PN_OP_GATHER: return cuda_elementwise;
+  default: return NULL;
   }
+}
+
+void cuda_run_step(cuda_backend *s, pn_workspace *ws, const pn_step *step) {
+  if (step->out.width > 0 && step->out.buffer == ws->quantised.buffer) ws->quantised_block = 0;
+  cuda_op *launch = op_of(step->op);
+  if (launch)
+    launch(s, ws, step);
+  else
+    pn_fail(&s->failed, PN_ERR_UNSUPPORTED, "cuda: there is no op %s", pn_op_name(step->op));
   cuda_ok(s, cudaGetLastError(), pn_op_name(step->op));
 }
 
@@ -67,7 +76,7 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
 static bool compile(pn_backend *b, pn_workspace *ws, pn_error *e) {
   (void)b;
   for (int i = 0; i < ws->plan->n_steps; i++)
-    if (ws->plan->steps[i].op > PN_OP_SHORT_CONV)
+    if (!op_of(ws->plan->steps[i].op))
       return pn_fail(e, PN_ERR_UNSUPPORTED, "cuda: layer %d needs the op %s, which it has not",
                      ws->plan->steps[i].layer, pn_op_name(ws->plan->steps[i].op));
   return true;
