@@ -63,7 +63,7 @@ typedef struct cuda_batch {
   const int32_t *token, *seq, *pos, *logit_rows;
 } cuda_batch;
 
-enum { CUDA_MAX_GROUPS = 8, CUDA_SPLIT_ROWS = 64, CUDA_SPLITS = 64 };
+enum { CUDA_MAX_GROUPS = 8, CUDA_SPLIT_ROWS = 64, CUDA_SPLITS = 32 };
 
 typedef struct cuda_graph {
   int from, to, n_rows, n_logits;

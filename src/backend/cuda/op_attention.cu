@@ -1,13 +1,17 @@
 // Attention over paged K and V.
 //
-// A warp folds pages of 32 tokens into the running softmax of up to four queries that read the same kv
-// head. For each page, ascending: lane j has the score of the page's token j, s = scale * dot, dot in eight
-// chains of fma (dimension d in chain d % 8) that are added in pairs; m' = max(m, max s), a = exp(m - m'),
-// e = exp(s - m'); sum = fma(sum, a, tree sum of e); then for its dimensions acc = acc * a, acc = fma(e_p,
-// V_p, acc) for p ascending. int8: s = scale * (dot * kscale), e_p * vscale_p in place of e_p.
-// Pages are taken in spans whose length follows from the row's position alone; each span begins with an empty
-// state, and spans are merged in ascending order. Steps of few rows give a warp to each span and merge behind
-// that; others walk all spans of a row in one warp. Both give the same bits.
+// For each page of 32 tokens, ascending, a query has the score s = scale * dot of every token; dot is the
+// sum (d0 + d1) + (d2 + d3), where d_w takes the groups of 8 dimensions w, w + 4, ... in eight chains of fma
+// that are added in pairs. Then m' = max(m, max s), a = exp(m - m'), e = exp(s - m'); sum = fma(sum, a,
+// tree sum of e); and for each dimension acc = acc * a, acc = fma(e_p, V_p, acc) for p ascending. int8: s =
+// scale * (dot * kscale), e_p * vscale_p in place of e_p.
+// Pages are taken in spans whose length follows from the row's position alone; each span begins with an
+// empty state, and spans are merged in ascending order. Both kernels give the same bits:
+//  - steps of few rows (`attend_spans`, `merge_spans`): a block of four warps has a span. Warp w has d_w, all
+//    have the softmax, a thread one dimension of V. Bound at short context: the latency of one page, so there
+//    is little code, which runs out of a cold cache; at long context reading K and V.
+//  - others (`attend_rows`): a warp has up to four rows and walks all their spans. Far from any bound: 2.8
+//    TFLOP/s.
 #include "backend/cuda/cuda_kv_read.cuh"
 
 enum { PAGE = 32, MOST_QUERIES = 4, MAX_DIM = 512, WARPS = 4, FEWEST_PAGES = 1 };
@@ -63,6 +67,18 @@ static __device__ __forceinline__ float warp_sum(float v) {
 
 static __device__ __forceinline__ float exp_of(float x) { return exp2f(__fmul_rn(x, 1.4426950408889634f)); }
 
+// Eight dimensions of a query, in shared memory, times those of a key.
+static __device__ __forceinline__ void add_chains(const float *q, const float key[8], float chains[8]) {
+  const float4 low = *(const float4 *)q, high = *(const float4 *)(q + 4);
+  const float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+  for (int i = 0; i < 8; i++) chains[i] = fmaf(x[i], key[i], chains[i]);
+}
+
+static __device__ __forceinline__ float in_pairs(const float c[8]) {
+  return ((c[0] + c[1]) + (c[2] + c[3])) + ((c[4] + c[5]) + (c[6] + c[7]));
+}
+
 // Fold one page into the states of the queries [0, n) whose bit is set in `live`. q: [QUERIES][MAX_DIM] in
 // shared memory, zero behind head_dim.
 template <int TYPE, int DIMS, int QUERIES>
@@ -71,22 +87,22 @@ static __device__ __forceinline__ void fold(const attend &a, const char *head, i
                                             query_state<DIMS> *states) {
   typedef typename kv_element<TYPE>::type element;
   const int lane = threadIdx.x % 32;
-  float chains[QUERIES][8];
-  for (int k = 0; k < QUERIES; k++)
-    for (int i = 0; i < 8; i++) chains[k][i] = 0;
-#pragma unroll 2
-  for (int d = 0; d < a.l.dim_pad;
-       d += 8) { // little code: at short context it runs once, out of a cold cache
-    float key[8];
-    kv_eight<TYPE>(head + ((size_t)(d / 8) * PAGE + lane) * 8 * sizeof(element), key);
+  float parts[QUERIES][4];
 #pragma unroll
-    for (int k = 0; k < QUERIES; k++) {
-      if (k >= n) break;
-      const float4 low = *(const float4 *)(q + k * MAX_DIM + d),
-                   high = *(const float4 *)(q + k * MAX_DIM + d + 4);
-      const float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-      for (int i = 0; i < 8; i++) chains[k][i] = fmaf(x[i], key[i], chains[k][i]);
+  for (int w = 0; w < 4; w++) {
+    float chains[QUERIES][8] = {};
+#pragma unroll 2
+    for (int d = 8 * w; d < a.l.dim_pad; d += 32) {
+      float key[8];
+      kv_eight<TYPE>(head + ((size_t)(d / 8) * PAGE + lane) * 8 * sizeof(element), key);
+#pragma unroll
+      for (int k = 0; k < QUERIES; k++) {
+        if (k >= n) break;
+        add_chains(q + k * MAX_DIM + d, key, chains[k]);
+      }
     }
+#pragma unroll
+    for (int k = 0; k < QUERIES; k++) parts[k][w] = in_pairs(chains[k]);
   }
   const float *scales = (const float *)(head + a.l.scales_offset);
   float weight[QUERIES];
@@ -94,8 +110,7 @@ static __device__ __forceinline__ void fold(const attend &a, const char *head, i
   for (int k = 0; k < QUERIES; k++) {
     weight[k] = 0;
     if (k >= n || !(live >> k & 1)) continue;
-    const float *c = chains[k];
-    float dot = ((c[0] + c[1]) + (c[2] + c[3])) + ((c[4] + c[5]) + (c[6] + c[7]));
+    float dot = (parts[k][0] + parts[k][1]) + (parts[k][2] + parts[k][3]);
     if (TYPE == PN_KV_INT8) dot = __fmul_rn(dot, scales[lane]);
     const int p = page * PAGE + lane;
     const bool seen = p >= begin[k] && p < end[k];
@@ -151,9 +166,11 @@ static __device__ __forceinline__ void finish(const attend &a, int row, int head
   }
 }
 
-static __device__ __forceinline__ void load_query(const attend &a, int row, int head, float *to) {
+// By `threads` threads, of which this is number `thread`.
+static __device__ __forceinline__ void load_query(const attend &a, int row, int head, float *to, int thread,
+                                                  int threads) {
   const float *q = a.q.p + row * a.q.stride + (int64_t)head * a.l.head_dim;
-  for (int d = threadIdx.x % 32; d < a.l.dim_pad; d += 32) to[d] = d < a.l.head_dim ? q[d] : 0.0f;
+  for (int d = thread; d < a.l.dim_pad; d += threads) to[d] = d < a.l.head_dim ? q[d] : 0.0f;
 }
 
 // The table of the row's sequence in `pages`.
@@ -161,41 +178,99 @@ static __device__ __forceinline__ const int32_t *table_of(const attend &a, int r
   return a.pages + a.page_start[a.seq[row]];
 }
 
-// A warp a span. Grid: rows by kv heads and pieces of their query heads, splits / WARPS.
-template <int TYPE, int DIMS, int QUERIES> __global__ void attend_spans(attend a) {
+// What a block of four warps needs of a page.
+template <int QUERIES> struct page_memory {
+  float q[QUERIES][MAX_DIM];
+  float parts[QUERIES][4][PAGE]; // d_w of each token
+  float weights[QUERIES][PAGE];
+};
+
+// Fold a page into the running softmax of the queries [0, n): a thread has their dimensions
+// threadIdx.x + 128 * i.
+template <int TYPE, int DIMS, int QUERIES>
+static __device__ __forceinline__ void fold_page(const attend &a, const char *head, int page, int n,
+                                                 const reach &r, page_memory<QUERIES> &m,
+                                                 query_state<DIMS> *states) {
+  typedef typename kv_element<TYPE>::type element;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  float chains[QUERIES][8] = {};
+  for (int d = 8 * warp; d < a.l.dim_pad; d += 32) {
+    float key[8];
+    kv_eight<TYPE>(head + ((size_t)(d / 8) * PAGE + lane) * 8 * sizeof(element), key);
+#pragma unroll
+    for (int k = 0; k < QUERIES; k++)
+      if (k < n) add_chains(&m.q[k][d], key, chains[k]);
+  }
+#pragma unroll
+  for (int k = 0; k < QUERIES; k++) m.parts[k][warp][lane] = in_pairs(chains[k]);
+  const float *scales = (const float *)(head + a.l.scales_offset);
+  const float k_scale = TYPE == PN_KV_INT8 ? scales[lane] : 1.0f,
+              v_scale = TYPE == PN_KV_INT8 ? scales[PAGE + lane] : 1.0f;
+  const bool seen = page * PAGE + lane >= r.begin && page * PAGE + lane < r.end;
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < QUERIES; k++) {
+    if (k >= n) break;
+    float dot = (m.parts[k][0][lane] + m.parts[k][1][lane]) + (m.parts[k][2][lane] + m.parts[k][3][lane]);
+    if (TYPE == PN_KV_INT8) dot = __fmul_rn(dot, k_scale);
+    const float score = seen ? __fmul_rn(a.scale, dot) : -INFINITY;
+    query_state<DIMS> &s = states[k];
+    const float top = fmaxf(s.max, warp_max(score)), shrink = exp_of(s.max - top);
+    const float e = seen ? exp_of(score - top) : 0.0f;
+    s.sum = fmaf(s.sum, shrink, warp_sum(e));
+    s.max = top;
+#pragma unroll
+    for (int i = 0; i < DIMS; i++) s.acc[i] = __fmul_rn(s.acc[i], shrink);
+    if (warp == 0) m.weights[k][lane] = TYPE == PN_KV_INT8 && seen ? __fmul_rn(e, v_scale) : e;
+  }
+  __syncthreads();
+  const element *values = (const element *)(head + a.l.v_offset);
+  const int from = max(r.begin - page * PAGE, 0), to = min(r.end - page * PAGE, (int)PAGE);
+#pragma unroll 8
+  for (int p = from; p < to; p++) { // what lies elsewhere never enters, not even a NaN
+#pragma unroll
+    for (int i = 0; i < DIMS; i++) {
+      const int d = threadIdx.x + 128 * i;
+      const float v = d < a.l.dim_pad ? kv_float(values[p * a.l.dim_pad + d]) : 0.0f;
+#pragma unroll
+      for (int k = 0; k < QUERIES; k++)
+        if (k < n) states[k].acc[i] = fmaf(m.weights[k][p], v, states[k].acc[i]);
+    }
+  }
+}
+
+// Grid: rows by kv heads and pieces of their query heads, by spans. DIMS: those of V a thread.
+template <int TYPE, int DIMS, int QUERIES> __global__ void __launch_bounds__(128) attend_spans(attend a) {
+  __shared__ page_memory<QUERIES> m;
   cuda_wait();
-  __shared__ float q[WARPS][QUERIES * MAX_DIM];
-  const int warp = threadIdx.x / 32, row = blockIdx.x, split = blockIdx.z * WARPS + warp;
-  const int pieces = (a.group + QUERIES - 1) / QUERIES, kv_head = blockIdx.y / pieces,
-            piece = blockIdx.y % pieces * QUERIES;
-  const int n = min(QUERIES, a.group - piece);
+  const int row = blockIdx.x, split = blockIdx.z, pieces = (a.group + QUERIES - 1) / QUERIES;
+  const int kv_head = blockIdx.y / pieces, piece = blockIdx.y % pieces * QUERIES,
+            n = min(QUERIES, a.group - piece);
   const reach r = reach_of(a, row);
   const int from = r.first + split * r.span, to = min(from + r.span, r.first + r.pages);
   if (from >= to) return;
-  int begin[QUERIES], end[QUERIES];
+  const int32_t *table = table_of(a, row);
   query_state<DIMS> states[QUERIES];
 #pragma unroll
   for (int k = 0; k < QUERIES; k++) {
-    begin[k] = r.begin;
-    end[k] = r.end;
     clear(states[k]);
-    if (k < n) load_query(a, row, kv_head * a.group + piece + k, q[warp] + k * MAX_DIM);
+    if (k < n) load_query(a, row, kv_head * a.group + piece + k, m.q[k], threadIdx.x, 128);
   }
-  __syncwarp();
-  const int32_t *table = table_of(a, row);
+  __syncthreads();
   for (int page = from; page < to; page++)
-    fold<TYPE, DIMS, QUERIES>(a, a.layer + table[page] * a.l.page_bytes + kv_head * a.l.head_bytes, page, n,
-                              ~0u, begin, end, q[warp], states);
+    fold_page<TYPE, DIMS, QUERIES>(a, a.layer + table[page] * a.l.page_bytes + kv_head * a.l.head_bytes, page,
+                                   n, r, m, states);
 #pragma unroll
   for (int k = 0; k < QUERIES; k++) {
     if (k >= n) break;
     const int64_t head = kv_head * a.group + piece + k;
     float *out = a.partials + (((int64_t)row * a.n_heads + head) * CUDA_SPLITS + split) * (a.l.dim_pad + 2);
+#pragma unroll
     for (int i = 0; i < DIMS; i++) {
-      const int d = threadIdx.x % 32 + 32 * i;
+      const int d = threadIdx.x + 128 * i;
       if (d < a.l.dim_pad) out[d] = states[k].acc[i];
     }
-    if (threadIdx.x % 32 == 0) {
+    if (threadIdx.x == 0) {
       out[a.l.dim_pad] = states[k].max;
       out[a.l.dim_pad + 1] = states[k].sum;
     }
@@ -250,7 +325,7 @@ template <int TYPE, int DIMS, int QUERIES> __global__ void attend_rows(attend a)
       past = max(past, reaches[k].first + reaches[k].pages);
       clear(states[k]);
       clear(all[k]);
-      load_query(a, row + k, head, q[warp] + k * MAX_DIM);
+      load_query(a, row + k, head, q[warp] + k * MAX_DIM, threadIdx.x % 32, 32);
     }
     __syncwarp();
     const int32_t *table = table_of(a, row);
@@ -280,13 +355,16 @@ template <int TYPE, int DIMS, int QUERIES> __global__ void attend_rows(attend a)
   }
 }
 
-template <int TYPE, int DIMS, int QUERIES> static void launch_spans(cuda_backend *s, const attend &a) {
-  const unsigned pieces = (unsigned)(a.group + QUERIES - 1) / QUERIES;
-  cuda_launch(s, attend_spans<TYPE, DIMS, QUERIES>,
-              dim3((unsigned)a.q.n, (unsigned)a.l.n_kv_heads * pieces, CUDA_SPLITS / WARPS), WARPS * 32, 0,
-              a);
+template <int TYPE, int DIMS> static void launch_spans(cuda_backend *s, const attend &a) {
+  const unsigned pieces = (unsigned)(a.group + MOST_QUERIES - 1) / MOST_QUERIES;
+  const dim3 grid((unsigned)a.q.n, (unsigned)a.l.n_kv_heads * pieces, CUDA_SPLITS);
+  if (a.group == 1)
+    cuda_launch(s, attend_spans<TYPE, DIMS, 1>, grid, 128, 0, a);
+  else
+    cuda_launch(s, attend_spans<TYPE, DIMS, MOST_QUERIES>, grid, 128, 0, a);
 }
 
+// DIMS: those of V a lane.
 template <int TYPE, int DIMS> static void launch(cuda_backend *s, const attend &a) {
   const unsigned rows = (unsigned)a.q.n, heads = (unsigned)a.n_heads;
   if (a.q.n > CUDA_SPLIT_ROWS) {
@@ -294,10 +372,7 @@ template <int TYPE, int DIMS> static void launch(cuda_backend *s, const attend &
                 dim3((rows + MOST_QUERIES * WARPS - 1) / (MOST_QUERIES * WARPS), heads), WARPS * 32, 0, a);
     return;
   }
-  if (a.group == 1)
-    launch_spans<TYPE, DIMS, 1>(s, a);
-  else
-    launch_spans<TYPE, DIMS, MOST_QUERIES>(s, a);
+  launch_spans<TYPE, (DIMS + 3) / 4>(s, a);
   cuda_launch(s, merge_spans<DIMS>, dim3(rows, (heads + WARPS - 1) / WARPS), WARPS * 32, 0, a);
 }
 
