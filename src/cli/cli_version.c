@@ -31,7 +31,7 @@ static void see(void *ctx, const pn_backend_kind *kind, const char *path, const 
   pn_json_push(f->modules, m);
 }
 
-static bool print_json(const found *f, pn_error *e) {
+static bool print_json(const found *f, const cores_choice *threads, pn_error *e) {
   pn_json *v = pn_json_new_object(), *list = pn_json_new_array();
   for (const char *const *isa = isas_here(); *isa; isa++)
     pn_json_push(list, pn_json_new_str(pn_str_of(*isa)));
@@ -43,10 +43,12 @@ static bool print_json(const found *f, pn_error *e) {
   pn_json_set(v, "modules", pn_json_share(f->modules));
   pn_json_set(v, "cpu_features", pn_json_new_str(pn_str_of(pn_backend_builtin("cpu")->about())));
   pn_json_set(v, "isas", list);
+  pn_json_set(v, "threads", pn_json_new_int(threads->threads));
+  pn_json_set(v, "threads_why", pn_json_new_str(pn_str_of(threads->why)));
   return console_json(v, e);
 }
 
-static void print_text(found *f) {
+static void print_text(found *f, const cores_choice *threads) {
   printf("pensieve %s, commit %s\ncompiler %s, %s\nbackends %s\n", PN_BUILD_VERSION, PN_BUILD_COMMIT,
          PN_BUILD_COMPILER, PN_BUILD_TYPE, pn_buf_cstr(&f->text));
   for (size_t i = 0; i < pn_json_len(f->modules); i++) {
@@ -57,19 +59,21 @@ static void print_text(found *f) {
   }
   printf("cpu features %s\nisas", pn_backend_builtin("cpu")->about());
   for (const char *const *isa = isas_here(); *isa; isa++) printf(" %s", *isa);
-  putchar('\n');
+  printf("\nthreads %d: %s\n", threads->threads, threads->why);
 }
 
 bool cli_version(const options *o, pn_error *e) {
   found f = {.names = pn_json_new_array(), .modules = pn_json_new_array()};
   char folders[3 * PATH_MAX];
+  cores_choice threads;
   bool ok = true;
+  open_model_choose_threads(&threads);
   open_model_modules(o, folders, sizeof folders);
   pn_backend_each(folders, see, &f);
   if (options_on(o, "json"))
-    ok = print_json(&f, e);
+    ok = print_json(&f, &threads, e);
   else
-    print_text(&f);
+    print_text(&f, &threads);
   pn_json_free(f.names);
   pn_json_free(f.modules);
   pn_buf_fini(&f.text);

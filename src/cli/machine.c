@@ -4,7 +4,6 @@
 #include "cli/cgroup.h"
 
 #include <ctype.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,20 +85,6 @@ uint64_t machine_mapped_bytes(const char *path) {
   return total;
 }
 #endif
-
-static int cores_of_machine(void) {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-  long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? (int)n : 1;
-}
-
-int machine_cores(void) {
-  int cores = cores_of_machine(), quota = cgroup_cores("");
-  return quota < cores ? quota : cores;
-}
 
 bool machine_own_path(char *out, size_t cap) {
 #ifdef __APPLE__

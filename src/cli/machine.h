@@ -1,4 +1,4 @@
-// What memory and cores the machine lets this process have, and what it has used.
+// What memory the machine lets this process have, and what it has used.
 #ifndef PN_CLI_MACHINE_H
 #define PN_CLI_MACHINE_H
 
@@ -11,9 +11,6 @@
 uint64_t machine_available_bytes(void);
 uint64_t machine_total_bytes(void); // of the machine or its control group
 uint64_t machine_peak_rss_bytes(void);
-// Cores that this process may use: those it is bound to, or the control group's quota rounded up when that is
-// less.
-int machine_cores(void);
 // Bytes of this process's memory that are pages of files whose path begins with `path`; 0 where the system
 // can't tell.
 uint64_t machine_mapped_bytes(const char *path);

@@ -31,9 +31,26 @@ static bool open_template(open_model *m, pn_error *e) {
   return true;
 }
 
+void open_model_choose_threads(cores_choice *out) {
+  cores_machine here;
+  cores_here(&here);
+  cores_choose(&here, MOST_THREADS, out);
+}
+
 int open_model_threads(const options *o) {
-  int set = (int)options_int(o, "threads"), cores = machine_cores();
-  return set ? set : cores < MOST_THREADS ? cores : MOST_THREADS;
+  const int set = (int)options_int(o, "threads");
+  cores_choice choice;
+  if (set) return set;
+  open_model_choose_threads(&choice);
+  return choice.threads;
+}
+
+// Where nobody said how many threads: how many were chosen, and why.
+static void log_threads(const options *o) {
+  cores_choice choice;
+  if (options_int(o, "threads") || !pn_log_on(PN_LOG_INFO)) return;
+  open_model_choose_threads(&choice);
+  pn_log(PN_LOG_INFO, NULL, "threads", PN_FIELDS(PN_I("threads", choice.threads), PN_S("why", choice.why)));
 }
 
 void open_model_modules(const options *o, char *out, size_t cap) {
@@ -60,6 +77,7 @@ static bool open_backend(open_model *m, const options *o, pn_error *e) {
     if (options_text(o, others[i]))
       b.settings[n++] = (pn_setting){others[i], options_text(o, others[i]), !options_flagged(o, others[i])};
   m->backend = pn_backend_open(&b, e);
+  if (m->backend && !m->backend->ops->device_memory) log_threads(o);
   return m->backend != NULL;
 }
 

@@ -2,6 +2,7 @@
 #ifndef PN_CLI_OPEN_MODEL_H
 #define PN_CLI_OPEN_MODEL_H
 
+#include "cli/cores.h"
 #include "cli/memory_plan.h"
 #include "cli/weight_home.h"
 #include "engine/engine.h"
@@ -30,11 +31,12 @@ typedef struct open_model {
 bool open_model_read(open_model *m, const options *o, const char *named, unsigned parts, pn_error *e);
 void open_model_close(open_model *m);
 
-// Threads to compute with: --threads, or as many as there are cores for this process.
 // The folders where modules of backends are looked for, separated by ':'; of the user's, then those of this
 // program.
 void open_model_modules(const options *o, char *out, size_t cap);
+// Threads to compute with: --threads, or as many as cores_choose says of this machine.
 int open_model_threads(const options *o);
+void open_model_choose_threads(cores_choice *out);
 
 // The constants that the template may write, from the tokenizer and the model's files.
 pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t);

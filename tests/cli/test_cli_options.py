@@ -1,6 +1,7 @@
 """Flags, environment, configuration file: what wins, and what is said about mistakes."""
 
 import json
+import os
 
 import pytest
 
@@ -158,3 +159,16 @@ def test_version(run):
     assert text.startswith("pensieve ") and "commit " in text and "cpu, ref" in text
     v = json.loads(run("version", "--json").stdout)
     assert v["backends"] == ["cpu", "ref"] and "scalar" in v["isas"] and v["version"] == text.split()[1].rstrip(",")
+    assert v["threads"] >= 1 and f"threads {v['threads']}: {v['threads_why']}\n" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no masks of processors here")
+def test_threads_keep_to_the_mask(run):
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(own)})
+    try:
+        v = json.loads(run("version", "--json").stdout)
+    finally:
+        os.sched_setaffinity(0, own)
+    assert v["threads"] == 1 and v["threads_why"].startswith("one for each of 1 core")
+    assert ("bound to 1 of" in v["threads_why"]) == (os.cpu_count() > 1)
