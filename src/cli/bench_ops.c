@@ -6,6 +6,7 @@
 #include "cli/bench_stats.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
+#include "cli/reading_rate.h"
 #include "cli/stepper.h"
 
 #include <stdio.h>
@@ -36,8 +37,10 @@ typedef struct ops_table {
 typedef struct ops_bench {
   open_model *m;
   stepper s;
+  int threads;
   int32_t *ids; // as many as the longest sequence
   ops_table decode, prefill;
+  reading_rate reading;
 } ops_bench;
 
 static int row_of(ops_table *t, const pn_step *s) {
@@ -136,6 +139,8 @@ static bool run_all(ops_bench *b, int n_decode, int repeat, pn_error *e) {
     console_progress("decode step %d of %d", i + 1, n_decode);
     if (!measure(b, &b->decode, depth + i, e)) return false;
   }
+  console_progress("reading memory");
+  if (!b->m->backend->ops->device_memory) b->reading = reading_rate_measure(b->threads);
   return true;
 }
 
@@ -190,14 +195,16 @@ static bool print_tables(const ops_bench *b, const options *o, pn_error *e) {
     pn_json *v = pn_json_new_object();
     pn_json_set(v, "model", pn_json_new_str(pn_str_of(m->name)));
     pn_json_set(v, "backend", pn_json_new_str(pn_str_of(m->backend->ops->name)));
-    pn_json_set(v, "threads", pn_json_new_int(open_model_threads(o)));
+    pn_json_set(v, "threads", pn_json_new_int(b->threads));
+    pn_json_set(v, "reading_gb_s", reading_rate_json(&b->reading));
     pn_json_set(v, "decode", table_json(&b->decode));
     pn_json_set(v, "prefill", table_json(&b->prefill));
     return console_json(v, e);
   }
   printf("%s on %s, medians of %d steps and %d chunks, op by op\n", m->name,
          m->backend->ops->describe(m->backend), (int)options_int(o, "decode"), (int)options_int(o, "repeat"));
-  char chunk[32];
+  char chunk[32], line[96];
+  printf("reading %s\n", reading_rate_line(&b->reading, line));
   snprintf(chunk, sizeof chunk, "a chunk of %d", b->prefill.n_tokens);
   table_print(&b->decode, "a decode step");
   table_print(&b->prefill, chunk);
@@ -225,7 +232,11 @@ bool bench_ops(open_model *m, const options *o, pn_error *e) {
   ops_bench *b = calloc(1, sizeof *b);
   if (!b) return pn_fail(e, PN_ERR_NOMEM, "out of memory");
   b->m = m;
-  bool ok = open_bench(b, (int)options_int(o, "depth"), prompt < MAX_CHUNK ? prompt : MAX_CHUNK, n_decode, e);
+  b->threads = open_model_threads(o);
+  bool ok =
+      open_bench(b, (int)options_int(o, "depth"), prompt < MAX_CHUNK ? prompt : MAX_CHUNK, n_decode, e) &&
+      open_model_settle(m, o, b->s.bytes, e);
+  weight_home_wait(&m->home);
   interrupt_catch(NULL);
   ok = ok && run_all(b, n_decode, (int)options_int(o, "repeat"), e);
   interrupt_release();

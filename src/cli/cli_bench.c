@@ -7,6 +7,7 @@
 #include "cli/console.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
+#include "cli/reading_rate.h"
 #include "cli/verbs.h"
 #include "kv/kv.h"
 
@@ -15,6 +16,10 @@
 #include <string.h>
 
 #define MAX_STREAM_COUNTS 16
+
+typedef struct memory_use {
+  uint64_t weights, kv, other, peak;
+} memory_use;
 
 typedef struct bench {
   open_model m;
@@ -25,6 +30,8 @@ typedef struct bench {
   double load_s;
   pn_sampling sampled; // how `decode_sampled` chooses
   bench_stats prefill, decode, decode_sampled, by_streams[MAX_STREAM_COUNTS];
+  memory_use memory;
+  reading_rate reading;
 } bench;
 
 static bool read_streams(bench *b, const char *text, pn_error *e) {
@@ -89,10 +96,6 @@ static double token_operations(const pn_model_config *c) {
   return 2.0 * c->n_layers * c->d_model * (heads + 3.0 * c->d_ffn);
 }
 
-typedef struct memory_use {
-  uint64_t weights, kv, other, peak;
-} memory_use;
-
 static memory_use measure_memory(const bench *b) {
   memory_use u = {
       .weights = pn_files_bytes(b->m.files), .kv = b->run.kv_peak_bytes, .peak = machine_peak_rss_bytes()};
@@ -101,13 +104,33 @@ static memory_use measure_memory(const bench *b) {
   return u;
 }
 
+// Streams first, so that the machine's rate of reading stands beside the decoding that it bounds; and the
+// memory in use before its memory is.
+static bool measure_all(bench *b, const options *o, pn_error *e) {
+  if (!measure_prefill(b, e) || !measure_streams(b, e) || !measure_decode(b, e)) return false;
+  b->memory = measure_memory(b);
+  console_progress("reading memory");
+  if (!b->m.backend->ops->device_memory) b->reading = reading_rate_measure(open_model_threads(o));
+  return true;
+}
+
+// Bytes a second of weights and KV cache that such decoding reads, in GB/s.
+static double decode_gb_s(const bench *b, const bench_stats *s) {
+  return bench_stats_median(s) * bench_token_bytes(&b->m, b->depth, b->n_decode) / 1e9;
+}
+
+static double decode_share(const bench *b, const bench_stats *s) {
+  return b->reading.gb_s > 0 ? decode_gb_s(b, s) / b->reading.gb_s : 0;
+}
+
 static pn_json *decode_json(const bench *b, const bench_stats *s) {
   pn_json *v = pn_json_new_object();
   pn_json_set(v, "n_tokens", pn_json_new_int(b->n_decode));
   pn_json_set(v, "depth", pn_json_new_int(b->depth));
   pn_json_set(v, "tok_s", bench_stats_json(s));
-  pn_json_set(v, "gb_s",
-              pn_json_new_num(bench_stats_median(s) * bench_token_bytes(&b->m, b->depth, b->n_decode) / 1e9));
+  pn_json_set(v, "gb_s", pn_json_new_num(decode_gb_s(b, s)));
+  pn_json_set(v, "share_of_reading",
+              b->reading.gb_s > 0 ? pn_json_new_num(decode_share(b, s)) : pn_json_new_null());
   return v;
 }
 
@@ -130,7 +153,8 @@ static pn_json *result_json(const bench *b, const options *o) {
     pn_json_push(streams, row);
   }
   pn_json_set(v, "streams", streams);
-  memory_use u = measure_memory(b);
+  pn_json_set(v, "reading_gb_s", reading_rate_json(&b->reading));
+  const memory_use u = b->memory;
   pn_json_set(memory, "weights_bytes", pn_json_new_int((int64_t)u.weights));
   pn_json_set(memory, "kv_bytes", pn_json_new_int((int64_t)u.kv));
   pn_json_set(memory, "other_bytes", pn_json_new_int((int64_t)u.other));
@@ -139,23 +163,32 @@ static pn_json *result_json(const bench *b, const options *o) {
   return v;
 }
 
+static void print_reading(const bench *b) {
+  char line[96];
+  printf("reading     %s", reading_rate_line(&b->reading, line));
+  if (b->reading.gb_s > 0)
+    printf("; decode reached %.0f %% of it, sampled %.0f %%", 100 * decode_share(b, &b->decode),
+           100 * decode_share(b, &b->decode_sampled));
+  putchar('\n');
+}
+
 static void print_result(const bench *b) {
   const pn_model_config *c = pn_model_config_of(b->m.model);
   char weights[32], kv[32], other[32], line[80];
-  memory_use u = measure_memory(b);
+  const memory_use u = b->memory;
   printf("%s on %s, median of %d (min .. max)\n", b->m.name, b->m.backend->ops->describe(b->m.backend),
          b->repeat);
   printf("load        %.2f s\n", b->load_s);
   printf("prefill     %s tok/s, %d tokens, %.0f GOP/s\n", bench_stats_line(&b->prefill, line), b->n_prompt,
          bench_stats_median(&b->prefill) * token_operations(c) / 1e9);
   printf("decode      %s tok/s, %d tokens after %d, %.1f GB/s\n", bench_stats_line(&b->decode, line),
-         b->n_decode, b->depth,
-         bench_stats_median(&b->decode) * bench_token_bytes(&b->m, b->depth, b->n_decode) / 1e9);
+         b->n_decode, b->depth, decode_gb_s(b, &b->decode));
   printf("  sampled   %s tok/s, temperature %g, top_p %g, top_k %d\n",
          bench_stats_line(&b->decode_sampled, line), (double)b->sampled.temperature, (double)b->sampled.top_p,
          b->sampled.top_k);
   for (int k = 0; k < b->n_streams; k++)
     printf("%3d streams %s tok/s\n", b->streams[k], bench_stats_line(&b->by_streams[k], line));
+  print_reading(b);
   printf("memory      %s weights, %s KV cache, %s other\n", console_bytes(u.weights, weights),
          console_bytes(u.kv, kv), console_bytes(u.other, other));
 }
@@ -228,7 +261,7 @@ bool cli_bench(const options *o, pn_error *e) {
   if (asked)
     ok = ok && answer_stdin(b, e);
   else
-    ok = ok && measure_prefill(b, e) && measure_decode(b, e) && measure_streams(b, e);
+    ok = ok && measure_all(b, o, e);
   interrupt_release();
   console_progress("%s", "");
   if (ok && !asked && options_on(o, "json"))

@@ -1,9 +1,11 @@
-// pensieve inspect: what a model is, every problem found, and the memory it needs. Nothing is loaded.
+// pensieve inspect: what a model is, every problem found, the memory it needs and the speed to expect.
+// Nothing is loaded.
 #include "api/api.h"
 #include "base/kind.h"
 #include "cli/console.h"
 #include "cli/discover.h"
 #include "cli/open_model.h"
+#include "cli/reading_rate.h"
 #include "cli/verbs.h"
 #include "kv/kv.h"
 
@@ -18,6 +20,7 @@ typedef struct report {
   pn_error first;    // the first problem
   bool has_card;
   pn_api_card card;
+  reading_rate reading; // where the model can be computed
 } report;
 
 static void add_problem(report *r, const pn_error *e) {
@@ -124,6 +127,22 @@ static int contexts(const pn_model_config *c, int out[16]) {
   return n;
 }
 
+// What decoding without context may reach here, by the weights that a token reads.
+static reading_expectation expectation(const report *r) {
+  return reading_rate_expect(&r->reading, (double)pn_model_weight_bytes(r->m.model));
+}
+
+static void set_reading_json(pn_json *v, const report *r) {
+  pn_json_set(v, "reading_gb_s", reading_rate_json(&r->reading));
+  if (!(r->reading.gb_s > 0)) return;
+  const reading_expectation x = expectation(r);
+  pn_json *expected = pn_json_new_object();
+  pn_json_set(expected, "low", pn_json_new_num(x.low));
+  pn_json_set(expected, "high", pn_json_new_num(x.high));
+  pn_json_set(v, "weight_bytes_per_token", pn_json_new_int((int64_t)pn_model_weight_bytes(r->m.model)));
+  pn_json_set(v, "expected_decode_tok_s", expected);
+}
+
 static pn_json *tensors_json(const pn_tensors *t) {
   pn_json *list = pn_json_new_array();
   for (size_t i = 0; i < t->n; i++) {
@@ -205,6 +224,7 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
     pn_json_set(v, "chat_template", pn_json_new_bool(r->has_template));
     if (r->has_card) set_card_json(v, &r->card);
     if (r->has_config) set_config_json(v, r, pn_files_bytes(m->files));
+    if (m->model) set_reading_json(v, r);
     if (tensors) pn_json_set(v, "tensors", tensors_json(pn_files_tensors(m->files)));
   }
   return console_json(v, e);
@@ -236,6 +256,16 @@ static void print_config(const report *r, uint64_t weights) {
   }
 }
 
+static void print_reading(const report *r) {
+  char line[96], bytes[32];
+  printf("reading       %s\n", reading_rate_line(&r->reading, line));
+  if (!(r->reading.gb_s > 0)) return;
+  const reading_expectation x = expectation(r);
+  const int digits = x.low < 10 ? 1 : 0;
+  printf("decode        %.*f to %.*f tok/s expected without context: %s of weights a token\n", digits, x.low,
+         digits, x.high, console_bytes(pn_model_weight_bytes(r->m.model), bytes));
+}
+
 static void print_tensors(const pn_tensors *t) {
   for (size_t i = 0; i < t->n; i++) {
     const pn_tensor *x = &t->items[i];
@@ -263,6 +293,7 @@ static void print_text(const report *r, bool tensors) {
     printf("format        %s, %s, %zu tensors\n", pn_files_gguf(m->files) ? "GGUF" : "safetensors",
            console_bytes(pn_files_bytes(m->files), size), pn_files_tensors(m->files)->n);
     if (r->has_config) print_config(r, pn_files_bytes(m->files));
+    if (m->model) print_reading(r);
     printf("chat template %s\n", r->has_template ? "yes" : "no");
     if (r->has_card) print_card(&r->card);
     if (tensors) print_tensors(pn_files_tensors(m->files));
@@ -281,6 +312,12 @@ static bool print_plan(const report *r, pn_error *e) {
   return true;
 }
 
+static void measure_reading(report *r) {
+  cores_choice choice;
+  open_model_choose_threads(&choice);
+  r->reading = reading_rate_measure(choice.threads);
+}
+
 bool cli_inspect(const options *o, pn_error *e) {
   report r = {.problems = pn_json_new_array()};
   char path[sizeof r.m.path];
@@ -288,7 +325,9 @@ bool cli_inspect(const options *o, pn_error *e) {
   if (ok) {
     examine(&r, path, options_text(o, "dialect"));
     bool tensors = options_on(o, "tensors");
-    if (options_on(o, "plan"))
+    const bool plan = options_on(o, "plan");
+    if (r.m.model && !plan) measure_reading(&r);
+    if (plan)
       ok = print_plan(&r, e);
     else if (options_on(o, "json"))
       ok = print_json(&r, tensors, e);

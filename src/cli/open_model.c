@@ -198,15 +198,15 @@ static bool plan(open_model *m, const options *o, const engine_wish *w, pn_error
   return true;
 }
 
-// Whether the machine has memory for weights that it can't drop, beside the plan and a fifth for others.
-static bool room_for_own(const open_model *m) {
-  const memory_plan *p = &m->plan;
-  return !m->backend->ops->device_memory &&
-         machine_available_bytes() / 5 * 4 > p->weights_bytes + p->kv_bytes + p->scratch_bytes;
+bool open_model_settle(open_model *m, const options *o, uint64_t beside_bytes, pn_error *e) {
+  const uint64_t weights = pn_files_bytes(m->files), available = machine_available_bytes() / 5 * 4;
+  const bool room =
+      !m->backend->ops->device_memory && available > weights && available - weights > beside_bytes;
+  return weight_home_settle(&m->home, o, m->files, room, e);
 }
 
 pn_engine *open_model_engine(open_model *m, const options *o, const engine_wish *w, pn_error *e) {
-  if (!plan(m, o, w, e) || !weight_home_settle(&m->home, o, m->files, room_for_own(m), e)) return NULL;
+  if (!plan(m, o, w, e) || !open_model_settle(m, o, m->plan.kv_bytes + m->plan.scratch_bytes, e)) return NULL;
   const pn_engine_options eo = {.n_ctx = m->plan.n_ctx,
                                 .kv_tokens = m->plan.kv_tokens,
                                 .max_running = m->plan.max_running,

@@ -38,6 +38,10 @@ void open_model_modules(const options *o, char *out, size_t cap);
 int open_model_threads(const options *o);
 void open_model_choose_threads(cores_choice *out);
 
+// Have the weights where the settings want them (weight_home_settle), whatever else is to take beside_bytes.
+// open_model_engine does it.
+bool open_model_settle(open_model *m, const options *o, uint64_t beside_bytes, pn_error *e);
+
 // The constants that the template may write, from the tokenizer and the model's files.
 pn_template_consts open_model_consts(pn_files *files, const pn_tokenizer *t);
 

@@ -12,6 +12,8 @@ bool stepper_open(stepper *s, open_model *m, int n_tokens, int chunk, pn_error *
                            .step_tokens = s->chunk,
                            .whole_tables = true};
   const pn_kv_setup setup = pn_kv_setup_of(c, m->backend, &wish);
+  s->bytes = pn_kv_setup_bytes(c, m->backend, m->kv_type, &setup) +
+             pn_model_step_bytes(m->model, s->chunk, s->chunk);
   s->memory = calloc((size_t)s->chunk, 3 * sizeof *s->memory);
   if (!s->memory) return pn_fail(e, PN_ERR_NOMEM, "out of memory for steps of %d tokens", s->chunk);
   s->pool = pn_kv_pool_new(&setup, e);

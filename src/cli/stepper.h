@@ -9,6 +9,7 @@
 typedef struct stepper {
   open_model *m;
   int chunk;
+  uint64_t bytes; // that KV and steps take
   pn_kv_memory kv;
   pn_kv_places places;
   pn_kv_pool *pool;

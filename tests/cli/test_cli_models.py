@@ -122,7 +122,12 @@ def test_inspect(run, default_model):
     assert [row["context"] for row in v["memory"]] == [2048, 8192]
     assert len(v["tensors"]) == v["n_tensors"] == 272
     assert next(t for t in v["tensors"] if t["name"] == "token_embd.weight")["shape"] == [49152, 576]
+    assert v["reading_gb_s"] > 0 and v["weight_bytes_per_token"] == pytest.approx(v["bytes"], rel=0.1)
+    at_most = v["reading_gb_s"] * 1e9 / v["weight_bytes_per_token"]
+    assert 0 < v["expected_decode_tok_s"]["low"] < v["expected_decode_tok_s"]["high"] < at_most
     text = run("inspect", "--model", default_model).stdout.decode()
+    assert re.search(r"^reading       [0-9.]+ GB/s by \d+ threads? over ", text, re.M)
+    assert re.search(r"^decode        [0-9.]+ to [0-9.]+ tok/s expected without context: [0-9.]+ MB of weights a token$", text, re.M)
     assert "problems      none" in text and "8192 tokens" in text
     costs = ", ".join(f"{n} bytes as {t}" for t, n in each.items())
     assert f"KV cache      a token costs {costs}\n" in text

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 
 import numpy as np
 import pytest
@@ -113,18 +114,23 @@ def test_bench_prints_one_object(run, default_model):
             "1,2,5", "--repeat", "3", timeout=300)
     assert r.returncode == 0, r.stderr
     v = json.loads(r.stdout)
-    assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "decode_sampled", "streams", "memory"}
+    assert set(v) == {"model", "backend", "threads", "load_s", "prefill", "decode", "decode_sampled", "streams", "memory",
+                      "reading_gb_s"}
     assert v["backend"] == "cpu" and v["threads"] >= 1 and v["load_s"] > 0
     assert v["prefill"]["n_tokens"] == 40
     assert (v["decode"]["n_tokens"], v["decode"]["depth"]) == (4, 20) and v["decode"]["gb_s"] > 0
     assert [s["n"] for s in v["streams"]] == [1, 2, 5] and all(set(s) == {"n", "tok_s"} for s in v["streams"])
-    assert set(v["prefill"]) == {"n_tokens", "tok_s"} and set(v["decode"]) == {"n_tokens", "depth", "tok_s", "gb_s"}
+    assert set(v["prefill"]) == {"n_tokens", "tok_s"}
+    assert set(v["decode"]) == {"n_tokens", "depth", "tok_s", "gb_s", "share_of_reading"}
+    for d in (v["decode"], v["decode_sampled"]):
+        assert d["share_of_reading"] == pytest.approx(d["gb_s"] / v["reading_gb_s"]) and d["share_of_reading"] > 0
     assert set(v["decode_sampled"]) == set(v["decode"]) and v["decode_sampled"]["n_tokens"] == 4
     for t in [v["prefill"]["tok_s"], v["decode"]["tok_s"], v["decode_sampled"]["tok_s"], *(s["tok_s"] for s in v["streams"])]:
         assert 0 < t["min"] <= t["median"] <= t["max"]
     m = v["memory"]
     assert set(m) == {"weights_bytes", "kv_bytes", "other_bytes", "peak_rss_bytes"}
     assert m["weights_bytes"] == 98362432 and m["other_bytes"] < m["peak_rss_bytes"]
+    assert m["other_bytes"] < 128e6  # the memory that is read to find the machine's rate is not in it
     # A page or more of 32 tokens, and no more than the pool: five streams of a page each, or the longest sequence.
     page = 32 * 30 * 3 * 64 * 2 * 2
     assert m["kv_bytes"] % page == 0 and page <= m["kv_bytes"] <= 5 * page
@@ -132,7 +138,10 @@ def test_bench_prints_one_object(run, default_model):
 
 def test_bench_says_how_it_samples(run, default_model):
     words = ("bench", "--model", default_model, "--prompt", "4", "--decode", "4", "--streams", "1", "--repeat", "1")
-    assert b"temperature 1, top_p 1, top_k 0" in run(*words).stdout
+    text = run(*words).stdout.decode()
+    assert "temperature 1, top_p 1, top_k 0" in text
+    assert re.search(r"^reading     [0-9.]+ GB/s by \d+ threads? over .* of memory of its own; decode reached \d+ % of it, sampled \d+ %$",
+                     text, re.M)
     r = run(*words, "--temperature", "0.5", "--top-p", "0.9", "--top-k", "40")
     assert r.returncode == 0 and b"temperature 0.5, top_p 0.9, top_k 40" in r.stdout
     assert run(*words, "--temperature", "-1").returncode == 2
@@ -146,7 +155,7 @@ def test_bench_tells_the_time_of_every_op(run, default_model):
     r = run(*words, "--json")
     assert r.returncode == 0, r.stderr
     v = json.loads(r.stdout)
-    assert set(v) == {"model", "backend", "threads", "decode", "prefill"}
+    assert set(v) == {"model", "backend", "threads", "reading_gb_s", "decode", "prefill"} and v["reading_gb_s"] > 0
     for part, n_tokens in (("decode", 1), ("prefill", 20)):
         t = v[part]
         assert (t["n_tokens"], t["depth"]) == (n_tokens, 40)
@@ -165,6 +174,14 @@ def test_bench_tells_the_time_of_every_op(run, default_model):
     text = run(*words).stdout.decode()
     assert all(f"{name} " in text for name, _ in calls) and "a chunk of 20 after 40" in text
     assert run(*words[:-4], "--depth", "8190").returncode == 2
+
+
+@pytest.mark.parametrize("where,moved", [("map", False), ("huge", True)])
+def test_bench_measures_ops_where_the_weights_are_to_lie(run, default_model, where, moved):
+    r = run("bench", "--ops", "--model", default_model, "--weights", where, "--prompt", "4", "--decode", "1", "--repeat", "1",
+            "--log-level", "debug")
+    assert r.returncode == 0, r.stderr
+    assert (b"weights are in memory of their own" in r.stderr) == moved
 
 
 ROOM = ("--prompt", "40", "--decode", "6", "--depth", "70", "--streams", "3")
