@@ -18,6 +18,8 @@ enum {
   STALL_NS = 200 * 1000,          // a worker that needs so long for its last piece has lost its core
   ALONE_MIN_NS = 4 * 1000 * 1000, // how long the caller then works alone; doubled while it happens again
   ALONE_MAX_NS = 64 * 1000 * 1000,
+  PIECE_BITS = 24, // of a share's word that count its pieces
+  MOST_PIECES = (1 << PIECE_BITS) - 1,
 };
 
 // A run is open while `state` is odd. The caller writes the run's fields while it is closed and nobody is
@@ -26,15 +28,20 @@ enum {
 // run's, and stay so until it leaves; else it has come too late. Both go by sequentially consistent orders:
 // either the worker sees the new state, or the caller sees the worker. `lock` protects only going to sleep.
 // Each contended word has a line of its own.
+//
+// The pieces of a run lie in as many shares as there are threads, neighbours together. A thread takes its own
+// share from the beginning, so that it reads on where it left off, and then what is left of the others'. A
+// share's word says of which run it is, so that nobody has to reset it.
 struct cpu_pool {
   alignas(LINE) _Atomic uint32_t state;
   cpu_pool_fn *fn;
   void *ctx;
-  int64_t n, chunk;
+  int64_t n, chunk, n_pieces;
+  uint64_t run; // counts runs
   alignas(LINE) atomic_bool stop;
   alignas(LINE) _Atomic int sleepers;
-  alignas(LINE) _Atomic int inside; // workers
-  alignas(LINE) _Atomic int64_t next;
+  alignas(LINE) _Atomic int inside;   // workers
+  alignas(LINE) _Atomic int64_t left; // pieces that nobody has taken
   alignas(LINE) pthread_mutex_t lock;
   pthread_cond_t wake;
   int n_threads, n_started;
@@ -44,6 +51,9 @@ struct cpu_pool {
     pthread_t thread;
     int index;
   } workers[CPU_POOL_MAX_THREADS];
+  struct share {
+    alignas(LINE) _Atomic uint64_t taken; // run << PIECE_BITS | pieces; of another run: none yet
+  } shares[CPU_POOL_MAX_THREADS];
 };
 
 static inline void pause_core(void) {
@@ -79,10 +89,33 @@ static uint32_t wait_for_run(cpu_pool *p, uint32_t seen) {
   return now;
 }
 
+static int64_t first_piece(const cpu_pool *p, int share) { return p->n_pieces * share / p->n_threads; }
+
+// The next piece of a share; -1: all are taken.
+static int64_t take_piece(cpu_pool *p, int share) {
+  const int64_t first = first_piece(p, share), n = first_piece(p, share + 1) - first;
+  _Atomic uint64_t *at = &p->shares[share].taken;
+  uint64_t now = atomic_load_explicit(at, memory_order_relaxed);
+  for (;;) {
+    const uint64_t taken = now >> PIECE_BITS == p->run ? now & MOST_PIECES : 0;
+    if ((int64_t)taken >= n) return -1;
+    if (!atomic_compare_exchange_weak_explicit(at, &now, p->run << PIECE_BITS | (taken + 1),
+                                               memory_order_relaxed, memory_order_relaxed))
+      continue;
+    atomic_fetch_sub_explicit(&p->left, 1, memory_order_relaxed);
+    return first + (int64_t)taken;
+  }
+}
+
 static void take_pieces(cpu_pool *p, int thread) {
   const int64_t n = p->n, chunk = p->chunk;
-  for (int64_t at; (at = atomic_fetch_add_explicit(&p->next, chunk, memory_order_relaxed)) < n;)
-    p->fn(p->ctx, thread, at, at + chunk < n ? at + chunk : n);
+  for (int k = 0; k < p->n_threads && atomic_load_explicit(&p->left, memory_order_relaxed) > 0; k++) {
+    const int share = (thread + k) % p->n_threads;
+    for (int64_t piece; (piece = take_piece(p, share)) >= 0;) {
+      const int64_t at = piece * chunk;
+      p->fn(p->ctx, thread, at, at + chunk < n ? at + chunk : n);
+    }
+  }
 }
 
 static void *work(void *arg) {
@@ -181,6 +214,7 @@ static void wait_for_last(cpu_pool *p) {
 
 void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx, int64_t n, int64_t chunk) {
   if (n <= 0) return;
+  if (n / chunk >= MOST_PIECES) chunk = n / MOST_PIECES + 1;
   if (p->n_threads == 1 || n <= chunk || (p->alone_until_ns && pn_now_ns() < p->alone_until_ns)) {
     fn(ctx, 0, 0, n);
     return;
@@ -189,7 +223,9 @@ void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx, int64_t n, int64_t ch
   p->ctx = ctx;
   p->n = n;
   p->chunk = chunk;
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  p->n_pieces = (n + chunk - 1) / chunk;
+  p->run++;
+  atomic_store_explicit(&p->left, p->n_pieces, memory_order_relaxed);
   atomic_fetch_add(&p->state, 1);
   wake_sleepers(p);
   take_pieces(p, 0);

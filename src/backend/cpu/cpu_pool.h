@@ -23,7 +23,8 @@ int cpu_pool_threads(const cpu_pool *p);
 
 // Call fn for all of n items, `chunk` of them at a time (the last may be fewer), and return when all are
 // done. The caller works too, and nobody waits for a worker that comes late, because it slept or because
-// another program has its core: then there is nothing left to take. Who gets which pieces is not determined.
+// another program has its core: then there is nothing left to take. A thread takes neighbours, from
+// its own part of the items first; who gets which pieces is not determined.
 // With one piece only the caller works. Not from inside fn. What the caller wrote before is visible to fn,
 // and what fn wrote is visible to the caller afterwards.
 void cpu_pool_run(cpu_pool *p, cpu_pool_fn *fn, void *ctx, int64_t n, int64_t chunk);
