@@ -1,4 +1,5 @@
 // pensieve serve: everything opened, the port bound, three lines said, requests served until a signal.
+#include "base/log.h"
 #include "cli/api_keys.h"
 #include "cli/console.h"
 #include "cli/discover.h"
@@ -164,6 +165,14 @@ static void announce(const server *s, const options *o) {
       url, key, m->name);
 }
 
+// Where nobody said how many threads: how many were chosen, and why.
+static void log_threads(const server *s, const options *o) {
+  cores_choice choice;
+  if (options_int(o, "threads") || s->m.backend->ops->device_memory) return;
+  open_model_choose_threads(&choice);
+  pn_log(PN_LOG_INFO, NULL, "threads", PN_FIELDS(PN_I("threads", choice.threads), PN_S("why", choice.why)));
+}
+
 static bool print_config(const options *o, pn_error *e) {
   pn_buf b = {0};
   options_print(o, &b);
@@ -192,6 +201,7 @@ bool cli_serve(const options *o, pn_error *e) {
     interrupt_catch(s.http);
     show_plan(&s.m.plan);
     announce(&s, o);
+    log_threads(&s, o);
     ok = pn_http_run(s.http, e);
     interrupt_release();
   }

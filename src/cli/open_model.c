@@ -45,14 +45,6 @@ int open_model_threads(const options *o) {
   return choice.threads;
 }
 
-// Where nobody said how many threads: how many were chosen, and why.
-static void log_threads(const options *o) {
-  cores_choice choice;
-  if (options_int(o, "threads") || !pn_log_on(PN_LOG_INFO)) return;
-  open_model_choose_threads(&choice);
-  pn_log(PN_LOG_INFO, NULL, "threads", PN_FIELDS(PN_I("threads", choice.threads), PN_S("why", choice.why)));
-}
-
 void open_model_modules(const options *o, char *out, size_t cap) {
   const char *own = options_text(o, "backends");
   char exe[PATH_MAX];
@@ -77,7 +69,6 @@ static bool open_backend(open_model *m, const options *o, pn_error *e) {
     if (options_text(o, others[i]))
       b.settings[n++] = (pn_setting){others[i], options_text(o, others[i]), !options_flagged(o, others[i])};
   m->backend = pn_backend_open(&b, e);
-  if (m->backend && !m->backend->ops->device_memory) log_threads(o);
   return m->backend != NULL;
 }
 

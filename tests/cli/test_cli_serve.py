@@ -151,3 +151,12 @@ def test_a_context_beyond_the_model(run, default_model):
 def test_all_addresses_with_leave(start, default_model):
     _, lines = start("--model", default_model, "--port", "0", "--host", "127.0.0.2")
     assert lines[0].startswith("listening on http://127.0.0.2:")
+
+
+def test_the_log_says_how_many_threads_and_why(start, default_model):
+    p, _ = start("--model", default_model, "--port", "0")
+    line = p.stderr.readline()
+    assert re.search(r"threads.*threads=\d+.*why=.one for each of \d+ ", line), line
+    p, _ = start("--model", default_model, "--port", "0", "--threads", "1", "--log-level", "debug")
+    p.terminate()
+    assert "one for each of" not in p.stderr.read()
