@@ -74,35 +74,53 @@ void pn_map_close(pn_map *m) {
 
 #ifdef __linux__
 
+// Give every page of the piece memory. False: more than half of it is in small pages. A large page is one
+// fault, a small one too.
+static bool touch(char *piece, size_t whole) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  struct rusage before, after;
+  const bool known = getrusage(RUSAGE_THREAD, &before) == 0;
+  for (size_t at = 0; at < whole; at += page) *(volatile char *)(piece + at) = 0;
+  if (!known || getrusage(RUSAGE_THREAD, &after) != 0) return true;
+  return (size_t)(after.ru_minflt - before.ru_minflt) * page <= whole / 2;
+}
+
 // The kernel holds its lock on the address space from the old piece's end to the new one's beginning, so a
 // reader that comes between waits.
-static bool move_piece(const pn_map *m, char *at, size_t n) {
+static pn_map_moved move_piece(const pn_map *m, char *at, size_t n, bool only_large) {
   const size_t whole = whole_pages(n);
   char *piece = new_room(n, PROT_READ | PROT_WRITE);
-  if (!piece) return false;
-  madvise(piece, whole, MADV_HUGEPAGE); // else small pages
+  if (!piece) return PN_MAP_NO_MEMORY;
+  madvise(piece, whole, MADV_HUGEPAGE);                        // else small pages
+  if (!touch(piece, whole) && only_large && n >= LARGE_PAGE) { // the rest of a file is small
+    munmap(piece, whole);
+    return PN_MAP_SMALL_PAGES;
+  }
   memcpy(piece, at, n);
   if (mprotect(piece, whole, PROT_READ) != 0 ||
       mremap(piece, whole, whole, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at) {
     munmap(piece, whole);
-    return false;
+    return PN_MAP_NO_MEMORY;
   }
   if (m->locked) mlock(at, n);
-  return true;
+  return PN_MAP_MOVED;
 }
 
 #else
 
-static bool move_piece(const pn_map *m, char *at, size_t n) { return (void)m, (void)at, (void)n, false; }
+static pn_map_moved move_piece(const pn_map *m, char *at, size_t n, bool only_large) {
+  return (void)m, (void)at, (void)n, (void)only_large, PN_MAP_NO_MEMORY;
+}
 
 #endif
 
-bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx) {
+pn_map_moved pn_map_own(pn_map *m, bool only_large, bool (*on)(void *ctx), void *ctx) {
   const size_t piece = 4 * LARGE_PAGE;
   char *base = (char *)(uintptr_t)m->p;
-  for (size_t at = 0; at < m->n && (!on || on(ctx)); at += piece)
-    if (!move_piece(m, base + at, m->n - at < piece ? m->n - at : piece)) return false;
-  return true;
+  pn_map_moved moved = PN_MAP_MOVED;
+  for (size_t at = 0; at < m->n && moved == PN_MAP_MOVED && (!on || on(ctx)); at += piece)
+    moved = move_piece(m, base + at, m->n - at < piece ? m->n - at : piece, only_large);
+  return moved;
 }
 
 void pn_map_prefault(const pn_map *m) {

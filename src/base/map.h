@@ -17,11 +17,19 @@ typedef struct pn_map {
 bool pn_map_open(pn_map *m, const char *path, pn_error *e);
 void pn_map_close(pn_map *m);
 
+// What became of moving a map's bytes.
+typedef enum pn_map_moved {
+  PN_MAP_MOVED,       // all of them, or as many pieces as `on` allowed
+  PN_MAP_SMALL_PAGES, // not further: the system gives no large pages
+  PN_MAP_NO_MEMORY,   // not further: it has no memory, or doesn't move what is mapped
+} pn_map_moved;
+
 // Move the bytes into memory of the program's own, in pages as large as the system gives, piece by piece at
-// the same addresses: whoever reads meanwhile does not notice. Such memory is read faster than a mapped file
-// on many machines, but the system can't drop it. `on` (NULL: always) is asked before every piece: false ends
-// it, and what was moved stays so. False: the system doesn't do that, or has no memory. Any one thread.
-bool pn_map_own(pn_map *m, bool (*on)(void *ctx), void *ctx);
+// the same addresses: whoever reads meanwhile does not notice. Memory in large pages is read faster than a
+// mapped file on many machines, but the system can't drop it. With `only_large` a piece that would be mostly
+// in small pages, by the faults that touching it takes, stays where it is, and that ends it. `on` (NULL:
+// always) is asked before every piece: false ends it. What was moved stays so. Any one thread.
+pn_map_moved pn_map_own(pn_map *m, bool only_large, bool (*on)(void *ctx), void *ctx);
 // Every page is read in now. Then, or without that: keep them in memory. PN_ERR_LIMIT: the system doesn't
 // allow so much; *e says what it allows.
 void pn_map_prefault(const pn_map *m);

@@ -18,7 +18,9 @@ typedef struct weight_home {
 } weight_home;
 
 // As --prefault, --lock-memory and --weights say: at once, or with `auto` in the background when there is
-// `room` for it. PN_ERR_LIMIT when they can't be locked.
+// `room` for it, as long as the system gives large pages: small ones gain little, and can't be dropped
+// (docs/SPEED.md). The first 8 MB show which they are, in some milliseconds. PN_ERR_LIMIT when they can't be
+// locked.
 bool weight_home_settle(weight_home *w, const options *o, pn_files *files, bool room, pn_error *e);
 // Until what goes on in the background is done.
 void weight_home_wait(weight_home *w);

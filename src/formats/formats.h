@@ -113,6 +113,6 @@ void pn_files_prefault(const pn_files *f);
 bool pn_files_lock(pn_files *f, pn_error *e);
 // Move the weights into memory of the program's own while they are in use (pn_map_own). From one thread,
 // which may be another than the model's.
-bool pn_files_own(pn_files *f, bool (*on)(void *ctx), void *ctx);
+pn_map_moved pn_files_own(pn_files *f, bool only_large, bool (*on)(void *ctx), void *ctx);
 
 #endif

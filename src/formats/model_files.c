@@ -194,8 +194,9 @@ bool pn_files_lock(pn_files *f, pn_error *e) {
   return true;
 }
 
-bool pn_files_own(pn_files *f, bool (*on)(void *ctx), void *ctx) {
-  for (size_t i = 0; i < f->n_maps; i++)
-    if (!pn_map_own(&f->maps[i], on, ctx)) return false;
-  return true;
+pn_map_moved pn_files_own(pn_files *f, bool only_large, bool (*on)(void *ctx), void *ctx) {
+  pn_map_moved moved = PN_MAP_MOVED;
+  for (size_t i = 0; i < f->n_maps && moved == PN_MAP_MOVED; i++)
+    moved = pn_map_own(&f->maps[i], only_large, on, ctx);
+  return moved;
 }

@@ -1,5 +1,6 @@
 // Mapping and reading files: what is there, what is not, what may not be.
 #include "../unit.h"
+#include "base/clock.h"
 #include "base/map.h"
 
 #include <pthread.h>
@@ -10,6 +11,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 static char dir[64];
 
@@ -103,14 +107,14 @@ static void a_map_moves_under_its_readers(void **state) {
   pthread_t threads[2];
   for (int k = 0; k < 2; k++) assert_int_equal(pthread_create(&threads[k], NULL, read_on, &r), 0);
   int n_pieces = 0;
-  bool moves = pn_map_own(&m, twice, &n_pieces);
+  pn_map_moved moved = pn_map_own(&m, false, twice, &n_pieces);
 #ifdef __linux__
-  assert_true(moves);
+  assert_int_equal(moved, PN_MAP_MOVED);
   assert_in_range(in_file(&m), 50 << 20, 60 << 20); // all but two pieces
-  assert_true(pn_map_own(&m, NULL, NULL));
+  assert_int_equal(pn_map_own(&m, false, NULL, NULL), PN_MAP_MOVED);
   assert_int_equal(in_file(&m), 0);
 #else
-  assert_false(moves);
+  assert_int_equal(moved, PN_MAP_NO_MEMORY);
 #endif
   while (atomic_load(&r.n_rounds) < 4) {}
   atomic_store(&r.over, true);
@@ -120,6 +124,37 @@ static void a_map_moves_under_its_readers(void **state) {
   pn_map_close(&m);
   free(bytes);
 }
+
+#ifdef __linux__
+// Where the system gives small pages only, nothing is moved unless that will do; and finding out is quick.
+static void small_pages_are_not_worth_moving_to(void **state) {
+  (void)state;
+  enum { N = (18 << 20) + 12345 };
+  unsigned char *bytes = malloc(N);
+  for (size_t i = 0; i < N; i++) bytes[i] = byte_at(i);
+  write_file("some", (char *)bytes, N);
+  pn_map m = {0};
+  pn_error e = {0};
+  assert_true(pn_map_open(&m, path_of("some"), &e));
+  if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) skip();
+  const size_t all = in_file(&m);
+  uint64_t least_us = UINT64_MAX;
+  for (int i = 0; i < 5; i++) {
+    const uint64_t start = pn_now_us();
+    assert_int_equal(pn_map_own(&m, true, NULL, NULL), PN_MAP_SMALL_PAGES);
+    if (pn_now_us() - start < least_us) least_us = pn_now_us() - start;
+  }
+  print_message("found out in %llu us\n", (unsigned long long)least_us);
+  assert_true(least_us < 50000);
+  assert_int_equal(in_file(&m), all);
+  assert_int_equal(pn_map_own(&m, false, NULL, NULL), PN_MAP_MOVED);
+  assert_int_equal(in_file(&m), 0);
+  assert_memory_equal(m.p, bytes, N);
+  prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  pn_map_close(&m);
+  free(bytes);
+}
+#endif
 
 static void a_map_is_locked_or_says_why_not(void **state) {
   (void)state;
@@ -201,6 +236,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(maps_bytes),
       cmocka_unit_test(a_map_moves_under_its_readers),
+#ifdef __linux__
+      cmocka_unit_test(small_pages_are_not_worth_moving_to),
+#endif
       cmocka_unit_test(a_map_is_locked_or_says_why_not),
       cmocka_unit_test(an_empty_file_is_empty),
       cmocka_unit_test(errors_name_the_path),

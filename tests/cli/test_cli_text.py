@@ -1,8 +1,10 @@
 """tokens, template, run, logits, perplexity: input, output, limits. What the numbers are is tested elsewhere."""
 
 import collections
+import ctypes
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -182,6 +184,28 @@ def test_bench_measures_ops_where_the_weights_are_to_lie(run, default_model, whe
             "--log-level", "debug")
     assert r.returncode == 0, r.stderr
     assert (b"weights are in memory of their own" in r.stderr) == moved
+
+
+@pytest.fixture
+def no_large_pages():
+    """Programs that are started meanwhile get small pages only."""
+    PR_SET_THP_DISABLE = 41
+    libc = ctypes.CDLL(None)
+    if sys.platform != "linux" or libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0:
+        pytest.skip("large pages can't be switched off")
+    yield
+    libc.prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
+
+
+def test_weights_stay_in_the_file_where_there_are_no_large_pages(run, default_model, no_large_pages):
+    words = ("bench", "--ops", "--model", default_model, "--prompt", "4", "--decode", "1", "--repeat", "1", "--log-level", "debug")
+    r = run(*words)
+    assert r.returncode == 0
+    said = re.search(r"weights stay in the mapped file: the system gives no large pages.*milliseconds=(\d+)", r.stderr.decode())
+    assert said and int(said.group(1)) < 1000  # 50 on a quiet machine
+    r = run(*words, "--weights", "huge")
+    assert r.returncode == 0 and b"--weights huge: the system gives no large pages" in r.stderr
+    assert b"weights are in memory of their own" in r.stderr
 
 
 ROOM = ("--prompt", "40", "--decode", "6", "--depth", "70", "--streams", "3")
