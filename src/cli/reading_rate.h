@@ -14,9 +14,9 @@ typedef struct reading_rate {
 } reading_rate;
 
 // Read over memory of the program's own, in large pages where the system gives them, with so many threads
-// that take pieces of it as they come: the best of the passes of 0.08 s, after one that
-// writes it. That is the rate of the machine, whatever model is served and wherever its weights lie. The
-// memory is several times as large as the caches, and given back. Any thread; takes less than 0.3 s.
+// that take pieces of it as they come: one pass writes it, then the best of those of 0.08 s counts. That is
+// the rate of the machine, whatever model is served and wherever its weights lie. The memory is several times
+// as large as the caches (128 MB to 1 GB), and given back. Any thread; takes less than 0.3 s.
 reading_rate reading_rate_measure(int threads);
 
 pn_json *reading_rate_json(const reading_rate *r); // its gb_s; null: not measured
