@@ -31,6 +31,10 @@ typedef enum pn_dtype {
   PN_Q4_K,
   PN_Q5_K,
   PN_Q6_K,
+  PN_IQ4_NL, // codes that name entries of a table
+  PN_IQ4_XS,
+  PN_MXFP4,
+  PN_NVFP4,
   PN_AFFINE, // a matrix of MLX: packed codes with scales and biases of their own; no file's type
   PN_OTHER,  // recognised by its file format, not by us; the file's own name is kept beside it
 } pn_dtype;

@@ -26,6 +26,21 @@ typedef float f32x8 __attribute__((vector_size(32), aligned(4)));
 #define U8X16(p) (*(const u8x16 *)(p))
 #define U8X32(p) (*(const u8x32 *)(p))
 
+// Sixteen bytes of `table`, those that the bytes of v name (each below 16). Instruction sets that have an
+// instruction for it say so where the compiler has no operation of its own.
+#ifndef KIND_LOOKUP
+#if defined(__clang__)
+static inline u8x16 kind_lookup(const u8x16 *table, const u8x16 *v) {
+  u8x16 out;
+  for (int i = 0; i < 16; i++) out[i] = (*table)[(*v)[i]];
+  return out;
+}
+#define KIND_LOOKUP(table, v) kind_lookup(&(table), &(v))
+#else
+#define KIND_LOOKUP(table, v) __builtin_shuffle(table, v)
+#endif
+#endif
+
 static inline float half_at(const unsigned char *p) {
   uint16_t h;
   memcpy(&h, p, 2);
@@ -268,16 +283,91 @@ static void scales_q5_k(const unsigned char *p, int64_t n, float *scale, float *
   k_scales(p, 176, n, scale, bias);
 }
 
+// Q2_K, 84 bytes for 256: 0: 16 bytes, the low nibble S and the high nibble M of each 16; 16: 64 bytes of
+// codes, 80: f16 d; 82: f16 dmin. Of each 128 elements, r-th of them: bits 2 * (r / 32) and up of byte r % 32
+// of 32. Value = q * (d * S) - dmin * M.
+static void decode_q2_k(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 84, out += 256) {
+    for (int i = 0; i < 256; i++) {
+      const int q = p[16 + 32 * (i / 128) + i % 32] >> i % 128 / 32 * 2 & 3;
+      const float d = half_at(p + 80) * (float)(p[i / 16] & 15),
+                  m = half_at(p + 82) * (float)(p[i / 16] >> 4);
+      out[i] = (float)q * d - m;
+    }
+  }
+}
+static void codes_q2_k(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 84, codes += 256) {
+    for (int k = 0; k < 8; k++) *(u8x32 *)(codes + 32 * k) = U8X32(p + 16 + 32 * (k / 4)) >> k % 4 * 2 & 3;
+  }
+}
+static void scales_q2_k(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  for (; n--; p += 84, scale += 16, bias += 16) {
+    const float d = half_at(p + 80), m = -half_at(p + 82);
+    uint32_t four[4];
+    memcpy(four, p, 16);
+    for (int k = 0; k < 4; k += 2) {
+      bytes_times(four[k] & 0x0F0F0F0Fu, four[k + 1] & 0x0F0F0F0Fu, d, scale + 4 * k);
+      bytes_times(four[k] >> 4 & 0x0F0F0F0Fu, four[k + 1] >> 4 & 0x0F0F0F0Fu, m, bias + 4 * k);
+    }
+  }
+}
+
+// Q3_K, 110 bytes for 256: 0: 32 bytes of third bits, bit g of byte i % 32 for element i of the g-th 32; 32:
+// 64 bytes of two low bits, as the codes of Q2_K; 96: 12 bytes of sixteen S of 6 bits: the low nibbles of
+// bytes 0 .. 7, then the high ones, hold the low four bits, bytes 8 .. 11 the upper two, four S with each two
+// bits; 108: f16 d. Value = (q - 4) * (d * (S - 32)).
+static void decode_q3_k(const unsigned char *p, int64_t n, float *out) {
+  for (; n--; p += 110, out += 256) {
+    const unsigned char *s = p + 96;
+    for (int i = 0; i < 256; i++) {
+      const int j = i / 16, low = j < 8 ? s[j] & 15 : s[j - 8] >> 4, high = s[8 + j % 4] >> 2 * (j / 4) & 3;
+      const int q = (p[32 + 32 * (i / 128) + i % 32] >> i % 128 / 32 * 2 & 3) | (p[i % 32] >> i / 32 & 1)
+                                                                                    << 2;
+      out[i] = (float)(q - 4) * (half_at(p + 108) * (float)((low | high << 4) - 32));
+    }
+  }
+}
+static void codes_q3_k(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n--; p += 110, codes += 256) {
+    for (int k = 0; k < 8; k++) {
+      const u8x32 low = U8X32(p + 32 + 32 * (k / 4)) >> k % 4 * 2 & 3, third = U8X32(p) >> k & 1;
+      *(u8x32 *)(codes + 32 * k) = low | (u8x32)((u16x16)third << 2);
+    }
+  }
+}
+// S - 32 of four S of 6 bits, as signed bytes.
+static inline uint32_t less_32(uint32_t low, uint32_t high) {
+  return (((low & 0x0F0F0F0Fu) | (high & 0x03030303u) << 4) + 0x60606060u) ^ 0x80808080u;
+}
+static void scales_q3_k(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  for (; n--; p += 110, scale += 16) {
+    const float d = half_at(p + 108);
+    uint32_t a, b, c;
+    memcpy(&a, p + 96, 4);
+    memcpy(&b, p + 100, 4);
+    memcpy(&c, p + 104, 4);
+    bytes_times(less_32(a, c), less_32(b, c >> 2), d, scale);
+    bytes_times(less_32(a >> 4, c >> 4), less_32(b >> 4, c >> 6), d, scale + 8);
+  }
+}
+
+#include "base/kind_tables.h"
+
 // A type of which only the size matters.
-#define KIND_SIZE(name, gguf, block, bytes)                                                                  \
-  { name, gguf, block, bytes, 0, 0, 0, false, NULL, NULL, NULL }
+#define KIND_SIZE(n, number, elements, size)                                                                 \
+  { .name = n, .gguf = number, .block = elements, .bytes = size }
 // A plain float type.
-#define KIND_FLOAT(name, gguf, bytes, f)                                                                     \
-  { name, gguf, 1, bytes, 0, 0, 0, false, decode_##f, NULL, NULL }
-// name, number in GGUF files, elements and bytes of a block, bits, offset, group, biased, suffix of its
+#define KIND_FLOAT(n, number, size, f)                                                                       \
+  { .name = n, .gguf = number, .block = 1, .bytes = size, .decode = decode_##f }
+// Name, number in GGUF files, elements and bytes of a block, bits, offset, group, biased, suffix of its
 // functions.
-#define KIND_CODES(name, gguf, block, bytes, bits, offset, group, biased, f)                                 \
-  { name, gguf, block, bytes, bits, offset, group, biased, decode_##f, codes_##f, scales_##f }
+#define KIND_CODES(n, number, elements, size, width, zero, columns, has_bias, f)                             \
+  {                                                                                                          \
+    .name = n, .gguf = number, .block = elements, .bytes = size, .bits = width, .offset = zero,              \
+    .group = columns, .biased = has_bias, .decode = decode_##f, .codes = codes_##f, .scales = scales_##f     \
+  }
 
 static const pn_kind rows[PN_OTHER + 1] = {
     [PN_F32] = KIND_FLOAT("F32", 0, 4, f32),
@@ -298,11 +388,15 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_Q5_0] = KIND_CODES("Q5_0", 6, 32, 22, 5, 16, 32, false, q5_0),
     [PN_Q5_1] = KIND_CODES("Q5_1", 7, 32, 24, 5, 0, 32, true, q5_1),
     [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
-    [PN_Q2_K] = KIND_SIZE("Q2_K", 10, 256, 84),
-    [PN_Q3_K] = KIND_SIZE("Q3_K", 11, 256, 110),
+    [PN_Q2_K] = KIND_CODES("Q2_K", 10, 256, 84, 2, 0, 16, true, q2_k),
+    [PN_Q3_K] = KIND_CODES("Q3_K", 11, 256, 110, 3, 4, 16, false, q3_k),
     [PN_Q4_K] = KIND_CODES("Q4_K", 12, 256, 144, 4, 0, 32, true, q4_k),
     [PN_Q5_K] = KIND_CODES("Q5_K", 13, 256, 176, 5, 0, 32, true, q5_k),
     [PN_Q6_K] = KIND_CODES("Q6_K", 14, 256, 210, 6, 32, 16, false, q6_k),
+    [PN_IQ4_NL] = KIND_CODES("IQ4_NL", 20, 32, 18, 8, IQ4_OFFSET, 32, false, iq4_nl),
+    [PN_IQ4_XS] = KIND_CODES("IQ4_XS", 23, 256, 136, 8, IQ4_OFFSET, 32, false, iq4_xs),
+    [PN_MXFP4] = KIND_CODES("MXFP4", 39, 32, 17, 5, FP4_OFFSET, 32, false, mxfp4),
+    [PN_NVFP4] = KIND_CODES("NVFP4", 40, 64, 36, 5, FP4_OFFSET, 16, false, nvfp4),
     [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
     [PN_OTHER] = KIND_SIZE("other", -1, 0, 0),
 };

@@ -102,7 +102,7 @@ static void check_good(const pn_gguf *g, const char *data) {
   assert_int_equal(t->n_bytes, 120);
   assert_ptr_equal(t->data, data + 64);
   t = pn_tensors_find(&g->tensors, PN_STR("mx"));
-  assert_int_equal(t->dtype, PN_OTHER);
+  assert_int_equal(t->dtype, PN_MXFP4);
   assert_string_equal(t->type_name, "MXFP4");
   assert_int_equal(t->n_bytes, 17);
   t = pn_tensors_find(&g->tensors, PN_STR("old"));
