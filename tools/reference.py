@@ -88,8 +88,12 @@ def gguf_weights(path):
                num_key_value_heads=get("attention.head_count_kv"), rms_norm_eps=get("attention.layer_norm_rms_epsilon"),
                rope_theta=get("rope.freq_base"), max_position_embeddings=get("context_length"), tie_word_embeddings=True)
     weights = {}
+    factors = {t.name: t.data[0] for t in r.tensors if t.name.endswith((".scale", ".input_scale"))}
     for t in r.tensors:
+        if t.name in factors:
+            continue
         w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
+        w *= factors.get(t.name.removesuffix("weight") + "scale", np.float32(1))
         parts = t.name.split(".")
         if parts[0] == "blk":
             if family == "llama" and parts[2] in ("attn_q", "attn_k"):

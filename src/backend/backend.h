@@ -39,6 +39,8 @@ typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for
 // columns. For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits
 // of the first), row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16,
 // BF16 or F32). Scales may be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
+// Kinds with codes may have `factors`, f32 at any address, one for each factor_rows rows: they multiply each
+// value, rounded to f32, and in products the finished sum.
 typedef struct pn_matrix {
   pn_dtype kind;
   int64_t rows, cols;
@@ -47,6 +49,8 @@ typedef struct pn_matrix {
   const void *scales, *biases;
   pn_dtype scale_dtype;
   int bits, group;
+  const void *factors; // NULL: none
+  int64_t factor_rows;
 } pn_matrix;
 
 // Where the rows of a step find what a group of layers keeps. Of K and V in pages: those of row r go to the
@@ -146,7 +150,8 @@ typedef enum pn_op {
   // out[r] = W_0 x[r] | W_1 x[r] | ..., n_weights of them, all of x's width. On cpu, quantised weights meet x
   // quantised to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each, where group is
   // AFFINE's own or the kind's (base/kind.h: 16 or 32); order: p_g = fma(bias_g, xsum_g,
-  // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x.
+  // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x. A
+  // matrix's factor multiplies the result.
   PN_OP_MATMUL,
   // out[r][i] += w[i].
   PN_OP_ADD_BIAS,

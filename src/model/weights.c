@@ -142,6 +142,19 @@ static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t,
   return check_affine_config(l, path, out);
 }
 
+// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number. Absent: nothing.
+static bool find_factor(const loader *l, const char *path, pn_matrix *m) {
+  const pn_tensor *t = find(l, path, "scale");
+  if (!t) return true;
+  char found[96];
+  if (t->dtype != PN_F32 || t->n_bytes != 4)
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scale: expected F32 [1], found %s [%s]", path,
+                   t->type_name, shape_text(t, found));
+  m->factors = t->data;
+  m->factor_rows = m->rows;
+  return true;
+}
+
 static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, int64_t rows, int64_t cols,
                          pn_matrix *out) {
   char want[96];
@@ -159,7 +172,7 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: rows of %lld are not whole %s blocks", path,
                    (long long)cols, t->type_name);
   out->row_bytes = (size_t)row_bytes;
-  return true;
+  return t->dtype != PN_NVFP4 || find_factor(l, path, out);
 }
 
 static uint64_t matrix_bytes(const pn_matrix *m) {

@@ -229,8 +229,16 @@ static void ref_reads_affine(void **state) {
         int at = i * bits[k] + bit;
         if ((i * 5 + 3) >> bit & 1) data[at / 8] = (unsigned char)(data[at / 8] | 1 << at % 8);
       }
-    embed_row(&(pn_matrix){PN_AFFINE, 1, COLS, data, (size_t)(COLS * bits[k] / 8), scales, biases, PN_F32,
-                           bits[k], GROUP},
+    embed_row(&(pn_matrix){.kind = PN_AFFINE,
+                           .rows = 1,
+                           .cols = COLS,
+                           .data = data,
+                           .row_bytes = (size_t)(COLS * bits[k] / 8),
+                           .scales = scales,
+                           .biases = biases,
+                           .scale_dtype = PN_F32,
+                           .bits = bits[k],
+                           .group = GROUP},
               out);
     for (int i = 0; i < COLS; i++) {
       int code = (i * 5 + 3) & ((1 << bits[k]) - 1);
@@ -252,13 +260,32 @@ static void ref_reads_blocks(void **state) {
   for (int i = 0; i < 32; i++) assert_true(out[i] == (float)((i < 16 ? i : 31 - i) - 8) * 0.5f);
   embed_row(&(pn_matrix){.kind = PN_Q8_0, .rows = 1, .cols = 32, .data = q80, .row_bytes = 34}, out);
   for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i * 8 - 128) * 0.5f);
+  const float factor = 0.3f;
+  embed_row(&(pn_matrix){.kind = PN_Q8_0,
+                         .rows = 1,
+                         .cols = 32,
+                         .data = q80,
+                         .row_bytes = 34,
+                         .factors = &factor,
+                         .factor_rows = 1},
+            out);
+  for (int i = 0; i < 32; i++) assert_true(out[i] == (float)(i * 8 - 128) * 0.5f * 0.3f);
 }
 
 static void weights_refused(void **state) {
   (void)state;
   static const float scales[8] = {0};
   static const unsigned char data[1024] = {0};
-  const pn_matrix good = {PN_AFFINE, 1, 128, data, 64, scales, scales, PN_F32, 4, 32};
+  const pn_matrix good = {.kind = PN_AFFINE,
+                          .rows = 1,
+                          .cols = 128,
+                          .data = data,
+                          .row_bytes = 64,
+                          .scales = scales,
+                          .biases = scales,
+                          .scale_dtype = PN_F32,
+                          .bits = 4,
+                          .group = 32};
   static const char *const names[] = {"ref", "cpu"};
   for (int k = 0; k < 2; k++) {
     pn_backend *b =
@@ -267,8 +294,8 @@ static void weights_refused(void **state) {
     pn_weight *w = b->ops->weight_open(b, &good, &e);
     assert_non_null(w);
     b->ops->weight_close(b, w);
-    pn_matrix bad[9];
-    for (int i = 0; i < 9; i++) bad[i] = good;
+    pn_matrix bad[10];
+    for (int i = 0; i < 10; i++) bad[i] = good;
     bad[0].bits = 7;
     bad[1].group = 48;
     bad[2].scale_dtype = PN_I8;
@@ -278,7 +305,8 @@ static void weights_refused(void **state) {
     bad[6].kind = (pn_dtype)99;
     bad[7].kind = PN_Q4_0, bad[7].cols = 33;
     bad[8].cols = -32;
-    for (int i = 0; i < 9; i++) {
+    bad[9].factors = scales, bad[9].factor_rows = 1;
+    for (int i = 0; i < 10; i++) {
       e.code = PN_OK;
       assert_null(b->ops->weight_open(b, &bad[i], &e));
       assert_true(e.code == PN_ERR_UNSUPPORTED || e.code == PN_ERR_CORRUPT);

@@ -166,6 +166,11 @@ static void sample_init(sample *s, pn_matrix m, flavour f, uint64_t seed) {
   else
     fill_floats(s, &r);
   s->m.data = s->data;
+  for (int64_t i = 0; m.factors && i < m.rows * m.cols; i++) {
+    const float factor = ((const float *)m.factors)[i / m.cols / m.factor_rows];
+    s->value[i] *= (double)factor;
+    s->embed[i] *= factor;
+  }
 }
 
 static void sample_fini(sample *s) {
@@ -373,6 +378,7 @@ static void affine_extremes(void **state) {
 static void gguf_blocks(void **state) {
   (void)state;
   static const int64_t cols[] = {32, 64, 96, 160, 512, 544, 576, 1536, 256, 768, 1280};
+  static const float factors[] = {-0.37f, 1, 0.1f, 3, 0, 2, 1.5f, 0.7f}; // of five rows each, of up to 37
   for (int k = 0; k < PN_OTHER; k++) {
     const pn_kind *kind = pn_kind_of((pn_dtype)k);
     for (uint64_t c = 0; kind->codes && c < (kind->block > 32 ? 11 : 8); c++) {
@@ -382,6 +388,8 @@ static void gguf_blocks(void **state) {
       check_matrix(m, EXTREME, 300 + c);
       m.rows = row_counts[(c + 1) % 4];
       check_matrix(m, ZERO_SCALES, 400 + c);
+      m.factors = factors, m.factor_rows = 5;
+      if (c % 4 == 1) check_matrix(m, RANDOM, 500 + c);
     }
   }
 }

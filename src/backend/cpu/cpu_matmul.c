@@ -217,7 +217,7 @@ static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
     float *out = s->parts[i].out + s->first_row * stride;
     for (int64_t u = u0 > 0 ? u0 : 0; u < n && u < u1; u++) {
       const int64_t row = u * MATMUL_UNIT, left = w->m.rows - row;
-      s->k->unit(w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, x, out, stride, scratch);
+      matmul_unit(s->k, w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, x, out, stride, scratch);
     }
     u0 -= n;
     u1 -= n;

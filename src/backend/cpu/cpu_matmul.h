@@ -12,7 +12,7 @@
 //      = 256 * hi + lo with lo in -128 .. 127 and hi in -127 .. 127, and dot = 256 * sum(w_i * hi_i) +
 //      sum(w_i * lo_i), below 2^30 for 64 codes of 8 bits. A group of 128 is two blocks that share scale and
 //      bias. In kinds without a bias w_i is the code less the kind's offset, and p = scale * (dx *
-//      (float)dot).
+//      (float)dot). A matrix's factor multiplies the finished sum.
 //  - float weights: lane l of 16 holds the sum of fma(w_i, x_i, lane) over i = l, l + 16, ...; then lane l +=
 //    lane l + 8,
 //      then + 4, + 2, + 1.

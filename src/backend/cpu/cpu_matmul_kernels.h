@@ -75,6 +75,11 @@ typedef struct matmul_kernels {
                void *scratch);
 } matmul_kernels;
 
+// A unit of any weight that cpu_matmul_weight_open takes: out[k][r0 .. r0 + n) as k->unit says, with all that
+// the weight's kind and factors ask for. Everybody multiplies by this.
+void matmul_unit(const matmul_kernels *k, const pn_weight *w, int64_t r0, int n, const matmul_x *x,
+                 float *out, int64_t out_stride, void *scratch);
+
 // Bytes of scratch that suffice for a unit of `cols` columns where its rows are unpacked.
 size_t matmul_scratch_unpacked(int64_t cols);
 

@@ -40,6 +40,11 @@ bool ref_matrix_check(const pn_matrix *m, pn_error *e) {
     return pn_fail(e, PN_ERR_CORRUPT, "%s matrix: %lld columns, expected a multiple of %d", k->name,
                    (long long)m->cols, block);
   if (!m->data) return pn_fail(e, PN_ERR_CORRUPT, "%s matrix without data", k->name);
+  if (m->factors && (affine || !k->codes))
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s matrix with factors: expected none", k->name);
+  if (m->factors && m->factor_rows < 1)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s matrix: factors of %lld rows each, expected 1 or more", k->name,
+                   (long long)m->factor_rows);
   const size_t cols = (size_t)m->cols;
   const size_t row_bytes = affine ? cols * (size_t)m->bits / 8 : cols / k->block * k->bytes;
   if (m->row_bytes != row_bytes)
@@ -74,6 +79,10 @@ static void affine_row(const pn_matrix *m, int64_t row, const unsigned char *p, 
   }
 }
 
+float ref_matrix_factor(const pn_matrix *m, int64_t row) {
+  return m->factors ? scale_at(PN_F32, m->factors, row / m->factor_rows) : 1;
+}
+
 void ref_matrix_row(const pn_matrix *m, int64_t row, float *out) {
   const unsigned char *p = (const unsigned char *)m->data + (size_t)row * m->row_bytes;
   if (m->kind == PN_AFFINE) {
@@ -82,4 +91,6 @@ void ref_matrix_row(const pn_matrix *m, int64_t row, float *out) {
   }
   const pn_kind *k = pn_kind_of(m->kind);
   k->decode(p, m->cols / k->block, out);
+  const float factor = ref_matrix_factor(m, row);
+  for (int64_t i = 0; m->factors && i < m->cols; i++) out[i] *= factor;
 }
