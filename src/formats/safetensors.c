@@ -156,6 +156,7 @@ static bool read_header(context *c, const pn_json *header, pn_tensors *out) {
     pn_str name = pn_json_key(m);
     if (pn_str_is(name, "__metadata__")) {
       if (pn_json_is(pn_json_value(m), PN_JSON_OBJECT)) continue;
+      if (pn_json_is(pn_json_value(m), PN_JSON_NULL)) continue; // what mlx writes where there is none
       return pn_fail(c->e, PN_ERR_CORRUPT, "%s: __metadata__ must be an object, found %s", c->where,
                      pn_json_type_name(pn_json_type_of(pn_json_value(m))));
     }
