@@ -78,7 +78,7 @@ def randomize(model, dtype, seed):
 
 def flip_some_scales(weights, seed):
     """MLX files hold negative scales (the bias is then the largest edge); make sure that ours do."""
-    keys = sorted(k for k in weights if k.endswith(".scales"))
+    keys = sorted(k for k in weights if k.endswith(".scales") and k[:-6] + "biases" in weights)
     mx.random.seed(seed + 1)
     for k in keys:
         s, b = weights[k], weights[k[:-6] + "biases"]
@@ -123,8 +123,10 @@ def write_tokenizer(folder, n_vocab):
         pad_token="<|endoftext|>", add_bos_token=False, chat_template=CHAT_TEMPLATE)))
 
 
-def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1, overrides=None, negative=True):
-    """Write the folder. bits 0: not quantised. overrides: {tensor path: {"bits", "group_size"} or False}."""
+def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1, overrides=None, negative=True,
+         mode="affine"):
+    """Write the folder. bits 0: not quantised. overrides: {tensor path: {"bits", "group_size", "mode"} or False}; an
+    override without a mode is affine."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cfg = config_of(family, shape)
@@ -138,8 +140,10 @@ def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1
                 return False
             return overrides.get(path, True)
 
-        nn.quantize(model, group_size=group, bits=bits, class_predicate=choose)
+        nn.quantize(model, group_size=group, bits=bits, mode=mode, class_predicate=choose)
         cfg["quantization"] = dict(group_size=group, bits=bits, **overrides)
+        if mode != "affine":
+            cfg["quantization"]["mode"] = mode
         cfg["quantization_config"] = cfg["quantization"]
     weights = dict(tree_flatten(model.parameters()))
     if bits and negative:

@@ -36,8 +36,11 @@ def _dequantised(weights, quantization):
         scales = weights.get(path + ".scales")
         if name.endswith(".weight") and scales is not None:
             q = quantization.get(path, quantization)
-            biases = weights[path + ".biases"].astype(mx.float32)
-            w = mx.dequantize(w, scales.astype(mx.float32), biases, group_size=q["group_size"], bits=q["bits"])
+            kind = dict(group_size=q["group_size"], bits=q["bits"], mode=q.get("mode", "affine"))
+            if kind["mode"] == "affine":
+                w = mx.dequantize(w, scales.astype(mx.float32), weights[path + ".biases"].astype(mx.float32), **kind)
+            else:
+                w = mx.dequantize(w, scales, **kind, dtype=mx.float32)
         out[name] = w.astype(mx.float32)
     return out
 

@@ -34,11 +34,12 @@ typedef struct pn_workspace pn_workspace; // the memory of a plan's buffers, for
 
 // A matrix [rows, cols] in host memory that outlives the weight made of it (a mapped file). Data, scales and
 // biases may lie at any address: safetensors files are not padded. y = W x has `rows` values.
-// Kinds: those with a `decode` in the table of kinds (base/kind.h), whose cols are a multiple of the kind's
-// block, and AFFINE, MLX's: packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of
-// columns. For AFFINE: `data` is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits
-// of the first), row_bytes = cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16,
-// BF16 or F32). Scales may be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
+// Kinds: those of the table of kinds (base/kind.h) that have values, whose cols are a multiple of the kind's
+// block; where its scales lie apart `scales` are those of all blocks, row after row. And AFFINE, MLX's:
+// packed unsigned q of `bits` bits; value = q * scale + bias, one pair a group of columns. For AFFINE: `data`
+// is a little-endian bit stream a row (32-bit words; element 0 in the lowest bits of the first), row_bytes =
+// cols * bits / 8; scales and biases are [rows][cols / group] of scale_dtype (F16, BF16 or F32). Scales may
+// be negative. bits 2, 3, 4, 5, 6, 8; group 32, 64, 128; cols a multiple of group.
 // Kinds with codes may have `factors`, f32 at any address, one for each factor_rows rows: they multiply each
 // value, rounded to f32, and in products the finished sum.
 typedef struct pn_matrix {
@@ -151,7 +152,7 @@ typedef enum pn_op {
   // quantised to int16 (or int8) in blocks of min(group, 64) columns with one f32 scale each, where group is
   // AFFINE's own or the kind's (base/kind.h: 16 or 32); order: p_g = fma(bias_g, xsum_g,
   // scale_g * (dx_g * (float)dot_g)), acc += p_g for g ascending, dot_g exact. Float weights meet f32 x. A
-  // matrix's factor multiplies the result.
+  // matrix's factor multiplies the result. Kinds of the table without codes are float weights as well.
   PN_OP_MATMUL,
   // out[r][i] += w[i].
   PN_OP_ADD_BIAS,

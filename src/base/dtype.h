@@ -35,8 +35,11 @@ typedef enum pn_dtype {
   PN_IQ4_XS,
   PN_MXFP4,
   PN_NVFP4,
-  PN_AFFINE, // a matrix of MLX: packed codes with scales and biases of their own; no file's type
-  PN_OTHER,  // recognised by its file format, not by us; the file's own name is kept beside it
+  PN_AFFINE,    // a matrix of MLX: packed codes with scales and biases of their own; no file's type
+  PN_MLX_MXFP4, // the same with a byte of scale a block: MLX's modes of these names; no files' types
+  PN_MLX_MXFP8,
+  PN_MLX_NVFP4,
+  PN_OTHER, // recognised by its file format, not by us; the file's own name is kept beside it
 } pn_dtype;
 
 // Facts of the table of kinds (base/kind.h).

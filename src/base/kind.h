@@ -17,7 +17,8 @@ enum {
 };
 
 // The functions read n blocks that follow each other at p, at any address, and nothing behind them. They are
-// NULL for kinds that no matrix may have; `codes` and `scales` also for plain floats.
+// NULL for kinds that no matrix may have; `codes` and `scales` also for floats. A kind that keeps its scales
+// in an array of their own (scale_bytes) has `decode_apart` in place of `decode`.
 typedef struct pn_kind {
   const char *name;
   int gguf;              // the type's number in GGUF files, -1: it has none
@@ -26,11 +27,15 @@ typedef struct pn_kind {
   uint8_t offset;        // value = scale * (code - offset) + bias
   uint8_t group;         // columns that share a scale (and a bias): 16 or 32; 0: not fixed, or no codes
   bool biased;
+  uint8_t scale_bytes; // of the scales of a block, where they lie in an array of their own; else 0
   // out[0 .. n * block) = the values, each product and sum rounded to f32: the definition of the kind.
   void (*decode)(const unsigned char *p, int64_t n, float *out);
+  // The same from n blocks at p and their n * scale_bytes bytes at s.
+  void (*decode_apart)(const unsigned char *p, const unsigned char *s, int64_t n, float *out);
   // The codes as unsigned bytes in ascending order of the columns.
   void (*codes)(const unsigned char *p, int64_t n, uint8_t *codes);
-  // The scale and the bias of each group. A kind without biases leaves `bias` alone.
+  // The scale and the bias of each group. A kind without biases leaves `bias` alone. Where scales lie apart,
+  // p is the place of theirs.
   void (*scales)(const unsigned char *p, int64_t n, float *scale, float *bias);
 } pn_kind;
 

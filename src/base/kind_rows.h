@@ -10,6 +10,8 @@
 
 #include "base/kind.h"
 
+#include <math.h>
+
 // An f16 as f32. Instruction sets that convert it in one instruction say so before they include this file.
 #ifndef KIND_HALF
 #define KIND_HALF(h) pn_f16_to_f32(h)
@@ -18,6 +20,8 @@
 // Vectors of bytes, words and floats that may lie at any address. Functions take pointers to them, never
 // values: how a value is passed depends on the flags.
 typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
+typedef uint8_t u8x8 __attribute__((vector_size(8), aligned(1)));
+typedef uint16_t u16x8 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t u8x32 __attribute__((vector_size(32), aligned(1)));
 typedef uint16_t u16x16 __attribute__((vector_size(32), aligned(1)));
 typedef uint32_t u32x8 __attribute__((vector_size(32), aligned(1)));
@@ -369,6 +373,15 @@ static void scales_q3_k(const unsigned char *p, int64_t n, float *scale, float *
     .group = columns, .biased = has_bias, .decode = decode_##f, .codes = codes_##f, .scales = scales_##f     \
   }
 
+// A byte of scale for each group, in an array of their own: name, bytes of a block of 32, bits, group and
+// suffix.
+#define KIND_APART(n, size, width, columns, f)                                                               \
+  {                                                                                                          \
+    .name = n, .gguf = -1, .block = 32, .bytes = size, .bits = width, .offset = FP4_OFFSET,                  \
+    .group = columns, .scale_bytes = 32 / (columns), .decode_apart = decode_##f, .codes = codes_##f,         \
+    .scales = scales_##f                                                                                     \
+  }
+
 static const pn_kind rows[PN_OTHER + 1] = {
     [PN_F32] = KIND_FLOAT("F32", 0, 4, f32),
     [PN_F16] = KIND_FLOAT("F16", 1, 2, f16),
@@ -398,6 +411,14 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_MXFP4] = KIND_CODES("MXFP4", 39, 32, 17, 5, FP4_OFFSET, 32, false, mxfp4),
     [PN_NVFP4] = KIND_CODES("NVFP4", 40, 64, 36, 5, FP4_OFFSET, 16, false, nvfp4),
     [PN_AFFINE] = {.name = "affine", .gguf = -1, .biased = true}, // bits and group are the matrix's
+    [PN_MLX_MXFP4] = KIND_APART("mxfp4", 16, 5, 32, mlx_mxfp4),
+    [PN_MLX_NVFP4] = KIND_APART("nvfp4", 16, 5, 16, mlx_nvfp4),
+    [PN_MLX_MXFP8] = {.name = "mxfp8",
+                      .gguf = -1,
+                      .block = 32,
+                      .bytes = 32,
+                      .scale_bytes = 1,
+                      .decode_apart = decode_mlx_mxfp8},
     [PN_OTHER] = KIND_SIZE("other", -1, 0, 0),
 };
 

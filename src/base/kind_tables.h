@@ -34,9 +34,18 @@ static inline float half_e8m0(uint8_t e) {
   return float_of_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
+// The same with what MLX reads of 255: infinity.
+static inline float half_e8m0_mlx(uint8_t e) { return e == 255 ? INFINITY : half_e8m0(e); }
+
 // The magnitude of an E4M3 number, whose exponent has the bias 7: as the bits of a small f32, times what the
 // biases are apart. Codes that mean NaN read as 480.
 static inline float e4m3_magnitude(uint8_t b) { return float_of_bits((uint32_t)(b & 127) << 20) * 0x1p120f; }
+
+// An E4M3 number with its sign; 127 and 255 are NaN.
+static inline float e4m3(uint8_t b) {
+  const float m = e4m3_magnitude(b);
+  return (b & 127) == 127 ? NAN : b & 128 ? -m : m;
+}
 
 // IQ4_NL, 18 bytes for 32: 0: f16 d; 2: 16 bytes of nibbles. Value = T[q] * d.
 static void decode_iq4_nl(const unsigned char *p, int64_t n, float *out) {
@@ -129,6 +138,62 @@ static void scales_nvfp4(const unsigned char *p, int64_t n, float *scale, float 
   (void)bias;
   for (; n--; p += 36, scale += 4) {
     for (int s = 0; s < 4; s++) scale[s] = nvfp4_scale(p[s]);
+  }
+}
+
+// MLX's: element 2 i of a block of FP4 is the low nibble of byte i, element 2 i + 1 the high one. -0 keeps
+// its sign in values.
+static inline float fp4_twice_at(const unsigned char *p, int i) {
+  const int q = p[i / 2] >> i % 2 * 4 & 15;
+  const float m = (float)(fp4_table[q & 7] - FP4_OFFSET);
+  return q & 8 ? -m : m;
+}
+
+// n bytes of them.
+static inline void fp4_codes(const unsigned char *p, int64_t n, uint8_t *codes) {
+  for (; n > 0; n -= 8, p += 8, codes += 16) {
+    u8x8 v;
+    memcpy(&v, p, 8);
+    const u16x8 wide = __builtin_convertvector(v, u16x8), pairs = (wide | wide << 4) & 0x0F0F;
+    memcpy(codes, &pairs, 16);
+    look_up(&fp4_table, 16, codes);
+  }
+}
+
+// mxfp4: 16 bytes for 32, and an E8M0 e. Value = FP4[q] * 2^(e - 127).
+static void decode_mlx_mxfp4(const unsigned char *p, const unsigned char *s, int64_t n, float *out) {
+  for (; n--; p += 16, s++, out += 32) {
+    for (int i = 0; i < 32; i++) out[i] = fp4_twice_at(p, i) * half_e8m0_mlx(*s);
+  }
+}
+static void codes_mlx_mxfp4(const unsigned char *p, int64_t n, uint8_t *codes) {
+  fp4_codes(p, n * 16, codes);
+}
+static void scales_mlx_mxfp4(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  for (int64_t b = 0; b < n; b++) scale[b] = half_e8m0_mlx(p[b]);
+}
+
+// nvfp4: 16 bytes for 32, and an E4M3 d of each 16. Value = FP4[q] * d.
+static void decode_mlx_nvfp4(const unsigned char *p, const unsigned char *s, int64_t n, float *out) {
+  for (; n--; p += 16, s += 2, out += 32) {
+    for (int i = 0; i < 32; i++) out[i] = fp4_twice_at(p, i) * (e4m3(s[i / 16]) * 0.5f);
+  }
+}
+static void codes_mlx_nvfp4(const unsigned char *p, int64_t n, uint8_t *codes) {
+  fp4_codes(p, n * 16, codes);
+}
+static void scales_mlx_nvfp4(const unsigned char *p, int64_t n, float *scale, float *bias) {
+  (void)bias;
+  for (int64_t b = 0; b < 2 * n; b++) scale[b] = e4m3(p[b]) * 0.5f;
+}
+
+// mxfp8: 32 bytes for 32, E4M3 q, and an E8M0 e. Value = q * 2^(e - 127). These are floats: as integers they
+// would have 18 bits.
+static void decode_mlx_mxfp8(const unsigned char *p, const unsigned char *s, int64_t n, float *out) {
+  for (; n--; p += 32, s++, out += 32) {
+    const float d = 2 * half_e8m0_mlx(*s);
+    for (int i = 0; i < 32; i++) out[i] = e4m3(p[i]) * d;
   }
 }
 

@@ -120,11 +120,6 @@ static bool refuse_unknown(const pn_json *cfg, pn_error *e) {
   if (act.n && !pn_str_is(act, "silu") && !pn_str_is(act, "swish"))
     return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: hidden_act: expected \"silu\", found \"%.*s\"", where,
                    (int)act.n, act.p);
-  const pn_json *q = pn_json_get(cfg, "quantization");
-  pn_str mode = pn_json_str(pn_json_get(q, "mode"));
-  if (mode.n && !pn_str_is(mode, "affine"))
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: quantization.mode: expected \"affine\", found \"%.*s\"", where,
-                   (int)mode.n, mode.p);
   return true;
 }
 
@@ -139,9 +134,12 @@ static bool read_window_use(model_spec *s, const pn_json *cfg, pn_error *e) {
 static void describe_quantization(model_spec *s, const pn_json *cfg) {
   const pn_json *q = pn_json_get(cfg, "quantization");
   int bits = (int)pn_json_int(pn_json_get(q, "bits")), group = (int)pn_json_int(pn_json_get(q, "group_size"));
+  pn_str mode = pn_json_str(pn_json_get(q, "mode"));
   pn_str dtype = pn_json_str(pn_json_get(cfg, "torch_dtype"));
   if (!dtype.n) dtype = pn_json_str(pn_json_get(cfg, "dtype"));
-  if (bits)
+  if (bits && mode.n && mode.n < 16 && !pn_str_is(mode, "affine"))
+    snprintf(s->c.quantization, sizeof s->c.quantization, "MLX %.*s", (int)mode.n, mode.p);
+  else if (bits)
     snprintf(s->c.quantization, sizeof s->c.quantization, "MLX %d bit, group %d", bits, group);
   else if (dtype.n && dtype.n < 32)
     snprintf(s->c.quantization, sizeof s->c.quantization, "%.*s", (int)dtype.n, dtype.p);

@@ -88,14 +88,32 @@ static const pn_json *quantization_of(const loader *l, const char *path) {
   return own ? own : l->quantization;
 }
 
-static bool check_affine_config(const loader *l, const char *path, const pn_matrix *m) {
+// The modes of MLX's quantisation. An entry without a mode is affine, also an override in a folder of another
+// mode.
+static const struct quantization_mode {
+  const char *name;
+  pn_dtype kind;
+  int bits, group; // 0: as the shapes say
+} modes[] = {{"affine", PN_AFFINE, 0, 0},
+             {"mxfp4", PN_MLX_MXFP4, 4, 32},
+             {"mxfp8", PN_MLX_MXFP8, 8, 32},
+             {"nvfp4", PN_MLX_NVFP4, 4, 16}};
+
+static const struct quantization_mode *find_mode(const loader *l, const char *path) {
+  const pn_str name = pn_json_str(pn_json_get(quantization_of(l, path), "mode"));
+  if (!name.n) return &modes[0];
+  for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+    if (pn_str_is(name, modes[i].name)) return &modes[i];
+  pn_fail(l->e, PN_ERR_UNSUPPORTED,
+          "tensor %s: quantization mode \"%.*s\" is not supported (supported: affine, mxfp4, mxfp8, nvfp4)",
+          path, (int)name.n, name.p);
+  return NULL;
+}
+
+static bool check_quantization(const loader *l, const char *path, const pn_matrix *m) {
   const pn_json *q = quantization_of(l, path);
   if (pn_json_is(q, PN_JSON_BOOL) && !pn_json_true(q))
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: config.json says that it is not quantised", path);
-  pn_str mode = pn_json_str(pn_json_get(q, "mode"));
-  if (mode.n && !pn_str_is(mode, "affine"))
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s: quantization mode \"%.*s\" is not supported", path,
-                   (int)mode.n, mode.p);
   const pn_json *bits = pn_json_get(q, "bits"), *group = pn_json_get(q, "group_size");
   if (bits && pn_json_int(bits) != m->bits)
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: config.json says %lld bits, its shape says %d",
@@ -139,7 +157,47 @@ static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t,
                      .scale_dtype = scales->dtype,
                      .bits = (int)(t->shape[1] * 32 / n_cols),
                      .group = (int)(n_cols / scales->shape[1])};
-  return check_affine_config(l, path, out);
+  return check_quantization(l, path, out);
+}
+
+// The other modes: weight u32 [rows, cols * bits / 32], scales u8 [rows, cols / group].
+static bool apart_matrix(const loader *l, const char *path, const struct quantization_mode *mode,
+                         const pn_tensor *t, const pn_tensor *scales, int64_t rows, int64_t cols,
+                         pn_matrix *out) {
+  char want[96], found[96];
+  const int64_t words = cols * mode->bits / 32, groups = cols / mode->group;
+  snprintf(want, sizeof want, "U32 [%lld, %lld]", (long long)rows, (long long)words);
+  if (cols % 32)
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: %s rows of %lld, expected a multiple of 32",
+                   path, mode->name, (long long)cols);
+  if (t->dtype != PN_U32 || t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)words)
+    return wrong_shape(l, path, t, want);
+  if (scales->dtype != PN_U8 || scales->n_dims != 2 || scales->shape[0] != (uint64_t)rows ||
+      scales->shape[1] != (uint64_t)groups)
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected U8 [%lld, %lld] for %s, found %s [%s]",
+                   path, (long long)rows, (long long)groups, mode->name, scales->type_name,
+                   shape_text(scales, found));
+  if (find(l, path, "global_scale"))
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.global_scale: %s with one is not supported", path,
+                   mode->name);
+  *out = (pn_matrix){.kind = mode->kind,
+                     .rows = rows,
+                     .cols = cols,
+                     .data = t->data,
+                     .row_bytes = (size_t)words * 4,
+                     .scales = scales->data,
+                     .scale_dtype = PN_U8,
+                     .bits = mode->bits,
+                     .group = mode->group};
+  return check_quantization(l, path, out);
+}
+
+static bool quantised_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
+                             int64_t rows, int64_t cols, pn_matrix *out) {
+  const struct quantization_mode *mode = find_mode(l, path);
+  if (!mode) return false;
+  return mode->kind == PN_AFFINE ? affine_matrix(l, path, t, scales, rows, cols, out)
+                                 : apart_matrix(l, path, mode, t, scales, rows, cols, out);
 }
 
 // What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number. Absent: nothing.
@@ -177,8 +235,9 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
 
 static uint64_t matrix_bytes(const pn_matrix *m) {
   uint64_t n = (uint64_t)m->rows * m->row_bytes;
-  if (m->kind == PN_AFFINE)
-    n += (uint64_t)(m->rows * (m->cols / m->group)) * 2 * pn_dtype_block_bytes(m->scale_dtype);
+  if (m->scales)
+    n += (uint64_t)(m->rows * (m->cols / m->group)) * (m->biases ? 2 : 1) *
+         pn_dtype_block_bytes(m->scale_dtype);
   return n;
 }
 
@@ -195,8 +254,8 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t row
   if (!biased && find(l, path, "bias"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.bias: biases are not supported", path), NULL;
   pn_matrix m;
-  bool ok =
-      scales ? affine_matrix(l, path, t, scales, rows, cols, &m) : plain_matrix(l, path, t, rows, cols, &m);
+  bool ok = scales ? quantised_matrix(l, path, t, scales, rows, cols, &m)
+                   : plain_matrix(l, path, t, rows, cols, &m);
   if (!ok) return NULL;
   pn_weight *w = l->m->b->ops->weight_open(l->m->b, &m, l->e);
   if (!w) return pn_fail_in(l->e, "tensor %s.weight", path), NULL;

@@ -17,14 +17,18 @@ static inline float random_normal(pn_rng *rng) {
 
 // Random bytes that mean numbers below 1. Scales are bytes like others, so a block is drawn until it is
 // right.
-static inline void random_block(pn_rng *rng, const pn_kind *k, unsigned char *p) {
-  float v[256], most = 1;
-  while (!(most < 1)) {
+static inline void random_block(pn_rng *rng, const pn_kind *k, unsigned char *p, unsigned char *s) {
+  float v[256];
+  bool right = false;
+  while (!right) {
     for (int i = 0; i < k->bytes; i++) p[i] = (unsigned char)pn_rng_u64(rng);
-    k->decode(p, 1, v);
-    most = 0;
-    for (int i = 0; i < k->block; i++)
-      if (!(fabsf(v[i]) <= most)) most = fabsf(v[i]);
+    for (int i = 0; i < k->scale_bytes; i++) s[i] = (unsigned char)pn_rng_u64(rng);
+    if (k->decode)
+      k->decode(p, 1, v);
+    else
+      k->decode_apart(p, s, 1, v);
+    right = true;
+    for (int i = 0; i < k->block; i++) right = right && fabsf(v[i]) < 1;
   }
 }
 
@@ -43,8 +47,12 @@ static inline pn_matrix random_matrix(pn_rng *rng, pn_dtype kind, int64_t rows, 
     float f = random_normal(rng);
     cpu_ops_scalar.store(kind, data + i, &f, 1);
   }
-  for (size_t i = 0; k->codes && i < bytes; i += k->bytes) random_block(rng, k, data + i);
+  const size_t n_blocks = k->block > 1 ? bytes / k->bytes : 0;
+  unsigned char *apart = k->scale_bytes ? malloc(n_blocks * k->scale_bytes) : NULL;
+  for (size_t i = 0; i < n_blocks; i++)
+    random_block(rng, k, data + i * k->bytes, apart ? apart + i * k->scale_bytes : NULL);
   m.data = data;
+  m.scales = apart;
   if (kind != PN_AFFINE) return m;
   size_t n = (size_t)(rows * cols / group), wide = pn_dtype_block_bytes(scales);
   char *s = malloc(n * wide), *b = malloc(n * wide);

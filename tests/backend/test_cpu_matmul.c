@@ -106,10 +106,17 @@ static void fill_blocks(sample *s, pn_rng *r, flavour f) {
   }
 }
 
-// Whether all values of a block are numbers below 8.
-static bool is_tame(const pn_kind *k, const unsigned char *p) {
+static void decode(const pn_kind *k, const unsigned char *p, const unsigned char *s, int64_t n, float *out) {
+  if (k->decode)
+    k->decode(p, n, out);
+  else
+    k->decode_apart(p, s, n, out);
+}
+
+// Whether all values of a block (with the scales at s, where they lie apart) are numbers below 8.
+static bool is_tame(const pn_kind *k, const unsigned char *p, const unsigned char *s) {
   float v[256];
-  k->decode(p, 1, v);
+  decode(k, p, s, 1, v);
   for (int i = 0; i < k->block; i++) {
     if (!(fabsf(v[i]) < 8)) return false;
   }
@@ -117,24 +124,28 @@ static bool is_tame(const pn_kind *k, const unsigned char *p) {
 }
 
 // Blocks of any kind of the table: random bytes, or as many bytes of 255 as leave the values tame. The values
-// are those of `decode`, which tests/base/test_kinds.py holds against another implementation.
+// are those of the kind's definition, which tests/base/test_kinds.py holds against other implementations.
 static void fill_any(sample *s, pn_rng *r, flavour f) {
   const pn_kind *k = pn_kind_of(s->m.kind);
   const int64_t n = s->m.rows * s->m.cols / k->block;
   s->m.row_bytes = (size_t)(s->m.cols / k->block) * k->bytes;
   s->data = odd_block((size_t)n * k->bytes);
+  if (k->scale_bytes) s->scales = odd_block((size_t)n * k->scale_bytes);
   for (int64_t b = 0; b < n && f != ZERO_SCALES; b++) {
     unsigned char *p = s->data + (size_t)b * k->bytes;
+    unsigned char *at = s->scales ? s->scales + (size_t)b * k->scale_bytes : NULL;
     do {
       for (int i = 0; i < k->bytes; i++) p[i] = (unsigned char)pn_rng_u64(r);
-    } while (!is_tame(k, p));
+      for (int i = 0; i < k->scale_bytes; i++) at[i] = (unsigned char)pn_rng_u64(r);
+    } while (!is_tame(k, p, at));
     for (int i = 0; i < k->bytes && f == EXTREME; i++) {
       const unsigned char keep = p[i];
       p[i] = 255;
-      if (!is_tame(k, p)) p[i] = keep;
+      if (!is_tame(k, p, at)) p[i] = keep;
     }
   }
-  k->decode(s->data, n, s->embed);
+  decode(k, s->data, s->scales, n, s->embed);
+  s->m.scales = s->scales;
   for (int64_t i = 0; i < s->m.rows * s->m.cols; i++) s->value[i] = (double)s->embed[i];
 }
 
@@ -161,7 +172,7 @@ static void sample_init(sample *s, pn_matrix m, flavour f, uint64_t seed) {
     fill_affine(s, &r, f);
   else if (m.kind == PN_Q4_0 || m.kind == PN_Q4_1 || m.kind == PN_Q8_0)
     fill_blocks(s, &r, f);
-  else if (pn_kind_of(m.kind)->codes)
+  else if (pn_kind_of(m.kind)->block > 1)
     fill_any(s, &r, f);
   else
     fill_floats(s, &r);
@@ -375,13 +386,14 @@ static void affine_extremes(void **state) {
   }
 }
 
-static void gguf_blocks(void **state) {
+static void blocks_of_every_kind(void **state) {
   (void)state;
   static const int64_t cols[] = {32, 64, 96, 160, 512, 544, 576, 1536, 256, 768, 1280};
   static const float factors[] = {-0.37f, 1, 0.1f, 3, 0, 2, 1.5f, 0.7f}; // of five rows each, of up to 37
   for (int k = 0; k < PN_OTHER; k++) {
     const pn_kind *kind = pn_kind_of((pn_dtype)k);
-    for (uint64_t c = 0; kind->codes && c < (kind->block > 32 ? 11 : 8); c++) {
+    const uint64_t n = kind->block <= 1 ? 0 : kind->block > 32 ? 11 : 8;
+    for (uint64_t c = 0; c < n; c++) {
       if (cols[c] % kind->block) continue;
       pn_matrix m = {.kind = (pn_dtype)k, .rows = row_counts[c % 4], .cols = cols[c]};
       check_matrix(m, RANDOM, 200 + c);
@@ -389,7 +401,7 @@ static void gguf_blocks(void **state) {
       m.rows = row_counts[(c + 1) % 4];
       check_matrix(m, ZERO_SCALES, 400 + c);
       m.factors = factors, m.factor_rows = 5;
-      if (c % 4 == 1) check_matrix(m, RANDOM, 500 + c);
+      if (c % 4 == 1 && kind->codes) check_matrix(m, RANDOM, 500 + c);
     }
   }
 }
@@ -452,12 +464,15 @@ static void parts_share_x(void **state) {
   free(x);
 }
 
-static bool is_matrix(int kind) { return kind == PN_AFFINE || pn_kind_of((pn_dtype)kind)->decode; }
+static bool is_matrix(int kind) {
+  const pn_kind *k = pn_kind_of((pn_dtype)kind);
+  return kind == PN_AFFINE || k->decode || k->decode_apart;
+}
 
 static void strange_inputs(void **state) {
   (void)state;
   static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-44f, -1e-40f, -0.0f};
-  for (int kind = PN_F32; kind <= PN_AFFINE; kind++) {
+  for (int kind = PN_F32; kind < PN_OTHER; kind++) {
     sample s;
     if (!is_matrix(kind)) continue;
     sample_init(
@@ -532,10 +547,12 @@ static void refusals(void **state) {
   refuse(m, PN_ERR_CORRUPT, "expected 64");
   m = good, m.rows = 0;
   refuse(m, PN_ERR_CORRUPT, "0 x 128");
-  m = good, m.kind = (pn_dtype)42;
-  refuse(m, PN_ERR_UNSUPPORTED, "42");
+  m = good, m.kind = PN_OTHER;
+  refuse(m, PN_ERR_UNSUPPORTED, "other");
   m = (pn_matrix){.kind = PN_Q8_0, .rows = 2, .cols = 48, .data = bytes, .row_bytes = 51};
   refuse(m, PN_ERR_CORRUPT, "multiple of 32");
+  m = (pn_matrix){.kind = PN_MLX_MXFP4, .rows = 2, .cols = 64, .data = bytes, .row_bytes = 32};
+  refuse(m, PN_ERR_CORRUPT, "without scales");
   pn_error e = {0};
   assert_null(cpu_matmul_new("sparc", 2, NULL, &e));
   assert_int_equal(e.code, PN_ERR_DEVICE);
@@ -548,7 +565,7 @@ static void edges_of_planes(void **state) {
   enum { ROWS = 16, COLS = 256 };
   static const int widths[] = {0, 4, 6, 8};
   float *x = edge_rows(ROWS, COLS);
-  for (int kind = PN_F32; kind <= PN_AFFINE; kind++) {
+  for (int kind = PN_F32; kind < PN_OTHER; kind++) {
     if (kind != PN_AFFINE && !pn_kind_of((pn_dtype)kind)->codes) continue;
     for (int b = 1; b < 4; b++) {
       sample s;
@@ -592,11 +609,12 @@ static int with_int8(void **state) {
 // very slow.
 int main(int argc, char **argv) {
   (void)argv;
-  const struct CMUnitTest shared[] = {cmocka_unit_test(gguf_blocks), cmocka_unit_test(parts_share_x)};
+  const struct CMUnitTest shared[] = {cmocka_unit_test(blocks_of_every_kind),
+                                      cmocka_unit_test(parts_share_x)};
   if (argc > 1) return cmocka_run_group_tests_name("shared out", shared, with_int16, NULL);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(affine_of_every_width), cmocka_unit_test(affine_extremes),
-      cmocka_unit_test(gguf_blocks),           cmocka_unit_test(float_weights),
+      cmocka_unit_test(blocks_of_every_kind),  cmocka_unit_test(float_weights),
       cmocka_unit_test(parts_share_x),         cmocka_unit_test(strange_inputs),
       cmocka_unit_test(edges_of_planes),       cmocka_unit_test(refusals),
   };

@@ -1,10 +1,11 @@
-"""Every kind of stored numbers that a matrix may have, against gguf-py and against what the README says."""
+"""Every kind of stored numbers that a matrix may have, against gguf-py, mlx and what the README says."""
 
 import pathlib
 import re
 import subprocess
 
 import gguf
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -19,7 +20,9 @@ def probe(*args, data=b""):
 
 
 def kinds():
-    return [(name, *map(int, rest)) for name, *rest in (line.split() for line in probe("list").decode().splitlines())]
+    """(name, number, elements and bytes of a block) of those in GGUF files."""
+    lines = (line.split() for line in probe("list").decode().splitlines())
+    return [(name, *map(int, rest[:3])) for name, *rest in lines if rest[0] != "-1"]
 
 
 def test_sizes_are_those_of_the_format():
@@ -41,6 +44,21 @@ def test_decoding_agrees_bit_for_bit():
         nan = np.isnan(want)
         assert (np.isnan(got) == nan).all(), name
         assert (got.view(np.uint32) == want.view(np.uint32))[~nan].all(), name
+
+
+@pytest.mark.parametrize("mode, group, bits", [("mxfp4", 32, 4), ("mxfp8", 32, 8), ("nvfp4", 16, 4)])
+def test_mlx_modes_agree_bit_for_bit(mode, group, bits):
+    """All scales and codes, with the signs of zeros."""
+    rng = np.random.default_rng(4)
+    rows, cols = 1024, 128
+    w = rng.integers(0, 256, (rows, cols * bits // 8), dtype=np.uint8)
+    scales = rng.permuted(np.resize(np.arange(256, dtype=np.uint8), rows * cols // group)).reshape(rows, -1)
+    got = np.frombuffer(probe(mode, data=w.tobytes() + scales.tobytes()), np.float32)
+    want = np.array(mx.dequantize(mx.array(w.view(np.uint32)), mx.array(scales), group_size=group, bits=bits, mode=mode,
+                                  dtype=mx.float32)).reshape(-1)
+    nan = np.isnan(want)
+    assert (np.isnan(got) == nan).all()
+    assert (got.view(np.uint32) == want.view(np.uint32))[~nan].all()
 
 
 def test_readme_lists_them():

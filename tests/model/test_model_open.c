@@ -83,8 +83,6 @@ static void bad_configurations_are_named(void **state) {
   expect(changed("\"rope_theta\":10000", "\"attention_bias\":true"), NULL, PN_ERR_UNSUPPORTED,
          "attention_bias");
   expect(changed("\"rope_theta\":10000", "\"hidden_act\":\"gelu\""), NULL, PN_ERR_UNSUPPORTED, "gelu");
-  expect(changed("\"rope_theta\":10000", "\"quantization\":{\"mode\":\"mxfp4\"}"), NULL, PN_ERR_UNSUPPORTED,
-         "mxfp4");
 }
 
 static void bad_tensors_are_named(void **state) {

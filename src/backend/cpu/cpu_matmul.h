@@ -13,9 +13,8 @@
 //      sum(w_i * lo_i), below 2^30 for 64 codes of 8 bits. A group of 128 is two blocks that share scale and
 //      bias. In kinds without a bias w_i is the code less the kind's offset, and p = scale * (dx *
 //      (float)dot). A matrix's factor multiplies the finished sum.
-//  - float weights: lane l of 16 holds the sum of fma(w_i, x_i, lane) over i = l, l + 16, ...; then lane l +=
-//    lane l + 8,
-//      then + 4, + 2, + 1.
+//  - float weights (of kinds without codes, the values that their definition gives): lane l of 16 holds the
+//      sum of fma(w_i, x_i, lane) over i = l, l + 16, ...; then lane l += lane l + 8, then + 4, + 2, + 1.
 #ifndef PN_BACKEND_CPU_MATMUL_H
 #define PN_BACKEND_CPU_MATMUL_H
 
@@ -32,6 +31,7 @@ struct pn_weight {
   int per_group; // blocks that share a scale: 2 for groups of 128, else 1
   int offset;    // what codes are above the numbers that scales multiply
   bool biased;
+  bool decoded; // float weights that are no f32, f16 or bf16: kernels get their rows as f32
 };
 
 // Errors: PN_ERR_UNSUPPORTED (names kind, bits and group), PN_ERR_CORRUPT (shapes that contradict),

@@ -155,16 +155,19 @@ MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
   const x_rows x = x_rows_of(l->x, l->first, t);
   const int group = form == AVX2_UNPACKED_16 ? 16 : 32, most = PIECE / kind->block;
   const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)l->r0 * w->m.row_bytes;
+  const size_t scale_bytes = kind->scale_bytes ? kind->scale_bytes : kind->bytes;
+  const uint8_t *scales = matmul_scales_at(w, kind, l->r0 * (w->m.cols / kind->block));
   uint8_t codes[PIECE] __attribute__((aligned(32))) = {0};
   float scale[PIECE / 16] = {0}, bias[PIECE / 16] = {0}, *p = l->p;
   int at = 0;
   for (int64_t left = l->n * (w->m.cols / kind->block), n; left > 0; left -= n) {
     n = left < most ? left : most;
     kind->codes(stored, n, codes);
-    kind->scales(stored, n, scale, bias);
+    kind->scales(scales, n, scale, bias);
     for (size_t i = 0; i < (size_t)n * kind->bytes; i += 64)
       _mm_prefetch((const char *)stored + i + AHEAD_BYTES, _MM_HINT_T0);
     stored += (size_t)n * kind->bytes;
+    scales += (size_t)n * scale_bytes;
     for (int g = 0; g < (int)n * kind->block / group; g += AVX2_STEP, p += AVX2_STEP) {
       __m256i dot[AVX2_ROW_MAX];
       dots_of_step(form, codes + g * group, &x, at, t, dot);

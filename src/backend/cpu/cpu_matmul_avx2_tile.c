@@ -101,10 +101,10 @@ static void fill_unpacked(const tile_source *s, uint8_t *tile, float *scale, flo
   const uint8_t *rows[8];
   float u[8][CHUNK_BLOCKS] = {{0}}, v[8][CHUNK_BLOCKS] = {{0}};
   for (int i = 0; i < 8; i++) {
-    const uint8_t *p = (const uint8_t *)s->w->m.data + (size_t)s->row[i] * s->w->m.row_bytes +
-                       (size_t)(first / kind->block) * kind->bytes;
+    const int64_t block = s->row[i] * (s->w->m.cols / kind->block) + first / kind->block;
+    const uint8_t *p = (const uint8_t *)s->w->m.data + block * kind->bytes;
     kind->codes(p, cols / kind->block, codes[i]);
-    kind->scales(p, cols / kind->block, u[i], v[i]);
+    kind->scales(matmul_scales_at(s->w, kind, block), cols / kind->block, u[i], v[i]);
     rows[i] = codes[i];
   }
   if (s->form == AVX2_UNPACKED_16)

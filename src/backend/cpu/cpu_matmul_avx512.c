@@ -155,8 +155,9 @@ static void stage_unpacked(const pn_weight *w, int64_t r0, int n, const avx512_s
   const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
   const size_t line = (size_t)w->n_blocks;
   for (size_t i = 0; i < (size_t)n; i++) {
-    const uint8_t *p = (const uint8_t *)w->m.data + ((size_t)r0 + i) * w->m.row_bytes;
-    kind->scales(p, w->m.cols / kind->block, s->scale + i * line, s->bias + i * line);
+    const int64_t blocks = w->m.cols / kind->block;
+    kind->scales(matmul_scales_at(w, kind, (r0 + (int64_t)i) * blocks), blocks, s->scale + i * line,
+                 s->bias + i * line);
   }
 }
 

@@ -440,6 +440,8 @@ void matmul_avx512_rows_unpacked(const pn_weight *w, int64_t r0, int n, const ma
                                  int64_t out_stride, const avx512_scratch *s) {
   const pn_kind *kind = matmul_avx512_kind_of(w->m.kind);
   const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)r0 * w->m.row_bytes;
+  const size_t scale_bytes = kind->scale_bytes ? kind->scale_bytes : kind->bytes;
+  const uint8_t *scales = matmul_scales_at(w, kind, r0 * (w->m.cols / kind->block));
   float *const p[2] = {s->p, (float *)(void *)s->tile}; // tiles belong to calls of more rows
   const int most = PIECE / kind->block;
   size_t done = 0; // blocks of x
@@ -448,13 +450,14 @@ void matmul_avx512_rows_unpacked(const pn_weight *w, int64_t r0, int n, const ma
   for (int64_t left = n * (w->m.cols / kind->block), m; left > 0; left -= m) {
     m = left < most ? left : most;
     kind->codes(stored, m, at.codes);
-    kind->scales(stored, m, at.scale, at.bias);
+    kind->scales(scales, m, at.scale, at.bias);
     const int n_blocks = (int)m * kind->block / w->block;
     for (size_t i = 0; i < (size_t)m * kind->bytes; i += 64)
       _mm_prefetch((const char *)stored + AHEAD + i, _MM_HINT_T0);
     for (int k = 0; k < x->n_rows; k++)
       walk_piece_any(&at, w, n_blocks, x, k, done % (size_t)w->n_blocks, p[k] + done);
     stored += (size_t)m * kind->bytes;
+    scales += (size_t)m * scale_bytes;
     done += (size_t)n_blocks;
   }
   for (int k = 0; k < x->n_rows; k++)

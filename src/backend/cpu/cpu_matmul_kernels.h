@@ -3,6 +3,7 @@
 #define PN_BACKEND_CPU_MATMUL_KERNELS_H
 
 #include "backend/cpu/cpu_matmul.h"
+#include "base/kind.h"
 
 // For kernels whose loops must become straight code with everything in registers.
 #if defined(__clang__)
@@ -68,7 +69,8 @@ typedef struct matmul_kernels {
   matmul_packing (*packing)(int n_rows);
   // Quantise row r to where the packing wants it; the caller makes a line's repetition.
   void (*quantise)(const matmul_x *x, int r);
-  // Bytes of scratch that a unit of `cols` columns may use.
+  // Bytes of scratch that a unit of `cols` columns may use, at least 8 * cols + 128; of float weights it uses
+  // the first 4 * cols.
   size_t (*scratch_bytes)(int64_t cols);
   // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT. Scratch is one thread's, aligned to 64 bytes.
   void (*unit)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
@@ -87,6 +89,12 @@ size_t matmul_scratch_unpacked(int64_t cols);
 // bias in f32. bias is untouched when the kind has none.
 void matmul_unpack_codes(const pn_weight *w, int64_t row, uint8_t *codes);
 void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *bias);
+
+// What k->scales reads for the kind's block number `block` of the weight, counted over all rows.
+static inline const uint8_t *matmul_scales_at(const pn_weight *w, const pn_kind *k, int64_t block) {
+  return k->scale_bytes ? (const uint8_t *)w->m.scales + block * k->scale_bytes
+                        : (const uint8_t *)w->m.data + block * k->bytes;
+}
 
 matmul_layout matmul_layout_plain(const pn_weight *w);
 matmul_packing matmul_packing_rows(int n_rows);

@@ -1,6 +1,5 @@
 // Portable reading of every stored kind: codes as bytes, scales as f32.
 #include "backend/cpu/cpu_matmul_kernels.h"
-#include "base/kind.h"
 
 // Spread 8 codes of `bits` bits to 8 bytes by halving: 4 codes to each half, 2 to each quarter, 1 to each
 // byte.
@@ -64,7 +63,7 @@ void matmul_unpack_scales(const pn_weight *w, int64_t row, float *scale, float *
     affine_floats(w, w->m.biases, row, bias);
     return;
   }
-  const unsigned char *p = (const unsigned char *)w->m.data + (size_t)row * w->m.row_bytes;
   const pn_kind *k = pn_kind_of(w->m.kind);
-  k->scales(p, w->m.cols / k->block, scale, bias);
+  const int64_t n = w->m.cols / k->block;
+  k->scales(matmul_scales_at(w, k, row * n), n, scale, bias);
 }

@@ -17,7 +17,8 @@ pn_weight *cpu_matmul_weight_open(const pn_matrix *m, pn_error *e) {
                    .block = group < 64 ? group : 64,
                    .per_group = group == 128 ? 2 : 1,
                    .offset = k->offset,
-                   .biased = k->biased};
+                   .biased = k->biased,
+                   .decoded = !affine && !k->codes && k->decode_apart};
   w->n_blocks = w->block ? (int)(m->cols / w->block) : 0;
   return w;
 }

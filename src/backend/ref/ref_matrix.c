@@ -26,10 +26,10 @@ static bool check_affine(const pn_matrix *m, pn_error *e) {
 bool ref_matrix_check(const pn_matrix *m, pn_error *e) {
   const pn_kind *k = pn_kind_of(m->kind);
   const bool affine = m->kind == PN_AFFINE;
-  if (!affine && !k->decode) {
+  if (!affine && !k->decode && !k->decode_apart) {
     char names[160];
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "matrix of kind %d, %s: expected affine, %s", (int)m->kind, k->name,
-                   pn_kind_names(names));
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "matrix of kind %d, %s: expected MLX's or %s", (int)m->kind,
+                   k->name, pn_kind_names(names));
   }
   if (m->rows < 1 || m->cols < 1 || m->cols > MAX_COLS || m->rows > INT32_MAX)
     return pn_fail(e, PN_ERR_CORRUPT, "%s matrix of %lld x %lld: expected 1 to %d rows and 1 to %d columns",
@@ -40,6 +40,7 @@ bool ref_matrix_check(const pn_matrix *m, pn_error *e) {
     return pn_fail(e, PN_ERR_CORRUPT, "%s matrix: %lld columns, expected a multiple of %d", k->name,
                    (long long)m->cols, block);
   if (!m->data) return pn_fail(e, PN_ERR_CORRUPT, "%s matrix without data", k->name);
+  if (k->scale_bytes && !m->scales) return pn_fail(e, PN_ERR_CORRUPT, "%s matrix without scales", k->name);
   if (m->factors && (affine || !k->codes))
     return pn_fail(e, PN_ERR_UNSUPPORTED, "%s matrix with factors: expected none", k->name);
   if (m->factors && m->factor_rows < 1)
@@ -90,7 +91,11 @@ void ref_matrix_row(const pn_matrix *m, int64_t row, float *out) {
     return;
   }
   const pn_kind *k = pn_kind_of(m->kind);
-  k->decode(p, m->cols / k->block, out);
+  const int64_t n = m->cols / k->block;
+  if (k->decode)
+    k->decode(p, n, out);
+  else
+    k->decode_apart(p, (const unsigned char *)m->scales + row * n * k->scale_bytes, n, out);
   const float factor = ref_matrix_factor(m, row);
   for (int64_t i = 0; m->factors && i < m->cols; i++) out[i] *= factor;
 }
