@@ -1,5 +1,7 @@
 #include "cli/discover.h"
 
+#include "formats/formats.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,10 +59,18 @@ static void add(found_models *f, const char *name, char *path, bool is_folder) {
     f->items = items;
     f->cap = cap;
   }
-  size_t n = strlen(name);
-  if (!is_folder && n > 5) n -= strlen(".gguf");
-  char *own = pn_arena_dup(&f->arena, (pn_str){name, n});
+  pn_str shown = pn_str_of(name);
+  uint32_t part, n_parts;
+  if (!is_folder && !pn_gguf_part_of(shown, &shown, &part, &n_parts)) shown.n -= strlen(".gguf");
+  char *own = pn_arena_dup(&f->arena, shown);
   if (own) f->items[f->n++] = (found_model){own, path, is_folder};
+}
+
+// A GGUF file, or the first of several that are one model.
+static bool is_model_file(pn_str file) {
+  pn_str name;
+  uint32_t part, n_parts;
+  return pn_str_ends(file, PN_STR(".gguf")) && (!pn_gguf_part_of(file, &name, &part, &n_parts) || part == 1);
 }
 
 static void scan(found_models *f, const char *dir, const char *prefix, int depth) {
@@ -76,7 +86,7 @@ static void scan(found_models *f, const char *dir, const char *prefix, int depth
         add(f, name, path, true);
       else if (depth < MAX_DEPTH)
         scan(f, path, name, depth + 1);
-    } else if (pn_str_ends(pn_str_of(it->d_name), PN_STR(".gguf")) && is_file(path)) {
+    } else if (is_model_file(pn_str_of(it->d_name)) && is_file(path)) {
       add(f, name, path, false);
     }
   }

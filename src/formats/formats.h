@@ -87,9 +87,13 @@ typedef struct pn_gguf {
 
 bool pn_gguf_parse(pn_arena *a, pn_str file, const char *where, pn_gguf *out, pn_error *e);
 const pn_gguf_value *pn_gguf_get(const pn_gguf *g, const char *key); // NULL when absent
+// A large model may lie in several GGUF files, its parts: NAME-00001-of-00003.gguf and so on. Whether a
+// file's name says so; *name is the NAME, *part counts from 1.
+bool pn_gguf_part_of(pn_str file, pn_str *name, uint32_t *part, uint32_t *n_parts);
 
 // A model on disk: a folder with config.json and safetensors (single, or sharded by
-// model.safetensors.index.json), or one .gguf file. Opening maps the weights but reads none of them.
+// model.safetensors.index.json), or one .gguf file, or any part of a split one. Opening maps the weights but
+// reads none of them.
 typedef struct pn_files pn_files;
 
 pn_files *pn_files_open(const char *path,
@@ -97,7 +101,7 @@ pn_files *pn_files_open(const char *path,
 void pn_files_close(pn_files *f);
 
 const char *pn_files_path(const pn_files *f);
-const pn_gguf *pn_files_gguf(const pn_files *f);       // NULL when it is a folder
+const pn_gguf *pn_files_gguf(const pn_files *f);       // NULL when it is a folder; of parts: the first's
 const pn_tensors *pn_files_tensors(const pn_files *f); // all shards together
 uint64_t pn_files_bytes(const pn_files *f);            // size of the mapped weight files
 // A JSON file of the folder ("config.json", "tokenizer.json", ...). Parsed at the first call and kept; *out

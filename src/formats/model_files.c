@@ -58,18 +58,7 @@ static bool open_gguf(pn_files *f, pn_error *e) {
   if (pn_str_ends(path, PN_STR(".safetensors")))
     return pn_fail(e, PN_ERR_UNSUPPORTED,
                    "%s is one file of a model; give the folder that holds it and config.json", f->path);
-  f->maps = pn_arena_array(&f->arena, 1, sizeof *f->maps);
-  if (!f->maps) return pn_fail(e, PN_ERR_NOMEM, "%s: out of memory", f->path);
-  const pn_map *m = model_files_map(f, f->path, e);
-  if (!m) return false;
-  if (!pn_gguf_parse(&f->arena, (pn_str){(const char *)m->p, m->n}, f->path, &f->gguf, e)) return false;
-  int64_t n_parts;
-  if (pn_gguf_int(pn_gguf_get(&f->gguf, "split.count"), 0, &n_parts) && n_parts > 1)
-    return pn_fail(e, PN_ERR_UNSUPPORTED,
-                   "%s is one of %lld parts of a split GGUF; merge them into one file first", f->path,
-                   (long long)n_parts);
-  f->tensors = f->gguf.tensors;
-  return true;
+  return parts_open(f, e);
 }
 
 static bool open_folder(pn_files *f, pn_error *e) {

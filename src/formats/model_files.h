@@ -24,6 +24,14 @@ bool model_files_has(pn_files *f, const char *name); // an entry of that name is
 // Map one weight file as the next of f->maps, which has room. Returns the map or NULL.
 const pn_map *model_files_map(pn_files *f, const char *path, pn_error *e);
 
+// Map and parse the GGUF file at f->path, and all other parts of it if it is one of several; fill f->gguf and
+// f->tensors.
+bool parts_open(pn_files *f, pn_error *e);
+
+// The tensors of n files as f->tensors. names[i] is the name of the file of parts[i], for messages; first[0
+// .. n] become the numbers of their first tensors, and the count of all.
+bool shards_join(pn_files *f, const pn_tensors *parts, const char *const *names, size_t n, size_t *first,
+                 pn_error *e);
 // Map and parse all safetensors of the folder and fill f->tensors.
 bool shards_open(pn_files *f, pn_error *e);
 // Name of the folder's first entry (in byte order) that ends with `suffix`, in the arena; NULL when there is

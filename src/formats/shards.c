@@ -125,6 +125,46 @@ static bool list_unindexed(pn_files *f, name_list *out, pn_error *e) {
                  "%s: no " SUFFIX " file in this folder (PyTorch .bin files are not read)", f->path);
 }
 
+static size_t shard_of(const size_t *first, size_t n_shards, size_t tensor) {
+  size_t lo = 0, hi = n_shards; // first[lo] <= tensor < first[hi]
+  while (hi - lo > 1) {
+    size_t mid = lo + (hi - lo) / 2;
+    if (first[mid] <= tensor)
+      lo = mid;
+    else
+      hi = mid;
+  }
+  return lo;
+}
+
+bool shards_join(pn_files *f, const pn_tensors *parts, const char *const *names, size_t n, size_t *first,
+                 pn_error *e) {
+  pn_tensors *all = &f->tensors;
+  first[0] = 0;
+  for (size_t i = 0; i < n; i++) first[i + 1] = first[i] + parts[i].n;
+  if (n == 1) {
+    *all = parts[0];
+    return true;
+  }
+  if (first[n] > NAME_INDEX_MAX)
+    return pn_fail(e, PN_ERR_LIMIT, "%s: %zu tensors; at most %zu are supported", f->path, first[n],
+                   NAME_INDEX_MAX);
+  all->items = pn_arena_array(&f->arena, first[n], sizeof *all->items);
+  if (!all->items) return no_memory(f, e);
+  for (size_t i = 0; i < n; i++)
+    if (parts[i].n) memcpy(all->items + first[i], parts[i].items, parts[i].n * sizeof *all->items);
+  all->n = first[n];
+  size_t twice[2];
+  if (name_index_build(&f->arena, all->items, all->n, sizeof *all->items, &all->index, &all->index_size,
+                       twice) == NAME_INDEX_TWICE)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: tensor \"%.*s\" is in two files, %s and %s", f->path,
+                   NAME_SHOWN(all->items[twice[0]].name), names[shard_of(first, n, twice[0])],
+                   names[shard_of(first, n, twice[1])]);
+  return all->index || all->n == 0 ||
+         name_index_require(&f->arena, all->items, all->n, sizeof *all->items, &all->index, &all->index_size,
+                            f->path, "tensor", e);
+}
+
 // Map and parse every file. first[i] is the number of the first tensor of file i in f->tensors, first[n]
 // their count.
 static bool load(pn_files *f, const name_list *l, size_t *first, pn_error *e) {
@@ -138,48 +178,8 @@ static bool load(pn_files *f, const name_list *l, size_t *first, pn_error *e) {
     if (!m) return pn_fail_in(e, "weight file listed in %s", l->said_by);
     if (!pn_safetensors_parse(&f->arena, (pn_str){(const char *)m->p, m->n}, path, &parts[i], e))
       return false;
-    first[i + 1] = first[i] + parts[i].n;
   }
-  if (l->n == 1) {
-    f->tensors = parts[0];
-    return true;
-  }
-  pn_tensors *all = &f->tensors;
-  if (first[l->n] > NAME_INDEX_MAX)
-    return pn_fail(e, PN_ERR_LIMIT, "%s: %zu tensors; at most %zu are supported", f->path, first[l->n],
-                   NAME_INDEX_MAX);
-  all->items = pn_arena_array(&f->arena, first[l->n], sizeof *all->items);
-  if (!all->items) return no_memory(f, e);
-  for (size_t i = 0; i < l->n; i++)
-    if (parts[i].n) memcpy(all->items + first[i], parts[i].items, parts[i].n * sizeof *all->items);
-  all->n = first[l->n];
-  return true;
-}
-
-static size_t shard_of(const size_t *first, size_t n_shards, size_t tensor) {
-  size_t lo = 0, hi = n_shards; // first[lo] <= tensor < first[hi]
-  while (hi - lo > 1) {
-    size_t mid = lo + (hi - lo) / 2;
-    if (first[mid] <= tensor)
-      lo = mid;
-    else
-      hi = mid;
-  }
-  return lo;
-}
-
-static bool merge(pn_files *f, const name_list *l, const size_t *first, pn_error *e) {
-  pn_tensors *all = &f->tensors;
-  if (all->index) return true;
-  size_t twice[2];
-  if (name_index_build(&f->arena, all->items, all->n, sizeof *all->items, &all->index, &all->index_size,
-                       twice) == NAME_INDEX_TWICE)
-    return pn_fail(e, PN_ERR_CORRUPT, "%s: tensor \"%.*s\" is in two files, %s and %s", f->path,
-                   NAME_SHOWN(all->items[twice[0]].name), l->items[shard_of(first, l->n, twice[0])],
-                   l->items[shard_of(first, l->n, twice[1])]);
-  return all->index || all->n == 0 ||
-         name_index_require(&f->arena, all->items, all->n, sizeof *all->items, &all->index, &all->index_size,
-                            f->path, "tensor", e);
+  return shards_join(f, parts, l->items, l->n, first, e);
 }
 
 // Every tensor that the index names is in the file that it says.
@@ -222,6 +222,5 @@ bool shards_open(pn_files *f, pn_error *e) {
                    MAX_SHARDS);
   size_t *first = pn_arena_array(&f->arena, names.n + 1, sizeof *first);
   if (!first) return no_memory(f, e);
-  return load(f, &names, first, e) && merge(f, &names, first, e) &&
-         (!index || check_index(f, index, &names, first, e));
+  return load(f, &names, first, e) && (!index || check_index(f, index, &names, first, e));
 }

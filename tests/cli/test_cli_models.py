@@ -72,6 +72,15 @@ def test_list(run, models):
     assert len(text) == 4 and text[3].split()[:3] == ["small", "llama", "Q4_1"]
 
 
+def test_parts_are_one_model(run, models, default_model):
+    """The first file of a model in several stands for all."""
+    for i in (1, 2, 3):
+        os.symlink(default_model, models / f"large-{i:05}-of-00003.gguf")
+    names = [m["name"] for m in json.loads(run("list", "--json").stdout)["models"]]
+    assert sorted(names) == ["large", "org/other", "small"]
+    assert json.loads(run("tokens", "--model", "large", input=b"Hi").stdout)["ids"]
+
+
 def test_list_of_nothing(run):
     r = run("list")
     assert r.returncode == 0 and r.stdout == b"" and b"no model" in r.stderr

@@ -270,21 +270,26 @@ static void test_stale_index(void **state) {
   refuse(PN_ERR_CORRUPT, "no file holds it");
 }
 
-static void put_gguf(const char *name, uint16_t n_parts) {
+// A GGUF file of one tensor of one element, which says that it is part `no` of `count`.
+static void put_part(const char *name, int no, int count, int total, const char *tensor, unsigned value) {
   pn_buf b = {0};
-  build_gguf_start(&b, 3, 1, 1);
+  build_gguf_start(&b, 3, 1, 3);
+  build_key(&b, "split.no", PN_GGUF_U16);
+  pn_buf_char(&b, (char)no), pn_buf_char(&b, 0);
   build_key(&b, "split.count", PN_GGUF_U16);
-  pn_buf_char(&b, (char)n_parts), pn_buf_char(&b, 0);
-  build_info(&b, "t", 2, 0, 0, 0);
+  pn_buf_char(&b, (char)count), pn_buf_char(&b, 0);
+  build_key(&b, "split.tensors.count", PN_GGUF_I32);
+  build_u32(&b, (uint32_t)total);
+  build_info(&b, tensor, 1, 0, 0, 0);
   build_align(&b, 32);
-  build_u64(&b, 9);
+  build_u32(&b, value);
   put(name, pn_buf_view(&b));
   pn_buf_fini(&b);
 }
 
 static void test_gguf_file(void **state) {
   (void)state;
-  put_gguf("m.gguf", 1);
+  put_part("m.gguf", 0, 1, 1, "t", 9);
   pn_files *f = open_good(path_of("m.gguf"));
   assert_non_null(pn_files_gguf(f));
   check_value(f, "t", 9);
@@ -297,8 +302,59 @@ static void test_gguf_file(void **state) {
   assert_true(pn_files_text(f, "config.json", &text, NULL));
   assert_null(text.p);
   pn_files_close(f);
-  put_gguf("m.gguf", 2);
-  refuse_path(path_of("m.gguf"), PN_ERR_UNSUPPORTED, "one of 2 parts");
+}
+
+#define P1 "big-model-00001-of-00003.gguf"
+#define P2 "big-model-00002-of-00003.gguf"
+#define P3 "big-model-00003-of-00003.gguf"
+
+static void put_parts(void) {
+  put_part(P1, 0, 3, 3, "a", 1);
+  put_part(P2, 1, 3, 3, "b", 2);
+  put_part(P3, 2, 3, 3, "c", 3);
+}
+
+static void test_parts(void **state) {
+  (void)state;
+  put_parts();
+  for (int i = 0; i < 3; i++) {
+    pn_files *f = open_good(path_of((const char *const[]){P1, P2, P3}[i]));
+    int64_t no = -1;
+    check_value(f, "a", 1);
+    check_value(f, "b", 2);
+    check_value(f, "c", 3);
+    assert_int_equal(pn_files_tensors(f)->n, 3);
+    assert_int_equal(pn_files_gguf(f)->tensors.n, 3);
+    assert_int_equal(pn_files_bytes(f), size_of(P1) + size_of(P2) + size_of(P3));
+    assert_true(pn_gguf_int(pn_gguf_get(pn_files_gguf(f), "split.no"), 0, &no) && no == 0);
+    pn_files_close(f);
+  }
+}
+
+static void test_bad_parts(void **state) {
+  (void)state;
+  put_part("m.gguf", 0, 2, 2, "a", 1);
+  refuse_path(path_of("m.gguf"), PN_ERR_CORRUPT,
+              "m.gguf: split.count: it is one of 2 parts, expected a name");
+  put_part("m-00001-of-00004.gguf", 0, 3, 3, "a", 1);
+  refuse_path(path_of("m-00001-of-00004.gguf"), PN_ERR_CORRUPT, "expected a name like NAME-00001-of-00003");
+  put_part("m-00003-of-00002.gguf", 2, 2, 3, "a", 1);
+  refuse_path(path_of("m-00003-of-00002.gguf"), PN_ERR_CORRUPT, "expected a name");
+  put_parts();
+  assert_int_equal(unlink(path_of(P2)), 0);
+  refuse_path(path_of(P3), PN_ERR_NOT_FOUND, P3 ": split.count: expected 3 files, found no ");
+  refuse_path(path_of(P3), PN_ERR_NOT_FOUND, P2);
+  put_text(P2, "half");
+  refuse_path(path_of(P1), PN_ERR_CORRUPT, P2 ": not a GGUF file");
+  put_part(P2, 2, 3, 3, "b", 2);
+  refuse_path(path_of(P1), PN_ERR_CORRUPT, P2 ": split.no: expected 1, found 2");
+  put_part(P2, 1, 4, 3, "b", 2);
+  refuse_path(path_of(P1), PN_ERR_CORRUPT, P2 ": split.count: expected 3, found 4");
+  put_part(P2, 1, 3, 3, "a", 2);
+  refuse_path(path_of(P1), PN_ERR_CORRUPT, "tensor \"a\" is in two files");
+  put_parts();
+  put_part(P1, 0, 3, 4, "a", 1);
+  refuse_path(path_of(P2), PN_ERR_CORRUPT, P1 ": split.tensors.count: expected 3, found 4");
 }
 
 static void test_real_model(void **state) {
@@ -330,10 +386,10 @@ static void test_real_model(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_FOLDER(test_nothing_there),     IN_FOLDER(test_single),      IN_FOLDER(test_links),
-      IN_FOLDER(test_lone_names),        IN_FOLDER(test_sharded),     IN_FOLDER(test_bad_index),
-      IN_FOLDER(test_bad_shards),        IN_FOLDER(test_stale_index), IN_FOLDER(test_gguf_file),
-      cmocka_unit_test(test_real_model),
+      IN_FOLDER(test_nothing_there), IN_FOLDER(test_single),      IN_FOLDER(test_links),
+      IN_FOLDER(test_lone_names),    IN_FOLDER(test_sharded),     IN_FOLDER(test_bad_index),
+      IN_FOLDER(test_bad_shards),    IN_FOLDER(test_stale_index), IN_FOLDER(test_gguf_file),
+      IN_FOLDER(test_parts),         IN_FOLDER(test_bad_parts),   cmocka_unit_test(test_real_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,11 +48,11 @@ def blocks(rng, kind, rows, cols):
     return out[rng.integers(0, len(out), rows * cols // block)].reshape(rows, -1)
 
 
-def write_model(path, kinds_in_turn):
+def write_model(path, kinds_in_turn, **split):
     """Each matrix in the next one of the kinds. Those in NVFP4 have a number beside them that they are multiplied by;
     that of their activations is nobody's business."""
     rng, turn = np.random.default_rng(11), itertools.cycle(kinds_in_turn)
-    w = gguf.GGUFWriter(path, "llama")
+    w = gguf.GGUFWriter(path, "llama", **split)
     w.add_block_count(LAYERS), w.add_embedding_length(WIDTH), w.add_feed_forward_length(FFN)
     w.add_head_count(HEADS), w.add_head_count_kv(KV_HEADS), w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_freq_base(10000.0), w.add_context_length(512), w.add_vocab_size(VOCAB)
@@ -88,3 +88,17 @@ def test_logits_of_a_kind(pensieve, tmp_path, kind):
         got = np.load(out)
         assert got.shape == want.shape
         assert np.abs(got - want).max() <= (1e-3 if backend == "ref" else 5e-3) * want.std(), backend
+
+
+def test_a_model_in_parts(pensieve, tmp_path):
+    """What gguf-py cuts into parts gives the logits of the whole file, whichever part is named."""
+    write_model(tmp_path / "whole.gguf", ["Q8_0"])
+    write_model(tmp_path / "cut.gguf", ["Q8_0"], split_max_tensors=8)
+    parts = sorted(tmp_path.glob("cut-*.gguf"))
+    assert len(parts) == 3 and parts[2].name == "cut-00003-of-00003.gguf"
+    want = None
+    for path in (tmp_path / "whole.gguf", parts[0], parts[2]):
+        out = tmp_path / "logits.npy"
+        subprocess.run([pensieve, "logits", "--model", path, "--ids", "1,2,3", "--out", out], check=True, capture_output=True)
+        want = want or out.read_bytes()
+        assert out.read_bytes() == want
