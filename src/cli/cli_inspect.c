@@ -18,6 +18,7 @@ typedef struct report {
   pn_model_config config;
   pn_json *problems; // strings
   pn_error first;    // the first problem
+  pn_model_extra extras[PN_MODEL_EXTRAS];
   bool has_card;
   pn_api_card card;
   reading_rate reading; // where the model can be computed
@@ -37,7 +38,7 @@ static void check_types(report *r) {
   const pn_tensors *t = pn_files_tensors(r->m.files);
   for (size_t i = 0; i < t->n; i++) {
     const pn_tensor *x = &t->items[i];
-    if (is_supported(x->dtype)) continue;
+    if (is_supported(x->dtype) || pn_model_extra_of(x->name) >= 0) continue;
     size_t n = 0;
     bool seen = false;
     for (size_t k = 0; k < t->n; k++) {
@@ -75,6 +76,7 @@ static void examine(report *r, const char *path, const char *dialect) {
     add_problem(r, &e);
     return;
   }
+  pn_model_extras(m->files, r->extras);
   check_types(r);
   check_weights(r);
   m->tokenizer = pn_tokenizer_open(m->files, &e);
@@ -141,6 +143,27 @@ static void set_reading_json(pn_json *v, const report *r) {
   pn_json_set(expected, "high", pn_json_new_num(x.high));
   pn_json_set(v, "weight_bytes_per_token", pn_json_new_int((int64_t)pn_model_weight_bytes(r->m.model)));
   pn_json_set(v, "expected_decode_tok_s", expected);
+}
+
+// Bytes of the weights that the text model may read.
+static uint64_t weight_bytes(const report *r) {
+  uint64_t n = pn_files_bytes(r->m.files);
+  for (int i = 0; i < PN_MODEL_EXTRAS; i++) n -= r->extras[i].bytes;
+  return n;
+}
+
+static pn_json *extras_json(const report *r) {
+  pn_json *list = pn_json_new_array();
+  for (int i = 0; i < PN_MODEL_EXTRAS; i++) {
+    const pn_model_extra *x = &r->extras[i];
+    if (!x->n_tensors) continue;
+    pn_json *v = pn_json_new_object();
+    pn_json_set(v, "name", pn_json_new_str(pn_str_of(x->name)));
+    pn_json_set(v, "n_tensors", pn_json_new_int((int64_t)x->n_tensors));
+    pn_json_set(v, "bytes", pn_json_new_int((int64_t)x->bytes));
+    pn_json_push(list, v);
+  }
+  return list;
 }
 
 static pn_json *tensors_json(const pn_tensors *t) {
@@ -223,7 +246,8 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
     pn_json_set(v, "n_tensors", pn_json_new_int((int64_t)pn_files_tensors(m->files)->n));
     pn_json_set(v, "chat_template", pn_json_new_bool(r->has_template));
     if (r->has_card) set_card_json(v, &r->card);
-    if (r->has_config) set_config_json(v, r, pn_files_bytes(m->files));
+    pn_json_set(v, "skipped", extras_json(r));
+    if (r->has_config) set_config_json(v, r, weight_bytes(r));
     if (m->model) set_reading_json(v, r);
     if (tensors) pn_json_set(v, "tensors", tensors_json(pn_files_tensors(m->files)));
   }
@@ -285,6 +309,18 @@ static void print_card(const pn_api_card *c) {
     puts("thinking      none");
 }
 
+static void print_extras(const report *r) {
+  const char *before = "skipped       ";
+  for (int i = 0; i < PN_MODEL_EXTRAS; i++) {
+    const pn_model_extra *x = &r->extras[i];
+    char size[32];
+    if (!x->n_tensors) continue;
+    printf("%s%s (%zu tensors, %s)", before, x->name, x->n_tensors, console_bytes(x->bytes, size));
+    before = ", ";
+  }
+  if (*before == ',') putchar('\n');
+}
+
 static void print_text(const report *r, bool tensors) {
   char size[32];
   const open_model *m = &r->m;
@@ -292,7 +328,8 @@ static void print_text(const report *r, bool tensors) {
   if (m->files) {
     printf("format        %s, %s, %zu tensors\n", pn_files_gguf(m->files) ? "GGUF" : "safetensors",
            console_bytes(pn_files_bytes(m->files), size), pn_files_tensors(m->files)->n);
-    if (r->has_config) print_config(r, pn_files_bytes(m->files));
+    print_extras(r);
+    if (r->has_config) print_config(r, weight_bytes(r));
     if (m->model) print_reading(r);
     printf("chat template %s\n", r->has_template ? "yes" : "no");
     if (r->has_card) print_card(&r->card);

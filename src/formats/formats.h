@@ -12,7 +12,7 @@
 #include "base/map.h"
 #include "base/str.h"
 
-#define PN_TENSOR_DIMS 4
+#define PN_TENSOR_DIMS 6 // five have the patches of models that see films
 
 // One tensor of a file, row-major: shape[0] is the outermost dimension, shape[n_dims - 1] is contiguous
 // (GGUF's dimensions are reversed to this order). n_bytes is checked against shape and dtype and lies inside

@@ -17,8 +17,9 @@
 #define MAX_NAME_BYTES 65535
 #define MAX_ENTRIES 65536u
 #define MAX_STRINGS ((uint64_t)1 << 24) // of one array
-#define MIN_ENTRY_BYTES 14              // 1-byte key, 1-byte value
-#define MIN_TENSOR_BYTES 25             // 1-byte name, no dimensions
+#define MAX_DIMS 4
+#define MIN_ENTRY_BYTES 14  // 1-byte key, 1-byte value
+#define MIN_TENSOR_BYTES 25 // 1-byte name, no dimensions
 
 // A place in the file; at <= n always.
 typedef struct reader {
@@ -169,10 +170,10 @@ static bool take_shape(reader *r, pn_tensor *t, uint64_t *n_elements) {
   uint32_t n;
   size_t at = r->at;
   if (!take_u32(r, "a tensor's number of dimensions", &n)) return false;
-  if (n > PN_TENSOR_DIMS)
+  if (n > MAX_DIMS)
     return pn_fail(r->e, PN_ERR_CORRUPT,
                    "%s: tensor \"%.*s\" at offset %zu has %" PRIu32 " dimensions, at most %d exist", r->where,
-                   NAME_SHOWN(t->name), at, n, PN_TENSOR_DIMS);
+                   NAME_SHOWN(t->name), at, n, MAX_DIMS);
   t->n_dims = (int)n;
   for (uint32_t i = 0; i < n; i++)
     if (!take_u64(r, "a tensor's dimension", &t->shape[n - 1 - i])) return false;

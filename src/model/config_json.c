@@ -131,12 +131,13 @@ static bool read_window_use(model_spec *s, const pn_json *cfg, pn_error *e) {
   return get_int(cfg, "max_window_layers", false, &s->window_from, e);
 }
 
-static void describe_quantization(model_spec *s, const pn_json *cfg) {
-  const pn_json *q = pn_json_get(cfg, "quantization");
+static void describe_quantization(model_spec *s, const pn_json *all, const pn_json *cfg) {
+  const pn_json *q = pn_json_get(all, "quantization");
   int bits = (int)pn_json_int(pn_json_get(q, "bits")), group = (int)pn_json_int(pn_json_get(q, "group_size"));
   pn_str mode = pn_json_str(pn_json_get(q, "mode"));
-  pn_str dtype = pn_json_str(pn_json_get(cfg, "torch_dtype"));
-  if (!dtype.n) dtype = pn_json_str(pn_json_get(cfg, "dtype"));
+  pn_str dtype = {0};
+  static const char *const keys[] = {"torch_dtype", "dtype"};
+  for (int i = 0; i < 4 && !dtype.n; i++) dtype = pn_json_str(pn_json_get(i < 2 ? cfg : all, keys[i % 2]));
   if (bits && mode.n && mode.n < 16 && !pn_str_is(mode, "affine"))
     snprintf(s->c.quantization, sizeof s->c.quantization, "MLX %.*s", (int)mode.n, mode.p);
   else if (bits)
@@ -147,20 +148,8 @@ static void describe_quantization(model_spec *s, const pn_json *cfg) {
     snprintf(s->c.quantization, sizeof s->c.quantization, "not quantised");
 }
 
-bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
-  const pn_json *cfg;
-  if (!pn_files_json(files, where, &cfg, e)) return false;
-  if (!pn_json_is(cfg, PN_JSON_OBJECT))
-    return pn_fail(e, PN_ERR_CORRUPT, "%s: expected an object, found %s", where,
-                   pn_json_type_name(pn_json_type_of(cfg)));
-  pn_str type = pn_json_str(pn_json_get(cfg, "model_type"));
-  s->arch = registry_by_json_type(type);
-  char known[REGISTRY_TEXT];
-  if (!s->arch)
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%.*s\"", where,
-                   registry_known(false, known), (int)type.n, type.n ? type.p : "");
+static bool read_sizes(model_spec *s, const pn_json *cfg, pn_error *e) {
   pn_model_config *c = &s->c;
-  snprintf(c->family, sizeof c->family, "%.*s", (int)type.n, type.p);
   if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||
       !get_int(cfg, "hidden_size", true, &c->d_model, e) ||
       !get_int(cfg, "intermediate_size", true, &c->d_ffn, e) ||
@@ -181,10 +170,46 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   if (c->max_positions < 1)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: max_position_embeddings: expected 1 or more, found 0", where);
   if (c->window >= c->max_positions) c->window = 0;
+  return true;
+}
+
+// Whether the head is the embedding: as the text model's part says, or all of it, or as there is no other.
+static bool head_is_tied(pn_files *files, const pn_json *all, const pn_json *cfg) {
   const pn_json *tied = pn_json_get(cfg, "tie_word_embeddings");
-  c->tied_head = pn_json_is(tied, PN_JSON_BOOL)
-                     ? pn_json_true(tied)
-                     : !pn_tensors_find(pn_files_tensors(files), PN_STR("lm_head.weight"));
-  describe_quantization(s, cfg);
-  return refuse_unknown(cfg, e) && read_theta(s, cfg, e) && read_rope(s, cfg, e) && config_check(s, where, e);
+  if (!pn_json_is(tied, PN_JSON_BOOL)) tied = pn_json_get(all, "tie_word_embeddings");
+  if (pn_json_is(tied, PN_JSON_BOOL)) return pn_json_true(tied);
+  const pn_tensors *t = pn_files_tensors(files);
+  return !pn_tensors_find(t, PN_STR("lm_head.weight")) &&
+         !pn_tensors_find(t, PN_STR("language_model.lm_head.weight"));
+}
+
+// The family of a model, or of its part that reads and writes text (cfg), which may have a name of its own.
+static bool read_family(model_spec *s, const pn_json *all, const pn_json *cfg, pn_error *e) {
+  pn_str type = pn_json_str(pn_json_get(cfg, "model_type"));
+  s->arch = registry_by_json_type(type);
+  if (!s->arch) {
+    type = pn_json_str(pn_json_get(all, "model_type"));
+    s->arch = registry_by_json_type(type);
+  }
+  char known[REGISTRY_TEXT];
+  if (!s->arch)
+    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%.*s\"", where,
+                   registry_known(false, known), (int)type.n, type.n ? type.p : "");
+  snprintf(s->c.family, sizeof s->c.family, "%.*s", (int)type.n, type.p);
+  return true;
+}
+
+bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
+  const pn_json *all, *cfg;
+  if (!pn_files_json(files, where, &all, e)) return false;
+  if (!pn_json_is(all, PN_JSON_OBJECT))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: expected an object, found %s", where,
+                   pn_json_type_name(pn_json_type_of(all)));
+  cfg = pn_json_get(all, "text_config"); // of a model that sees or hears too
+  if (!pn_json_is(cfg, PN_JSON_OBJECT)) cfg = all;
+  if (!read_family(s, all, cfg, e)) return false;
+  s->c.tied_head = head_is_tied(files, all, cfg);
+  describe_quantization(s, all, cfg);
+  return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_theta(s, cfg, e) && read_rope(s, cfg, e) &&
+         config_check(s, where, e);
 }

@@ -42,6 +42,19 @@ typedef struct pn_model pn_model;
 // expected, found.
 bool pn_model_read_config(pn_files *files, pn_model_config *out, pn_error *e);
 
+// What a file holds beside the text model, which is never read: parts that see or hear, what joins them to
+// the text model, and what guesses further tokens.
+#define PN_MODEL_EXTRAS 4
+typedef struct pn_model_extra {
+  const char *name; // "vision", "audio", "projector", "multi-token prediction"
+  size_t n_tensors;
+  uint64_t bytes;
+} pn_model_extra;
+// Which of them a tensor of this name belongs to, counted from 0; -1: none. Any thread.
+int pn_model_extra_of(pn_str name);
+// All of them, with what the files have of each.
+void pn_model_extras(const pn_files *files, pn_model_extra out[PN_MODEL_EXTRAS]);
+
 // Every tensor that the family needs must be there with the right shape and a type that the backend takes.
 // The files must outlive the model, and the backend too.
 pn_model *pn_model_open(pn_files *files, pn_backend *b, pn_error *e);

@@ -7,29 +7,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ALONE, INSIDE, WRAPPED };
+
 typedef struct loader {
   pn_model *m;
   pn_files *files;
   const pn_tensors *tensors;
   const pn_json *quantization; // MLX folders: config.json's object, else NULL
   bool gguf;
+  int names; // of a folder: ALONE, INSIDE or WRAPPED, see path_of
   pn_error *e;
 } loader;
 
+// A folder's names may be those of the family ("model.norm", "lm_head"), or of a part of a larger model:
+// "language_model.model.norm", "language_model.lm_head"; or "model.language_model.norm", "lm_head".
 static void path_of(const loader *l, model_role role, int layer, char out[160]) {
+  static const char *const before[] = {
+      [ALONE] = "", [INSIDE] = "model.language_model.", [WRAPPED] = "language_model."};
   const model_arch *a = l->m->spec.arch;
-  const char *name = l->gguf ? a->names[role].gguf : a->names[role].mlx;
+  const char *name = l->gguf ? a->names[role].gguf : a->names[role].mlx, *first = before[l->names];
+  const bool in_model = strncmp(name, "model.", 6) == 0;
+  if (l->names == INSIDE) first = in_model ? first : "", name += in_model ? 6 : 0;
   const char *at = strstr(name, "%d");
   if (at)
-    snprintf(out, 160, "%.*s%d%s", (int)(at - name), name, layer, at + 2);
+    snprintf(out, 160, "%s%.*s%d%s", first, (int)(at - name), name, layer, at + 2);
   else
-    snprintf(out, 160, "%s", name);
+    snprintf(out, 160, "%s%s", first, name);
 }
 
 static const pn_tensor *find(const loader *l, const char *path, const char *suffix) {
   char name[192];
   int n = snprintf(name, sizeof name, "%s.%s", path, suffix);
   return pn_tensors_find(l->tensors, (pn_str){name, (size_t)n});
+}
+
+static void find_names(loader *l) {
+  char path[160];
+  for (int i = ALONE; !l->gguf && i <= WRAPPED; i++) {
+    l->names = i;
+    path_of(l, ROLE_EMBED, 0, path);
+    if (find(l, path, "weight")) return;
+  }
+  l->names = ALONE;
 }
 
 static const char *shape_text(const pn_tensor *t, char out[96]) {
@@ -351,6 +370,7 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
     if (!pn_files_json(files, "config.json", &config, e)) return false;
     l.quantization = pn_json_get(config, "quantization");
   }
+  find_names(&l);
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
   m->matrices = calloc((size_t)(c->n_layers + 1) * N_ROLES, sizeof *m->matrices); // no role twice a layer
   if (!m->layers || !m->matrices) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);

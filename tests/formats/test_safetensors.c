@@ -111,8 +111,8 @@ static void test_bad_headers(void **state) {
   refuse("{\"a\":" T("\"F32\"", "1", 0, 4) "}", 4, bad, "shape must be an array");
   refuse("{\"a\":" T("\"F32\"", "[-1]", 0, 4) "}", 4, bad, "dimension 0 must be a whole number");
   refuse("{\"a\":" T("\"F32\"", "[1,1.0]", 0, 4) "}", 4, bad, "dimension 1 must be a whole number");
-  refuse("{\"a\":" T("\"F32\"", "[1,1,1,1,1]", 0, 4) "}", 4, PN_ERR_UNSUPPORTED,
-         "has 5 dimensions; at most 4");
+  refuse("{\"a\":" T("\"F32\"", "[1,1,1,1,1,1,1]", 0, 4) "}", 4, PN_ERR_UNSUPPORTED,
+         "has 7 dimensions; at most 6");
   refuse("{\"a\":" T("\"F32\"", "[4611686018427387904,4]", 0, 4) "}", 4, bad, "overflows 64 bits");
   refuse("{\"a\":" T("\"F32\"", "[0,4611686018427387904,4]", 0, 0) "}", 0, bad, "overflows 64 bits");
   refuse("{\"a\":" T("\"F32\"", "[4611686018427387904]", 0, 0) "}", 0, bad, "don't fit its 0 bytes");

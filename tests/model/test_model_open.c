@@ -101,9 +101,32 @@ static void bad_tensors_are_named(void **state) {
   expect(changed("\"vocab_size\":50", "\"vocab_size\":51"), NULL, PN_ERR_CORRUPT, "embed_tokens");
 }
 
+// Names as they stand in files of models that see, hear or guess ahead; and those of text models.
+static void extras_are_known_by_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    int extra;
+  } cases[] = {{"model.visual.patch_embed.proj.weight", 0},
+               {"vision_tower.encoder.layers.0.mlp.fc1.weight", 0},
+               {"v.blk.0.attn_q.weight", 0},
+               {"audio_tower.layers.0.fc1.weight", 1},
+               {"model.multi_modal_projector.linear.weight", 2},
+               {"mm.0.weight", 2},
+               {"mtp.layers.0.mlp.down_proj.weight", 3},
+               {"language_model.mtp.norm.weight", 3},
+               {"blk.40.nextn.eh_proj.weight", 3},
+               {"model.layers.0.mlp.down_proj.weight", -1},
+               {"language_model.model.norm.weight", -1},
+               {"blk.0.attn_v.weight", -1},
+               {"token_embd.weight", -1}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (pn_model_extra_of(pn_str_of(cases[i].name)) != cases[i].extra) fail_msg("%s", cases[i].name);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_folder_opens),
-                                     cmocka_unit_test(bad_configurations_are_named),
-                                     cmocka_unit_test(bad_tensors_are_named)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_good_folder_opens), cmocka_unit_test(bad_configurations_are_named),
+      cmocka_unit_test(bad_tensors_are_named), cmocka_unit_test(extras_are_known_by_name)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
