@@ -49,8 +49,9 @@ static void check_types(report *r) {
     if (seen) continue;
     pn_error e;
     pn_fail(&e, PN_ERR_UNSUPPORTED,
-            "%zu of %zu tensors are of type %s, which is not supported; the first is %.*s", n, t->n,
-            x->type_name, (int)(x->name.n < 80 ? x->name.n : 80), x->name.p);
+            "%zu of %zu tensors are of type %s, which is not supported (take a file of another type, such as "
+            "Q4_K_M); the first is %.*s",
+            n, t->n, x->type_name, (int)(x->name.n < 80 ? x->name.n : 80), x->name.p);
     add_problem(r, &e);
   }
 }

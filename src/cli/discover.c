@@ -108,6 +108,14 @@ bool discover_all(const options *o, found_models *out, pn_error *e) {
 
 void discover_fini(found_models *f) { pn_arena_fini(&f->arena); }
 
+// "org/model" or "org/model:Q4_K_M", as models are called on the hub; paths there are none of it.
+static bool is_hub_name(const char *named) {
+  const char *slash = strchr(named, '/'), *colon = strchr(named, ':');
+  return slash && slash != named && slash[1] && !strchr(slash + 1, '/') && named[0] != '.' &&
+         named[0] != '~' && (!colon || (colon > slash + 1 && colon[1])) &&
+         !pn_str_ends(pn_str_of(named), PN_STR(".gguf"));
+}
+
 static bool not_found(const found_models *f, const char *named, pn_error *e) {
   const char *names[MAX_MODELS];
   for (int i = 0; i < f->n; i++) names[i] = f->items[i].name;
@@ -115,6 +123,12 @@ static bool not_found(const found_models *f, const char *named, pn_error *e) {
   if (near)
     return pn_fail(e, PN_ERR_NOT_FOUND, "there is no model %s, neither as a path nor in %s; did you mean %s?",
                    named, f->dir, near);
+  if (is_hub_name(named))
+    return pn_fail(
+        e, PN_ERR_NOT_FOUND,
+        "there is no model %s, neither as a path nor in %s; if it is the name of a repository on the "
+        "hub, download it and give the path of its folder or of one GGUF file",
+        named, f->dir);
   return pn_fail(e, PN_ERR_NOT_FOUND,
                  "there is no model %s, neither as a path nor in %s; `pensieve list` shows what is there",
                  named, f->dir);

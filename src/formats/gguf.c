@@ -194,9 +194,11 @@ static bool take_tensor(reader *r, uint64_t alignment, pn_tensor *t, range *byte
   if (!take_u32(r, "a tensor's type", &number)) return false;
   const ggml_type type = ggml_type_of(number);
   if (!type.name)
-    return pn_fail(r->e, PN_ERR_UNSUPPORTED,
-                   "%s: tensor \"%.*s\": type %" PRIu32 " at offset %zu is not known", r->where,
-                   NAME_SHOWN(t->name), number, at);
+    return pn_fail(
+        r->e, PN_ERR_UNSUPPORTED,
+        "%s: tensor \"%.*s\": type %" PRIu32
+        " at offset %zu is not known (a program's own?); take a file of another type, such as Q4_K_M",
+        r->where, NAME_SHOWN(t->name), number, at);
   t->dtype = type.dtype;
   t->type_name = type.name;
   *sized = type.block > 0;

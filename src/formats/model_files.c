@@ -65,6 +65,12 @@ static bool open_folder(pn_files *f, pn_error *e) {
   const pn_json *config;
   f->is_folder = true;
   if (!pn_files_json(f, "config.json", &config, e)) return false;
+  if (!config && model_files_has(f, "adapter_config.json"))
+    return pn_fail(
+        e, PN_ERR_UNSUPPORTED,
+        "%s: adapter_config.json, but no config.json: this is an adapter (LoRA), no model; give the "
+        "folder of the model that it was merged into",
+        f->path);
   if (!config) {
     const char *gguf = shards_first(f, ".gguf");
     if (gguf)

@@ -153,10 +153,24 @@ static bool read_vocab(const reader *r, model_spec *s) {
   return true;
 }
 
+// Files that are no model themselves, by general.type (or the architecture of parts that see and hear).
+static bool refuse_part(const reader *r, pn_str arch) {
+  const pn_gguf_value *v = pn_gguf_get(r->g, "general.type");
+  const pn_str type = v ? pn_gguf_str(v, 0) : (pn_str){0};
+  const char *what = pn_str_is(type, "adapter") ? "an adapter (LoRA)"
+                     : pn_str_is(type, "mmproj") || pn_str_is(arch, "clip")
+                         ? "the part of a model that sees or hears"
+                     : pn_str_is(type, "vocab") ? "a vocabulary without weights"
+                                                : NULL;
+  return !what || pn_fail(r->e, PN_ERR_UNSUPPORTED,
+                          "%s: this is %s, no model; give the file of the model itself", r->path, what);
+}
+
 bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_error *e) {
   reader r = {.g = g, .path = path, .e = e};
   const pn_gguf_value *v = pn_gguf_get(g, "general.architecture");
   pn_str name = v ? pn_gguf_str(v, 0) : (pn_str){0};
+  if (!refuse_part(&r, name)) return false;
   s->arch = registry_by_gguf_arch(name);
   char known[REGISTRY_TEXT];
   if (!s->arch)

@@ -199,6 +199,16 @@ static bool read_family(model_spec *s, const pn_json *all, const pn_json *cfg, p
   return true;
 }
 
+// Weights that other programs quantised. MLX writes no method.
+static bool refuse_method(const pn_json *all, pn_error *e) {
+  const pn_str method = pn_json_str(pn_json_get(pn_json_get(all, "quantization_config"), "quant_method"));
+  if (!method.n || pn_json_get(all, "quantization")) return true;
+  return pn_fail(e, PN_ERR_UNSUPPORTED,
+                 "%s: quantization_config.quant_method: \"%.*s\" is not supported; take a GGUF file of this "
+                 "model (Q4_K_M, say), an MLX folder, or the folder that was not quantised",
+                 where, (int)(method.n < 64 ? method.n : 64), method.p);
+}
+
 bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   const pn_json *all, *cfg;
   if (!pn_files_json(files, where, &all, e)) return false;
@@ -207,7 +217,7 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
                    pn_json_type_name(pn_json_type_of(all)));
   cfg = pn_json_get(all, "text_config"); // of a model that sees or hears too
   if (!pn_json_is(cfg, PN_JSON_OBJECT)) cfg = all;
-  if (!read_family(s, all, cfg, e)) return false;
+  if (!read_family(s, all, cfg, e) || !refuse_method(all, e)) return false;
   s->c.tied_head = head_is_tied(files, all, cfg);
   describe_quantization(s, all, cfg);
   return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_theta(s, cfg, e) && read_rope(s, cfg, e) &&

@@ -241,7 +241,9 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
   *out = (pn_matrix){.kind = t->dtype, .rows = rows, .cols = cols, .data = t->data};
   if (!pn_kind_of(t->dtype)->decode) {
     char names[160];
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: type %s is not supported (supported: %s)",
+    return pn_fail(l->e, PN_ERR_UNSUPPORTED,
+                   "tensor %s.weight: type %s is not supported (supported: %s); take a file of this model in "
+                   "one of these, such as Q4_K_M",
                    path, t->type_name, pn_kind_names(names));
   }
   uint64_t row_bytes;

@@ -31,6 +31,14 @@ def test_an_unknown_model_names_the_nearest(run, models):
     assert r.returncode == 3 and b"/no/such/thing" in r.stderr
 
 
+@pytest.mark.parametrize("name, hub", [("Qwen/Qwen3-4B", True), ("unsloth/Qwen3-4B-GGUF:Q4_K_M", True), ("org/", False),
+                                       ("/Qwen/Qwen3-4B", False), ("./Qwen/x", False), ("a/b/c", False),
+                                       ("org/x.gguf", False), ("a:b/c", False)])
+def test_names_of_the_hub_are_recognised(run, models, name, hub):
+    r = run("tokens", "--model", name)
+    assert r.returncode == 3 and (b"repository on the hub" in r.stderr) == hub
+
+
 def test_several_models_must_be_told_apart(run, models):
     r = run("tokens")
     assert r.returncode == 3 and b"2 models" in r.stderr and b"org/other, small" in r.stderr

@@ -106,6 +106,8 @@ static void test_nothing_there(void **state) {
   put_text("y.gguf", "");
   refuse(PN_ERR_NOT_FOUND, "no config.json in this folder; for its GGUF model give ");
   assert_int_equal(unlink(path_of("y.gguf")), 0);
+  put_text("adapter_config.json", "{}");
+  refuse(PN_ERR_UNSUPPORTED, "this is an adapter (LoRA), no model");
   put_text("config.json", "{");
   refuse(PN_ERR_CORRUPT, "config.json: not valid JSON");
   put_text("config.json", "[]");

@@ -82,6 +82,8 @@ static void bad_configurations_are_named(void **state) {
          "partial_rotary_factor");
   expect(changed("\"rope_theta\":10000", "\"attention_bias\":true"), NULL, PN_ERR_UNSUPPORTED,
          "attention_bias");
+  expect(changed("\"rope_theta\":10000", "\"quantization_config\":{\"quant_method\":\"awq\"}"), NULL,
+         PN_ERR_UNSUPPORTED, "quant_method: \"awq\" is not supported; take a GGUF file");
   expect(changed("\"rope_theta\":10000", "\"hidden_act\":\"gelu\""), NULL, PN_ERR_UNSUPPORTED, "gelu");
 }
 
