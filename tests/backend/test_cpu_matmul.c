@@ -2,6 +2,7 @@
 // and bit for bit against the scalar kernels, for any number of rows and threads and both precisions of
 // activations.
 #include "backend/cpu/cpu_matmul.h"
+#include "backend/ref/ref_matrix.h"
 #include "base/kind.h"
 #include "base/rng.h"
 
@@ -314,6 +315,22 @@ static void check_same(const char *what, const pn_matrix *m, const float *a, con
   }
 }
 
+// Each five rows as a matrix of their own (experts lie so) hold what the whole has there.
+static void check_slices(const sample *s) {
+  float *row = malloc((size_t)s->m.cols * sizeof *row);
+  assert_non_null(row);
+  for (int64_t first = 0; first + 5 <= s->m.rows; first += 5) {
+    const pn_matrix m = ref_matrix_rows(&s->m, first, 5);
+    pn_error e = {0};
+    if (!ref_matrix_check(&m, &e)) fail_msg("%s", e.msg);
+    for (int64_t r = 0; r < m.rows; r++) {
+      ref_matrix_row(&m, r, row);
+      for (int64_t i = 0; i < m.cols; i++) assert_true(row[i] == s->embed[(first + r) * m.cols + i]);
+    }
+  }
+  free(row);
+}
+
 // One matrix on all instruction sets, batch sizes and threads.
 static void check_matrix(pn_matrix m, flavour f, uint64_t seed) {
   static const struct {
@@ -337,6 +354,7 @@ static void check_matrix(pn_matrix m, flavour f, uint64_t seed) {
       free(y);
     }
   }
+  check_slices(&s);
   float *row = calloc((size_t)m.cols, sizeof *row);
   assert_non_null(row);
   pn_weight *w;

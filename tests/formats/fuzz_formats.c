@@ -1,4 +1,5 @@
-// Both parsers over any bytes: a refusal with a message, or a result whose every part lies inside the bytes.
+// Both parsers over any bytes, and the bytes as the name of a file: a refusal with a message, or a result
+// whose every part lies inside the bytes.
 // Built for libFuzzer with `clang -fsanitize=fuzzer,address,undefined` without fuzz_main.c.
 #include "check_formats.h"
 
@@ -29,5 +30,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *p, size_t n) {
   else
     require(e.code == PN_OK || !e.msg[0] ? "refused without a message" : NULL, "gguf");
   pn_arena_fini(&a);
+  pn_str name;
+  uint32_t part, n_parts;
+  if (pn_gguf_part_of(file, &name, &part, &n_parts))
+    require(!check_inside(file, name.p, name.n) || part < 1 || part > n_parts ? "not a part" : NULL, "part");
   return 0;
 }

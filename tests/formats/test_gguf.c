@@ -28,20 +28,22 @@ static void build_scalars(pn_buf *b) {
 
 // All value types, three arrays, an alignment of 64, and tensors of plain, block and foreign types.
 static size_t build_good(pn_buf *b, uint32_t version) {
-  build_gguf_start(b, version, 4, N_VALUES);
+  build_gguf_start(b, version, 5, N_VALUES);
   build_scalars(b);
   build_array(b, "strs", PN_GGUF_STR, 3);
   build_str(b, "a"), build_str(b, ""), build_str(b, "\xFF!"); // a token may be any bytes
   build_array(b, "ints", PN_GGUF_I32, 2), build_u32(b, 7), build_u32(b, 0xFFFFFFFF);
   build_array(b, "none", PN_GGUF_STR, 0);
   build_key(b, "general.alignment", PN_GGUF_U32), build_u32(b, 64);
-  build_info(b, "q", 64, 3, 3, 64);    // Q4_1: 3 rows of 2 blocks of 20 bytes
-  build_info(b, "f", 5, 0, 0, 0);      // F32: 20 bytes
-  build_info(b, "mx", 32, 0, 39, 192); // MXFP4: 17 bytes
-  build_info(b, "old", 8, 0, 4, 256);  // Q4_2: withdrawn, size not known
+  build_info(b, "q", 64, 3, 3, 64);         // Q4_1: 3 rows of 2 blocks of 20 bytes
+  build_info(b, "f", 5, 0, 0, 0);           // F32: 20 bytes
+  build_info(b, "mx", 32, 0, 39, 192);      // MXFP4: 17 bytes
+  build_info(b, "old", 8, 0, 4, 512);       // Q4_2: withdrawn, size not known
+  build_str(b, "experts"), build_u32(b, 3); // IQ4_NL: 2 experts of 3 rows of one block of 18 bytes
+  build_u64(b, 32), build_u64(b, 3), build_u64(b, 2), build_u32(b, 20), build_u64(b, 256);
   build_align(b, 64);
   size_t begin = b->n;
-  for (int i = 0; i < 266; i++) pn_buf_char(b, (char)i);
+  for (int i = 0; i < 522; i++) pn_buf_char(b, (char)i);
   return begin;
 }
 
@@ -93,7 +95,7 @@ static void check_good(const pn_gguf *g, const char *data) {
   int64_t n;
   assert_true(pn_gguf_int(pn_gguf_get(g, "ints"), 1, &n) && n == -1);
   assert_int_equal(pn_gguf_get(g, "none")->n, 0);
-  assert_int_equal(g->tensors.n, 4);
+  assert_int_equal(g->tensors.n, 5);
   const pn_tensor *t = pn_tensors_find(&g->tensors, PN_STR("q"));
   assert_int_equal(t->dtype, PN_Q4_1);
   assert_int_equal(t->n_dims, 2);
@@ -105,6 +107,9 @@ static void check_good(const pn_gguf *g, const char *data) {
   assert_int_equal(t->dtype, PN_MXFP4);
   assert_string_equal(t->type_name, "MXFP4");
   assert_int_equal(t->n_bytes, 17);
+  t = pn_tensors_find(&g->tensors, PN_STR("experts"));
+  assert_true(t->n_dims == 3 && t->shape[0] == 2 && t->shape[1] == 3 && t->shape[2] == 32);
+  assert_int_equal(t->n_bytes, 2 * 3 * 18);
   t = pn_tensors_find(&g->tensors, PN_STR("old"));
   assert_string_equal(t->type_name, "Q4_2");
   assert_int_equal(t->n_bytes, 10); // up to the end of the data

@@ -80,6 +80,25 @@ static void affine_row(const pn_matrix *m, int64_t row, const unsigned char *p, 
   }
 }
 
+// `bytes` behind p; nothing where there is nothing.
+static const void *behind(const void *p, int64_t bytes) {
+  return p ? (const unsigned char *)p + bytes : NULL;
+}
+
+pn_matrix ref_matrix_rows(const pn_matrix *m, int64_t first, int64_t n) {
+  const pn_kind *k = pn_kind_of(m->kind);
+  const int64_t scales = m->kind == PN_AFFINE
+                             ? m->cols / m->group * (int64_t)pn_dtype_block_bytes(m->scale_dtype)
+                             : k->scale_bytes * (m->cols / k->block);
+  pn_matrix out = *m;
+  out.rows = n;
+  out.data = behind(m->data, first * (int64_t)m->row_bytes);
+  out.scales = behind(m->scales, first * scales);
+  out.biases = behind(m->biases, first * scales);
+  if (m->factors) out.factors = behind(m->factors, first / m->factor_rows * 4);
+  return out;
+}
+
 float ref_matrix_factor(const pn_matrix *m, int64_t row) {
   return m->factors ? scale_at(PN_F32, m->factors, row / m->factor_rows) : 1;
 }
