@@ -38,6 +38,15 @@ static const shape shapes[] = {
     {"Q4_K head", PN_Q4_K, 0, 0, 49152, 512},
     {"Q6_K head", PN_Q6_K, 0, 0, 49152, 512},
     {"Q8_0 head 512", PN_Q8_0, 0, 0, 49152, 512},
+    {"Q2_K 2048", PN_Q2_K, 0, 0, 2048, 2048},
+    {"Q3_K 2048", PN_Q3_K, 0, 0, 2048, 2048},
+    {"IQ4_NL 2048", PN_IQ4_NL, 0, 0, 2048, 2048},
+    {"IQ4_XS 2048", PN_IQ4_XS, 0, 0, 2048, 2048},
+    {"MXFP4 2048", PN_MXFP4, 0, 0, 2048, 2048},
+    {"NVFP4 2048", PN_NVFP4, 0, 0, 2048, 2048},
+    {"mlx mxfp4 2048", PN_MLX_MXFP4, 0, 0, 2048, 2048},
+    {"mlx nvfp4 2048", PN_MLX_NVFP4, 0, 0, 2048, 2048},
+    {"mlx mxfp8 2048", PN_MLX_MXFP8, 0, 0, 2048, 2048},
     {"F16 2048", PN_F16, 0, 0, 2048, 2048},
     {"F32 2048", PN_F32, 0, 0, 2048, 2048},
 };
@@ -120,8 +129,9 @@ static size_t bytes_of(const shape *s, pn_matrix *m) {
                    .scale_dtype = PN_F16};
   const pn_kind *k = pn_kind_of(s->kind);
   m->row_bytes = (size_t)(s->kind == PN_AFFINE ? s->cols * s->bits / 8 : s->cols / k->block * k->bytes);
-  const size_t scales = s->kind == PN_AFFINE ? (size_t)(s->rows * (s->cols / s->group) * 4) : 0;
-  return m->row_bytes * (size_t)s->rows + scales;
+  const int64_t scales = s->kind == PN_AFFINE ? s->rows * (s->cols / s->group) * 4
+                                              : s->rows * (s->cols / k->block) * k->scale_bytes;
+  return m->row_bytes * (size_t)s->rows + (size_t)scales;
 }
 
 // Seconds a call, over matrices laid one after another through the memory.

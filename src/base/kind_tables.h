@@ -13,13 +13,11 @@ enum { IQ4_OFFSET = 127, FP4_OFFSET = 12 };
 static const u8x16 iq4_table = {0, 23, 44, 62, 78, 92, 105, 117, 128, 140, 152, 165, 180, 196, 216, 240};
 static const u8x16 fp4_table = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
-// n codes (a multiple of 16), each replaced by its entry.
-static inline void look_up(const u8x16 *table, int n, uint8_t *codes) {
-  const u8x16 t = *table;
-  for (int i = 0; i < n; i += 16) {
-    const u8x16 v = U8X16(codes + i);
-    *(u8x16 *)(codes + i) = KIND_LOOKUP(t, v);
-  }
+// The entries that 32 nibbles in halves name.
+static inline void look_up(const u8x16 *table, const unsigned char *q, uint8_t *codes) {
+  const u8x16 t = *table, v = U8X16(q), low = v & 15, high = v >> 4;
+  *(u8x16 *)codes = KIND_LOOKUP(t, low);
+  *(u8x16 *)(codes + 16) = KIND_LOOKUP(t, high);
 }
 
 static inline float float_of_bits(uint32_t u) {
@@ -37,14 +35,17 @@ static inline float half_e8m0(uint8_t e) {
 // The same with what MLX reads of 255: infinity.
 static inline float half_e8m0_mlx(uint8_t e) { return e == 255 ? INFINITY : half_e8m0(e); }
 
-// The magnitude of an E4M3 number, whose exponent has the bias 7: as the bits of a small f32, times what the
-// biases are apart. Codes that mean NaN read as 480.
-static inline float e4m3_magnitude(uint8_t b) { return float_of_bits((uint32_t)(b & 127) << 20) * 0x1p120f; }
+// The magnitude of an E4M3 number, whose exponent has the bias 7; codes that mean NaN read as 480. Exponent 0
+// has no leading one: it is read with that of exponent 1, which is then taken off.
+static inline float e4m3_magnitude(uint8_t b) {
+  const uint32_t small = (b & 0x78) == 0, one = small * 0x3C800000u; // 2^-6 or 0
+  return float_of_bits(((uint32_t)(b & 127) << 20) + ((120 + small) << 23)) - float_of_bits(one);
+}
 
 // An E4M3 number with its sign; 127 and 255 are NaN.
 static inline float e4m3(uint8_t b) {
-  const float m = e4m3_magnitude(b);
-  return (b & 127) == 127 ? NAN : b & 128 ? -m : m;
+  const float m = (b & 127) == 127 ? NAN : e4m3_magnitude(b);
+  return m * (float)(1 - (b >> 6 & 2));
 }
 
 // IQ4_NL, 18 bytes for 32: 0: f16 d; 2: 16 bytes of nibbles. Value = T[q] * d.
@@ -55,10 +56,7 @@ static void decode_iq4_nl(const unsigned char *p, int64_t n, float *out) {
   }
 }
 static void codes_iq4_nl(const unsigned char *p, int64_t n, uint8_t *codes) {
-  for (; n--; p += 18, codes += 32) {
-    nibbles(p + 2, codes);
-    look_up(&iq4_table, 32, codes);
-  }
+  for (; n--; p += 18, codes += 32) look_up(&iq4_table, p + 2, codes);
 }
 static void scales_iq4_nl(const unsigned char *p, int64_t n, float *scale, float *bias) {
   (void)bias;
@@ -67,28 +65,36 @@ static void scales_iq4_nl(const unsigned char *p, int64_t n, float *scale, float
 
 // IQ4_XS, 136 bytes for 256: 0: f16 d; 2: u16, two upper bits of each of eight S; 4: 4 bytes, their low four
 // bits, the low nibble first; 8: 128 bytes, nibbles in halves for each 32. Value = T[q] * (d * (S - 32)).
-static inline float iq4_xs_scale(const unsigned char *p, int g) {
-  const int low = p[4 + g / 2] >> g % 2 * 4 & 15, high = p[2 + g / 4] >> g % 4 * 2 & 3;
-  return half_at(p) * (float)((low | high << 4) - 32);
-}
 static void decode_iq4_xs(const unsigned char *p, int64_t n, float *out) {
   for (; n--; p += 136, out += 256) {
     for (int i = 0; i < 256; i++) {
-      const int q = nibble_at(p + 8 + 16 * (i / 32), i % 32);
-      out[i] = (float)(iq4_table[q] - IQ4_OFFSET) * iq4_xs_scale(p, i / 32);
+      const int g = i / 32, q = nibble_at(p + 8 + 16 * g, i % 32);
+      const int low = p[4 + g / 2] >> g % 2 * 4 & 15, high = p[2 + g / 4] >> g % 4 * 2 & 3;
+      out[i] = (float)(iq4_table[q] - IQ4_OFFSET) * (half_at(p) * (float)((low | high << 4) - 32));
     }
   }
 }
 static void codes_iq4_xs(const unsigned char *p, int64_t n, uint8_t *codes) {
   for (; n--; p += 136, codes += 256) {
-    for (int g = 0; g < 8; g++) nibbles(p + 8 + 16 * g, codes + 32 * g);
-    look_up(&iq4_table, 256, codes);
+    for (int g = 0; g < 8; g++) look_up(&iq4_table, p + 8 + 16 * g, codes + 32 * g);
   }
 }
 static void scales_iq4_xs(const unsigned char *p, int64_t n, float *scale, float *bias) {
   (void)bias;
   for (; n--; p += 136, scale += 8) {
-    for (int g = 0; g < 8; g++) scale[g] = iq4_xs_scale(p, g);
+    uint32_t low;
+    uint16_t high;
+    memcpy(&low, p + 4, 4);
+    memcpy(&high, p + 2, 2);
+    uint64_t s = low, t = high; // spread to a byte each by halving
+    s = (s | s << 16) & 0x0000FFFF0000FFFFu;
+    s = (s | s << 8) & 0x00FF00FF00FF00FFu;
+    s = (s | s << 4) & 0x0F0F0F0F0F0F0F0Fu;
+    t = (t | t << 24) & 0x000000FF000000FFu;
+    t = (t | t << 12) & 0x000F000F000F000Fu;
+    t = (t | t << 6) & 0x0303030303030303u;
+    bytes_times(less_32((uint32_t)s, (uint32_t)t), less_32((uint32_t)(s >> 32), (uint32_t)(t >> 32)),
+                half_at(p), scale);
   }
 }
 
@@ -100,10 +106,7 @@ static void decode_mxfp4(const unsigned char *p, int64_t n, float *out) {
   }
 }
 static void codes_mxfp4(const unsigned char *p, int64_t n, uint8_t *codes) {
-  for (; n--; p += 17, codes += 32) {
-    nibbles(p + 1, codes);
-    look_up(&fp4_table, 32, codes);
-  }
+  for (; n--; p += 17, codes += 32) look_up(&fp4_table, p + 1, codes);
 }
 static void scales_mxfp4(const unsigned char *p, int64_t n, float *scale, float *bias) {
   (void)bias;
@@ -122,16 +125,14 @@ static void decode_nvfp4(const unsigned char *p, int64_t n, float *out) {
   }
 }
 static void codes_nvfp4(const unsigned char *p, int64_t n, uint8_t *codes) {
-  const uint64_t low = 0x0F0F0F0F0F0F0F0Fu;
+  const u8x16 t = fp4_table;
   for (; n--; p += 36, codes += 64) {
-    for (int s = 0; s < 4; s++) {
-      uint64_t q, half[2];
-      memcpy(&q, p + 4 + 8 * s, 8);
-      half[0] = q & low;
-      half[1] = q >> 4 & low;
-      memcpy(codes + 16 * s, half, 16);
+    for (int k = 0; k < 2; k++) { // two 16s
+      const u8x16 v = U8X16(p + 4 + 16 * k), low = v & 15, high = v >> 4;
+      const u64x2 a = (u64x2)KIND_LOOKUP(t, low), b = (u64x2)KIND_LOOKUP(t, high);
+      *(u64x2 *)(codes + 32 * k) = (u64x2){a[0], b[0]};
+      *(u64x2 *)(codes + 32 * k + 16) = (u64x2){a[1], b[1]};
     }
-    look_up(&fp4_table, 64, codes);
   }
 }
 static void scales_nvfp4(const unsigned char *p, int64_t n, float *scale, float *bias) {
@@ -151,12 +152,11 @@ static inline float fp4_twice_at(const unsigned char *p, int i) {
 
 // n bytes of them.
 static inline void fp4_codes(const unsigned char *p, int64_t n, uint8_t *codes) {
+  const u8x16 t = fp4_table;
   for (; n > 0; n -= 8, p += 8, codes += 16) {
-    u8x8 v;
-    memcpy(&v, p, 8);
-    const u16x8 wide = __builtin_convertvector(v, u16x8), pairs = (wide | wide << 4) & 0x0F0F;
-    memcpy(codes, &pairs, 16);
-    look_up(&fp4_table, 16, codes);
+    const u16x8 wide = __builtin_convertvector(*(const u8x8 *)p, u16x8);
+    const u8x16 v = (u8x16)((wide | wide << 4) & 0x0F0F);
+    *(u8x16 *)codes = KIND_LOOKUP(t, v);
   }
 }
 
@@ -188,12 +188,20 @@ static void scales_mlx_nvfp4(const unsigned char *p, int64_t n, float *scale, fl
   for (int64_t b = 0; b < 2 * n; b++) scale[b] = e4m3(p[b]) * 0.5f;
 }
 
+// Four E4M3 numbers times d, as e4m3 reads them.
+static inline void e4m3_times(const unsigned char *p, float d, float *out) {
+  const u32x4 b = {p[0], p[1], p[2], p[3]}, low = b & 127;
+  const u32x4 small = (u32x4)(low < 8), nan = (u32x4)(low == 127);
+  const f32x4 m = (f32x4)((low << 20) + (120u << 23) + (small & 1u << 23)) - (f32x4)(small & 0x3C800000u);
+  *(f32x4 *)out = (f32x4)((u32x4)m | (nan & 0x7FC00000u) | (b & 128) << 24) * d;
+}
+
 // mxfp8: 32 bytes for 32, E4M3 q, and an E8M0 e. Value = q * 2^(e - 127). These are floats: as integers they
 // would have 18 bits.
 static void decode_mlx_mxfp8(const unsigned char *p, const unsigned char *s, int64_t n, float *out) {
   for (; n--; p += 32, s++, out += 32) {
     const float d = 2 * half_e8m0_mlx(*s);
-    for (int i = 0; i < 32; i++) out[i] = e4m3(p[i]) * d;
+    for (int i = 0; i < 32; i += 4) e4m3_times(p + i, d, out + i);
   }
 }
 
