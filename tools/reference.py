@@ -9,6 +9,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
+import make_gguf
 import make_model
 
 
@@ -54,65 +55,30 @@ def _load(cfg, weights):
     return model
 
 
-def folder_model(folder):
-    """(model, config) of an MLX folder with all weights as float32."""
+def _folder(folder):
     folder = pathlib.Path(folder)
     cfg = json.loads((folder / "config.json").read_text())
     weights = {}
     for f in sorted(folder.glob("*.safetensors")):
         weights.update(mx.load(str(f)))
-    return _load(cfg, _dequantised(weights, cfg.get("quantization", {}))), cfg
+    return cfg, _dequantised(weights, cfg.get("quantization", {}))
 
 
-GGUF_NAMES = {
-    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-}
+def folder_weights(folder):
+    """(config, weights by their names as float32 arrays) of an MLX folder."""
+    cfg, weights = _folder(folder)
+    return cfg, {k: np.array(w) for k, w in weights.items()}
 
 
-def _half_split(w, n_heads):
-    """Rows of q or k from the interleaved rotary order of llama-type GGUF files to the half-split one."""
-    dim = w.shape[0] // n_heads
-    return w.reshape(n_heads, dim // 2, 2, w.shape[1]).swapaxes(1, 2).reshape(w.shape)
-
-
-def gguf_weights(path):
-    """(config, weights by their MLX names) of a GGUF file of the family llama or qwen2, dequantised by the package
-    `gguf`."""
-    import gguf
-
-    r = gguf.GGUFReader(path)
-    family = r.fields["general.architecture"].contents()
-    get = lambda key: r.fields[f"{family}.{key}"].contents()
-    cfg = dict(model_type=family, num_hidden_layers=get("block_count"), hidden_size=get("embedding_length"),
-               intermediate_size=get("feed_forward_length"), num_attention_heads=get("attention.head_count"),
-               num_key_value_heads=get("attention.head_count_kv"), rms_norm_eps=get("attention.layer_norm_rms_epsilon"),
-               rope_theta=get("rope.freq_base"), max_position_embeddings=get("context_length"), tie_word_embeddings=True)
-    weights = {}
-    factors = {t.name: t.data[0] for t in r.tensors if t.name.endswith((".scale", ".input_scale"))}
-    for t in r.tensors:
-        if t.name in factors:
-            continue
-        w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
-        w *= factors.get(t.name.removesuffix("weight") + "scale", np.float32(1))
-        parts = t.name.split(".")
-        if parts[0] == "blk":
-            if family == "llama" and parts[2] in ("attn_q", "attn_k"):
-                w = _half_split(w, cfg["num_attention_heads" if parts[2] == "attn_q" else "num_key_value_heads"])
-            name = f"model.layers.{parts[1]}.{GGUF_NAMES[parts[2]]}.{parts[3]}"
-        else:
-            name = GGUF_NAMES[parts[0]] + ".weight"
-        weights[name] = w
-    cfg["vocab_size"] = weights["model.embed_tokens.weight"].shape[0]
-    cfg["tie_word_embeddings"] = "lm_head.weight" not in weights
-    return cfg, weights
+def folder_model(folder):
+    """(model, config) of an MLX folder with all weights as float32."""
+    cfg, weights = _folder(folder)
+    return _load(cfg, weights), cfg
 
 
 def gguf_model(path):
-    """(mlx-lm model, config) of a llama-type GGUF file."""
-    cfg, weights = gguf_weights(path)
+    """(mlx-lm model, config) of a GGUF file."""
+    cfg, weights = make_gguf.read(path)
     return _load(cfg, {k: mx.array(w) for k, w in weights.items()}), cfg
 
 
@@ -192,7 +158,7 @@ class NumpyLlama:
 
 def gguf_numpy(path):
     """NumpyLlama of a llama-type GGUF file."""
-    cfg, weights = gguf_weights(path)
+    cfg, weights = make_gguf.read(path)
     return NumpyLlama(cfg, weights)
 
 

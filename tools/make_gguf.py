@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Write the GGUF file of an MLX folder, so that both forms of the same weights can be held against each other.
+
+    tools/make_gguf.py --kind Q4_K FOLDER OUT.gguf
+
+A family is a row of FAMILIES: its architecture, its keys, and the two names of each tensor with what the file does to
+its rows. The same rows read a file back (`read`): its configuration, and its weights as an MLX model has them.
+"""
+
+import argparse
+from typing import Callable, NamedTuple
+
+import gguf
+import numpy as np
+
+F32 = gguf.GGMLQuantizationType.F32
+
+
+class Tensor(NamedTuple):
+    """A tensor by its names without ".weight" or ".bias", {} standing for the layer; names that have no such suffix are
+    given whole. to_gguf(w, cfg) and to_mlx(w, cfg) change one form into the other."""
+    gguf: str
+    mlx: str
+    to_gguf: Callable = lambda w, cfg: w
+    to_mlx: Callable = lambda w, cfg: w
+    f32: bool = False  # whatever the file's kind: routers, small convolutions
+
+
+class Family(NamedTuple):
+    arch: str
+    keys: list  # (key without the architecture, member of the configuration or a function of it); absent ones are left out
+    tensors: list
+    implied: dict = {}  # members of the configuration that a file does not say
+    joined: dict = {}  # GGUF name: the two names whose rows it may hold, one after the other
+
+
+def _by_heads(w, n_heads, split):
+    """Rows of q or k between the half-split rotary order and the interleaved one of llama-type files."""
+    shape = (n_heads, 2, -1) if split == "half" else (n_heads, -1, 2)
+    return w.reshape(*shape, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def _rotated(name, mlx, heads):
+    return Tensor(name, mlx, lambda w, cfg: _by_heads(w, cfg[heads], "half"), lambda w, cfg: _by_heads(w, cfg[heads], "pairs"))
+
+
+KEYS = [("block_count", "num_hidden_layers"), ("embedding_length", "hidden_size"), ("feed_forward_length", "intermediate_size"),
+        ("attention.head_count", "num_attention_heads"), ("attention.head_count_kv", "num_key_value_heads"),
+        ("attention.layer_norm_rms_epsilon", "rms_norm_eps"), ("rope.freq_base", "rope_theta"),
+        ("context_length", "max_position_embeddings"), ("attention.key_length", "head_dim"),
+        ("attention.value_length", "head_dim")]
+FLOATS = {"attention.layer_norm_rms_epsilon", "rope.freq_base"}
+
+OUTER = [Tensor("token_embd", "model.embed_tokens"), Tensor("output_norm", "model.norm"), Tensor("output", "lm_head")]
+NORMS = [Tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm"),
+         Tensor("blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm")]
+QK = [Tensor("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj"), Tensor("blk.{}.attn_k", "model.layers.{}.self_attn.k_proj")]
+VO = [Tensor("blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"),
+      Tensor("blk.{}.attn_output", "model.layers.{}.self_attn.o_proj")]
+QK_NORMS = [Tensor("blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm"),
+            Tensor("blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm")]
+FFN = [Tensor("blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"), Tensor("blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"),
+       Tensor("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj")]
+EXPERTS = [Tensor("blk.{}.ffn_gate_inp", "model.layers.{}.mlp.gate", f32=True),
+           Tensor("blk.{}.ffn_gate_exps", "model.layers.{}.mlp.switch_mlp.gate_proj"),
+           Tensor("blk.{}.ffn_up_exps", "model.layers.{}.mlp.switch_mlp.up_proj"),
+           Tensor("blk.{}.ffn_down_exps", "model.layers.{}.mlp.switch_mlp.down_proj")]
+EXPERT_KEYS = [("expert_count", "num_experts"), ("expert_used_count", "num_experts_per_tok"),
+               ("expert_feed_forward_length", "moe_intermediate_size")]
+
+FAMILIES = {
+    "llama": Family("llama", KEYS, OUTER + NORMS + VO + FFN +
+                    [_rotated("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", "num_attention_heads"),
+                     _rotated("blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", "num_key_value_heads")]),
+    "qwen2": Family("qwen2", KEYS, OUTER + NORMS + QK + VO + FFN),
+    "qwen3": Family("qwen3", KEYS, OUTER + NORMS + QK + VO + QK_NORMS + FFN),
+    "qwen3_moe": Family("qwen3moe", KEYS + EXPERT_KEYS, OUTER + NORMS + QK + VO + QK_NORMS + EXPERTS,
+                        implied=dict(decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True),
+                        joined={"blk.{}.ffn_gate_up_exps": ("blk.{}.ffn_gate_exps", "blk.{}.ffn_up_exps")}),
+}
+
+
+def _layered(pattern, name):
+    """The layer that a name has at the pattern's {}, "" when it has none; None: another name."""
+    head, mark, tail = pattern.partition("{}")
+    layer = name[len(head):len(name) - len(tail)]
+    fits = name.startswith(head) and name.endswith(tail) and name == head + layer + tail
+    return layer if fits and (layer.isdigit() if mark else not layer) else None
+
+
+def _find(tensors, side, name):
+    """(tensor, its name on the other side), by the whole name or without its suffix."""
+    for base, suffix in ((name, ""), *((name[:-len(s)], s) for s in (".weight", ".bias") if name.endswith(s))):
+        for t in tensors:
+            layer = _layered(getattr(t, side), base)
+            if layer is not None:
+                return t, (t.mlx if side == "gguf" else t.gguf).format(layer) + suffix
+    raise KeyError(f"no tensor of the family is called {name}")
+
+
+def _pack_q6_k(x):
+    x = x.reshape(-1, 16, 16)
+    scale = np.abs(x).max(axis=2) / 31
+    d = (scale.max(axis=1, keepdims=True) / 127).astype(np.float16)
+    sc = np.rint(np.divide(scale, d, where=d > 0, out=np.zeros_like(scale)))
+    step = sc * d.astype(np.float32)
+    q = np.rint(np.divide(x, step[..., None], where=step[..., None] > 0, out=np.zeros_like(x)))
+    q = (np.clip(q, -32, 31) + 32).astype(np.uint8).reshape(-1, 2, 4, 32)
+    ql = (q[:, :, 0:2] & 15) | (q[:, :, 2:4] & 15) << 4
+    qh = np.bitwise_or.reduce((q >> 4) << np.arange(0, 8, 2, dtype=np.uint8)[:, None], axis=2)
+    n = len(q)
+    return np.concatenate([ql.reshape(n, 128), qh.reshape(n, 64), sc.astype(np.int8).view(np.uint8), d.view(np.uint8)], axis=1)
+
+
+def _pack_q4_k(x):
+    x = x.reshape(-1, 8, 32)
+    low = np.minimum(x.min(axis=2), 0)
+    scale = (x.max(axis=2) - low) / 15
+    d = (scale.max(axis=1, keepdims=True) / 63).astype(np.float16)
+    dmin = (-low.min(axis=1, keepdims=True) / 63).astype(np.float16)
+    part = lambda v, by: np.clip(np.rint(np.divide(v, by, where=by > 0, out=np.zeros_like(v))), 0, 63)
+    s, m = part(scale, d.astype(np.float32)), part(-low, dmin.astype(np.float32))
+    step = (s * d.astype(np.float32))[..., None]
+    above = x + (m * dmin.astype(np.float32))[..., None]
+    q = np.clip(np.rint(np.divide(above, step, where=step > 0, out=np.zeros_like(x))), 0, 15).astype(np.uint8)
+    s, m, q = s.astype(np.uint8), m.astype(np.uint8), q.reshape(-1, 4, 2, 32)
+    packed = np.concatenate([s[:, :4] | s[:, 4:] >> 4 << 6, m[:, :4] | m[:, 4:] >> 4 << 6, s[:, 4:] & 15 | (m[:, 4:] & 15) << 4],
+                            axis=1)
+    n = len(q)
+    return np.concatenate([d.view(np.uint8), dmin.view(np.uint8), packed, (q[:, :, 0] | q[:, :, 1] << 4).reshape(n, 128)], axis=1)
+
+
+PACKERS = {"Q4_K": _pack_q4_k, "Q6_K": _pack_q6_k}  # the package `gguf` reads these but does not write them
+KINDS = ["F32", "F16", "Q8_0", "Q4_K", "Q6_K"]
+
+
+def _pack(w, kind):
+    """(array, type) of a tensor in that kind, or in the next one whose blocks fit its rows."""
+    number = gguf.GGMLQuantizationType[kind]
+    while w.shape[-1] % gguf.GGML_QUANT_SIZES[number][0]:
+        kind = {"Q4_K": "Q8_0", "Q6_K": "Q8_0"}.get(kind, "F16")
+        number = gguf.GGMLQuantizationType[kind]
+    if kind in PACKERS:
+        return PACKERS[kind](np.ascontiguousarray(w)).reshape(*w.shape[:-1], -1), number
+    return gguf.quants.quantize(w, number), number
+
+
+def _joined(family, tensors):
+    """The tensors of a file by their names, those of `family.joined` put together."""
+    for both, parts in family.joined.items():
+        for name in list(tensors):
+            layer = _layered(parts[0] + ".weight", name)
+            if layer is not None:
+                pair = [tensors.pop(part.format(layer) + ".weight") for part in parts]
+                tensors[both.format(layer) + ".weight"] = np.concatenate(pair, axis=-2)
+    return tensors
+
+
+def _parted(family, name, w):
+    """What one tensor of a file holds: (name, weights), two of a joined one."""
+    for both, parts in family.joined.items():
+        layer = _layered(both + ".weight", name)
+        if layer is not None:
+            return [(part.format(layer) + ".weight", half) for part, half in zip(parts, np.split(w, 2, axis=-2))]
+    return [(name, w)]
+
+
+def write(path, cfg, weights, kind, joined=False):
+    """Write float32 weights by their MLX names as a file of `kind`; `joined`: with the tensors that may be one as one."""
+    if cfg.get("rope_scaling"):
+        raise ValueError("rope_scaling is not written")
+    family = FAMILIES[cfg["model_type"]]
+    out = gguf.GGUFWriter(path, family.arch)
+    for key, member in family.keys:
+        value = member(cfg) if callable(member) else cfg.get(member)
+        key = f"{family.arch}.{key}"
+        if value is not None:
+            add = out.add_float32 if key[len(family.arch) + 1:] in FLOATS else out.add_uint32
+            add(key, value)
+    tensors = {}
+    for name, w in weights.items():
+        t, theirs = _find(family.tensors, "mlx", name)
+        tensors[theirs] = t.to_gguf(w, cfg).astype(np.float32)
+    for name, w in (_joined(family, tensors) if joined else tensors).items():
+        plain = w.ndim == 1 or any(t.f32 and _layered(t.gguf + ".weight", name) is not None for t in family.tensors)
+        data, number = (w, F32) if plain else _pack(w, kind)
+        out.add_tensor(name, data, raw_dtype=number)
+    out.write_header_to_file(), out.write_kv_data_to_file(), out.write_tensors_to_file()
+    out.close()
+    return path
+
+
+def read(path):
+    """(configuration, weights by their MLX names as float32 arrays) of a GGUF file of one of the families."""
+    r = gguf.GGUFReader(path)
+    arch = r.fields["general.architecture"].contents()
+    model_type, family = next((n, f) for n, f in FAMILIES.items() if f.arch == arch)
+    cfg = dict(family.implied, model_type=model_type)
+    for key, member in family.keys:
+        field = r.fields.get(f"{arch}.{key}")
+        if field and isinstance(member, str):
+            cfg[member] = field.contents()
+    weights = {}
+    factors = {t.name: t.data[0] for t in r.tensors if t.name.endswith((".scale", ".input_scale"))}
+    for t in r.tensors:
+        if t.name in factors:
+            continue
+        w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
+        w *= factors.get(t.name.removesuffix("weight") + "scale", np.float32(1))
+        for name, w in _parted(family, t.name, w):
+            tensor, ours = _find(family.tensors, "gguf", name)
+            weights[ours] = tensor.to_mlx(w, cfg)
+    cfg["vocab_size"] = len(weights["model.embed_tokens.weight"])
+    cfg["tie_word_embeddings"] = "lm_head.weight" not in weights
+    return cfg, weights
+
+
+def main():
+    import reference
+
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("folder")
+    p.add_argument("out")
+    p.add_argument("--kind", default="F16", choices=KINDS)
+    p.add_argument("--joined", action="store_true", help="write the tensors that a file may hold as one as one")
+    a = p.parse_args()
+    write(a.out, *reference.folder_weights(a.folder), a.kind, a.joined)
+    print(a.out)
+
+
+if __name__ == "__main__":
+    main()
