@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PN_BACKEND_VERSION 5
+#define PN_BACKEND_VERSION 6
 
 typedef struct pn_backend pn_backend;     // an instance: device, threads, scratch
 typedef struct pn_weight pn_weight;       // a matrix or a vector as the backend holds it
@@ -134,6 +134,16 @@ typedef struct pn_buffer {
   bool by_logits; // one row for each row of logits; else one for each row of the batch
 } pn_buffer;
 
+#define PN_MAX_EXPERTS 1024
+
+typedef enum pn_gate { PN_GATE_SOFTMAX, PN_GATE_SIGMOID } pn_gate;
+
+typedef struct pn_route {
+  pn_gate gate;
+  bool normalise;
+  float scale;
+} pn_route;
+
 // Columns [offset, offset + width) of every row of a buffer. Width 0: no value.
 typedef struct pn_view {
   int32_t buffer, offset, width;
@@ -178,9 +188,24 @@ typedef enum pn_op {
   // width) of the state of layer conv.layer of group conv.group, the oldest first, and those of the last
   // replace them. On cpu each sum is a chain of fma from 0. `out` is not x.
   PN_OP_SHORT_CONV,
+  // Choose k = out.width / 2 experts for each row by its logits x, one for each expert. The score of expert i
+  // is s_i = exp(x_i - max_j x_j) (PN_GATE_SOFTMAX) or 1 / (1 + exp(-x_i)) (PN_GATE_SIGMOID). The chosen ones
+  // have the largest x_i, or, where there is a vector w, the largest s_i + w[i] (f32); of equal ones the
+  // lower index, and a NaN ranks below all numbers. out[r] = the k numbers of the chosen, ascending, then
+  // their weights in the same order: s_i / d * route.scale, where d is the sum of s_j over the chosen
+  // (route.normalise; with softmax the same as a softmax over the chosen alone), else over all (softmax) or 1
+  // (sigmoid). Sums run in f32, ascending; on ref in double.
+  PN_OP_ROUTE,
+  // out[r] = sum_j p_j * W_down,e(j) a_j, a_j = silu(W_gate,e(j) x[r]) * (W_up,e(j) x[r]), j ascending; y[r]
+  // holds the numbers e(j), ascending, then the weights p_j, as PN_OP_ROUTE gives them. Weights: gate, up,
+  // down, or gate_up, down; each a matrix of experts.n_experts experts, one after the other, of experts.width
+  // rows (gate_up: the rows of gate, then those of up; down: as many as out is wide). Only what the batch's
+  // rows have chosen is read, once for all rows that share an expert up to 256 of them. Products and
+  // activation as in PN_OP_MATMUL and PN_OP_SILU_MUL; on cpu the sum is a chain of fma from 0. `out` is
+  // neither x nor y.
+  PN_OP_EXPERTS,
   PN_N_OPS
-  // To come, each with the family that needs it: grouped products of routed experts, gated delta rule,
-  // sigmoid gates, soft caps, attention sinks.
+  // To come, each with the family that needs it: gated delta rule, sigmoid gates, soft caps, attention sinks.
 } pn_op;
 const char *pn_op_name(pn_op op); // "matmul", ...
 
@@ -213,6 +238,10 @@ typedef struct pn_step {
       int group, layer, taps;
       int32_t offset;
     } conv;
+    pn_route route;
+    struct {
+      int n_experts, width;
+    } experts;
   };
 } pn_step;
 

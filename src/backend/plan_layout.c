@@ -8,6 +8,7 @@ static const char *const names[PN_N_OPS] = {
     [PN_OP_MATMUL] = "matmul",     [PN_OP_ADD_BIAS] = "add_bias",   [PN_OP_ROPE] = "rope",
     [PN_OP_KV_WRITE] = "kv_write", [PN_OP_ATTENTION] = "attention", [PN_OP_SILU_MUL] = "silu_mul",
     [PN_OP_ADD] = "add",           [PN_OP_GATHER] = "gather",       [PN_OP_SHORT_CONV] = "short_conv",
+    [PN_OP_ROUTE] = "route",       [PN_OP_EXPERTS] = "experts",
 };
 
 const char *pn_op_name(pn_op op) { return (unsigned)op < PN_N_OPS ? names[op] : "unknown"; }

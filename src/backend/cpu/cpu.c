@@ -19,6 +19,7 @@ static void close_backend(pn_backend *b) {
   cpu_scratch_fini(&s->states);
   cpu_scratch_fini(&s->rooms);
   cpu_scratch_fini(&s->spans);
+  cpu_scratch_fini(&s->experts);
   cpu_sampler_free(s->sampler);
   free(s);
 }
@@ -73,8 +74,8 @@ static uint64_t workspace_bytes(pn_backend *b, const pn_plan *plan, int max_rows
   for (int i = 0; i < plan->n_buffers; i++)
     if ((uint64_t)plan->buffers[i].width > widest && !plan->buffers[i].by_logits)
       widest = (uint64_t)plan->buffers[i].width;
-  (void)b;
   if (!cpu_workspace_bytes(plan, max_rows, max_logits, &bytes)) return UINT64_MAX;
+  bytes += cpu_experts_bytes((cpu_backend *)b, plan, max_rows);
   // Products round their input to int16, in slices; rotations have tables.
   uint64_t rows = (uint64_t)max_rows, sliced = rows < 256 ? rows : 256;
   return bytes + sliced * widest * 3 + rows * CPU_ROPE_TABLES * 2 * CPU_ROPE_MAX_ROT * sizeof(float);
@@ -82,7 +83,8 @@ static uint64_t workspace_bytes(pn_backend *b, const pn_plan *plan, int max_rows
 
 static pn_workspace *workspace_open(pn_backend *b, const pn_plan *plan, int max_rows, int max_logits,
                                     pn_error *e) {
-  if (!reserve((cpu_backend *)b, max_rows, e)) return NULL;
+  cpu_backend *s = (cpu_backend *)b;
+  if (!reserve(s, max_rows, e) || !cpu_experts_reserve(s, plan, max_rows, e)) return NULL;
   return cpu_workspace_new(plan, max_rows, max_logits, e);
 }
 
@@ -134,6 +136,8 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_ADD] = cpu_add,
       [PN_OP_GATHER] = cpu_gather,
       [PN_OP_SHORT_CONV] = cpu_short_conv,
+      [PN_OP_ROUTE] = cpu_route,
+      [PN_OP_EXPERTS] = cpu_experts,
   };
   cpu_backend *s = (cpu_backend *)b;
   enter(s, ws);

@@ -2,37 +2,10 @@
 // sets.
 #include "backend/cpu/cpu_matmul.h"
 
-#include "backend/cpu/cpu_matmul_kernels.h"
+#include "backend/cpu/cpu_matmul_state.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-// The row of x that a thread has for itself.
-typedef struct thread_room {
-  uint64_t call; // that its row is of
-  matmul_x x;
-} thread_room;
-
-struct cpu_matmul {
-  const matmul_kernels *k;
-  int planes;
-  int n_threads;
-  cpu_pool *pool; // borrowed; NULL with one thread
-
-  int max_rows; // of a slice
-  int64_t max_cols;
-  thread_room *rooms;                      // [n_threads]
-  unsigned char *x_memory, *thread_memory; // owned
-  size_t thread_bytes;                     // each thread's part of thread_memory
-
-  // The call under way.
-  matmul_x x;
-  const cpu_matmul_part *parts;
-  int n_parts, first_row;
-  const pn_weight *lead; // parts that need x in the form of this weight take part
-  int64_t n_units;
-  uint64_t call;
-};
 
 static const matmul_kernels *const all_kernels[] = {
 #if defined(PN_MATMUL_X86)
@@ -80,55 +53,19 @@ void cpu_matmul_free(cpu_matmul *s) {
   free(s->rooms);
   free(s->x_memory);
   free(s->thread_memory);
+  cpu_scratch_fini(&s->group_x);
+  cpu_scratch_fini(&s->group_memory);
   free(s);
 }
 
 const char *cpu_matmul_isa(const cpu_matmul *s) { return s->k->name; }
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
-// Bytes that a code of x takes.
-static size_t code_bytes(const matmul_kernels *k, int planes) { return k->words ? 2 : (size_t)planes; }
-
-// Strides of a form of x. An odd number of cache lines a row keeps the rows out of each other's cache sets.
-static void set_strides(const matmul_kernels *k, matmul_x *x) {
-  const size_t blocks = (size_t)x->n_blocks + (x->packing == MATMUL_LINE ? MATMUL_UNIT : 0);
-  x->s_stride = blocks;
-  x->high = x->plane = 0;
-  if (x->packing == MATMUL_PANELS) {
-    x->q_stride = code_bytes(k, x->planes) * (size_t)x->cols;
-    return;
-  }
-  if (k->words) {
-    x->q_stride = (2 * blocks * (size_t)x->block / 64 | 1) * 64;
-    return;
-  }
-  x->high = x->layout == MATMUL_PLAIN ? 0 : round_up(blocks * (size_t)x->block / 2, 64);
-  x->plane = x->layout == MATMUL_PLAIN ? round_up(blocks * (size_t)x->block, 64) : 2 * x->high;
-  x->q_stride = ((size_t)x->planes * x->plane / 64 | 1) * 64;
-}
-
-// The most bytes that `rows` rows of x, `each` bytes a code, take in any form: blocks of 16 have the most
-// numbers, of 64 the longest lines.
-static size_t x_bytes(size_t each, int64_t cols, int rows) {
-  const size_t row = each * ((size_t)cols + 256) + ((size_t)cols / 16 + 1) * 12;
-  const size_t line = MATMUL_UNIT * (each * 64 + 12);
-  return round_up(
-      (size_t)rows * row + (size_t)(rows < MATMUL_LINE_ROWS ? rows : MATMUL_LINE_ROWS) * line + 768, 64);
-}
-
-static void set_pointers(matmul_x *x, unsigned char *memory, int rows) {
-  x->q = (int8_t *)memory;
-  x->dx = (float *)(memory + x->q_stride * (size_t)rows);
-  x->sum = x->dx + x->s_stride * (size_t)rows;
-  x->shift = (int32_t *)(x->sum + x->s_stride * (size_t)rows);
-}
-
 size_t matmul_scratch_unpacked(int64_t cols) {
   // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of
   // bytes, and five lines of one float a block of 16 columns.
   const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 16 + 2);
-  return round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384, 64);
+  return matmul_round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384,
+                         64);
 }
 
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e) {
@@ -136,10 +73,9 @@ bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error 
   if (max_rows < s->max_rows) max_rows = s->max_rows;
   if (max_cols < s->max_cols) max_cols = s->max_cols;
   if (max_rows == s->max_rows && max_cols == s->max_cols) return true;
-  const size_t each = code_bytes(s->k, s->planes);
-  const size_t per_thread =
-      round_up(round_up(s->k->scratch_bytes(max_cols), 64) + x_bytes(each, max_cols, 1), 4096);
-  unsigned char *x = aligned_alloc(64, x_bytes(each, max_cols, max_rows));
+  const size_t per_thread = matmul_round_up(
+      matmul_round_up(s->k->scratch_bytes(max_cols), 64) + matmul_x_bytes(s, max_cols, 1), 4096);
+  unsigned char *x = aligned_alloc(64, matmul_x_bytes(s, max_cols, max_rows));
   unsigned char *t = aligned_alloc(64, per_thread * (size_t)s->n_threads);
   if (!x || !t) {
     free(x);
@@ -157,41 +93,11 @@ bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error 
   return true;
 }
 
-static bool same_form(const cpu_matmul *s, const pn_weight *a, const pn_weight *b) {
-  return a->block == b->block && a->offset == b->offset && s->k->layout(a) == s->k->layout(b);
-}
-
-static void repeat_row(const matmul_kernels *k, const matmul_x *x, int r) {
-  const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
-  // A block's bytes in a stream: words of all its codes, or int8 of all or half of them.
-  const size_t bytes =
-      k->words ? 2 * (size_t)x->block : (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2);
-  for (int plane = 0; plane < (k->words ? 1 : x->planes); plane++) {
-    int8_t *q = x->q + (size_t)r * x->q_stride + (size_t)plane * x->plane;
-    for (size_t b = n; b < n + MATMUL_UNIT; b++) {
-      memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
-      if (x->high) memcpy(q + x->high + b * bytes, q + x->high + (b - n) * bytes, bytes);
-    }
-  }
-  for (size_t b = n; b < n + MATMUL_UNIT; b++) {
-    x->dx[at + b] = x->dx[at + b - n];
-    x->sum[at + b] = x->sum[at + b - n];
-    x->shift[at + b] = x->shift[at + b - n];
-  }
-}
-
-static void quantise_row(const cpu_matmul *s, const matmul_x *x, int r) {
-  s->k->quantise(x, r);
-  if (x->packing == MATMUL_LINE) repeat_row(s->k, x, r);
-}
-
 static void quantise_rows(void *ctx, int thread, int64_t begin, int64_t end) {
   const cpu_matmul *s = ctx;
   (void)thread;
-  for (int64_t r = begin; r < end; r++) quantise_row(s, &s->x, (int)r);
+  for (int64_t r = begin; r < end; r++) matmul_x_quantise(s, &s->x, (int)r);
 }
-
-static int64_t units_of(const pn_weight *w) { return (w->m.rows + MATMUL_UNIT - 1) / MATMUL_UNIT; }
 
 // A single row each thread quantises for itself: cheaper than to wait for another one.
 static const matmul_x *x_of(cpu_matmul *s, int thread, unsigned char *scratch) {
@@ -200,8 +106,8 @@ static const matmul_x *x_of(cpu_matmul *s, int thread, unsigned char *scratch) {
   if (room->call == s->call) return &room->x;
   room->call = s->call;
   room->x = s->x;
-  set_pointers(&room->x, scratch + round_up(s->k->scratch_bytes(s->max_cols), 64), 1);
-  quantise_row(s, &room->x, 0);
+  matmul_x_form(s, s->lead, &room->x, scratch + matmul_round_up(s->k->scratch_bytes(s->max_cols), 64));
+  matmul_x_quantise(s, &room->x, 0);
   return &room->x;
 }
 
@@ -212,8 +118,8 @@ static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
   const matmul_x *x = x_of(s, thread, scratch);
   for (int i = 0; i < s->n_parts && u1 > 0; i++) {
     const pn_weight *w = s->parts[i].w;
-    if (!same_form(s, w, s->lead)) continue;
-    const int64_t n = units_of(w), stride = s->parts[i].out_stride;
+    if (!matmul_same_form(s, w, s->lead)) continue;
+    const int64_t n = matmul_units(w->m.rows), stride = s->parts[i].out_stride;
     float *out = s->parts[i].out + s->first_row * stride;
     for (int64_t u = u0 > 0 ? u0 : 0; u < n && u < u1; u++) {
       const int64_t row = u * MATMUL_UNIT, left = w->m.rows - row;
@@ -227,11 +133,10 @@ static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
 // At most a few hundred KB of weights, or as much work where many rows of x meet them; as many pieces for
 // every thread, since a piece that nobody else has is waited for. Small products get one piece a thread: each
 // beginning costs them the memory's lead.
-static int64_t chunk_of(const cpu_matmul *s, const pn_weight *lead) {
+int64_t matmul_chunk(const cpu_matmul *s, int64_t n_units, int64_t bytes) {
   enum { BYTES = 192 << 10 };
-  const int64_t unit = (int64_t)lead->m.row_bytes * MATMUL_UNIT, most = (int64_t)BYTES * s->n_threads;
-  const int64_t each = 1 + s->n_units * unit * ((s->x.n_rows + 7) / 8) / most;
-  return cpu_pool_chunk(s->pool, s->n_units, (int)(each < s->n_units ? each : s->n_units));
+  const int64_t each = 1 + bytes / ((int64_t)BYTES * s->n_threads);
+  return cpu_pool_chunk(s->pool, n_units, (int)(each < n_units ? each : n_units));
 }
 
 // Products of the slice's rows with all parts that share the form of `lead`.
@@ -240,17 +145,9 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   s->lead = lead;
   s->n_units = 0;
   for (int i = 0; i < s->n_parts; i++) {
-    if (same_form(s, s->parts[i].w, lead)) s->n_units += units_of(s->parts[i].w);
+    if (matmul_same_form(s, s->parts[i].w, lead)) s->n_units += matmul_units(s->parts[i].w->m.rows);
   }
-  x->planes = s->planes;
-  x->cols = (int)lead->m.cols;
-  x->block = lead->block;
-  x->n_blocks = lead->n_blocks;
-  x->offset = lead->offset;
-  x->layout = s->k->layout(lead);
-  x->packing = s->k->packing(x->n_rows);
-  set_strides(s->k, x);
-  set_pointers(x, s->x_memory, x->n_rows);
+  matmul_x_form(s, lead, x, s->x_memory);
   s->call++;
   if (!s->pool) {
     if (x->block && x->n_rows > 1) quantise_rows(s, 0, 0, x->n_rows);
@@ -259,7 +156,8 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   }
   if (x->block && x->n_rows > 1)
     cpu_pool_run(s->pool, quantise_rows, s, x->n_rows, cpu_pool_chunk(s->pool, x->n_rows, 2));
-  cpu_pool_run(s->pool, multiply, s, s->n_units, chunk_of(s, lead));
+  const int64_t bytes = s->n_units * (int64_t)lead->m.row_bytes * MATMUL_UNIT * ((x->n_rows + 7) / 8);
+  cpu_pool_run(s->pool, multiply, s, s->n_units, matmul_chunk(s, s->n_units, bytes));
 }
 
 void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const cpu_matmul_part *parts,
@@ -274,7 +172,7 @@ void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows,
     s->x.n_rows = n_rows - first < s->max_rows ? n_rows - first : s->max_rows;
     for (int i = 0; i < n_parts; i++) {
       bool seen = false;
-      for (int j = 0; j < i && !seen; j++) seen = same_form(s, parts[j].w, parts[i].w);
+      for (int j = 0; j < i && !seen; j++) seen = matmul_same_form(s, parts[j].w, parts[i].w);
       if (!seen) run_form(s, parts[i].w);
     }
   }

@@ -70,4 +70,23 @@ bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error 
 void cpu_matmul_run(cpu_matmul *s, const float *x, int64_t x_stride, int n_rows, const cpu_matmul_part *parts,
                     int n_parts);
 
+// Grouped products: n_rows rows, from `first` on, that meet the same of the experts that a weight holds, one
+// after the other, rows / n_experts of it each.
+typedef struct cpu_matmul_group {
+  int32_t expert, first, n_rows;
+} cpu_matmul_group;
+
+#define CPU_MATMUL_GROUP_ROWS 256 // the most of a call, all groups together
+
+// Make room for calls of weights with up to max_cols columns; and how many bytes that takes. Never shrinks.
+bool cpu_matmul_reserve_groups(cpu_matmul *s, int64_t max_cols, pn_error *e);
+uint64_t cpu_matmul_group_bytes(const cpu_matmul *s, int64_t max_cols);
+
+// out[r][0 .. rows of an expert) = W_e x[row[r]] for the rows r of every group of expert e (row NULL: x[r]),
+// by cpu_matmul_run's orders. Other experts are not read. Parts have the same, reserved, cols. Allocates
+// nothing.
+void cpu_matmul_run_groups(cpu_matmul *s, const float *x, int64_t x_stride, const int32_t *row,
+                           const cpu_matmul_group *groups, int n_groups, int n_experts,
+                           const cpu_matmul_part *parts, int n_parts);
+
 #endif

@@ -80,6 +80,7 @@ typedef struct cpu_ops {
   void (*add_rmsnorm)(float *x, const float *y, const float *w, float eps, int width, float *out);
   void (*add)(float *x, const float *y, int n);
   void (*multiply_add)(float *x, const float *a, const float *b, int n); // x = fma(a, b, x)
+  void (*add_scaled)(float *x, const float *a, float scale, int n);      // x = fma(a, scale, x)
   void (*silu_mul)(const float *gate, const float *up, int n, float *out);
   // In place, one head. half: pairs (i, i + n_rot / 2), table = cos[n_rot / 2], sin[n_rot / 2].
   void (*rope_half)(float *x, int n_rot, const float *table);

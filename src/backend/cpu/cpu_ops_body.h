@@ -89,6 +89,13 @@ static void ops_multiply_add(float *x, const float *a, const float *b, int n) {
     v_store_n(x + i, v_fma(v_load_n(a + i, rest), v_load_n(b + i, rest), v_load_n(x + i, rest)), rest);
 }
 
+static void ops_add_scaled(float *x, const float *a, float scale, int n) {
+  const v16 s = v_set1(scale);
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, v_fma(v_load(a + i), s, v_load(x + i)));
+  if (rest) v_store_n(x + i, v_fma(v_load_n(a + i, rest), s, v_load_n(x + i, rest)), rest);
+}
+
 INLINE v16 silu_mul(v16 gate, v16 up) {
   v16 divisor = v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0), gate)));
   return v_mul(v_div(gate, divisor), up);
@@ -505,6 +512,7 @@ const cpu_ops OPS_TABLE = {
     .add_rmsnorm = ops_add_rmsnorm,
     .add = ops_add,
     .multiply_add = ops_multiply_add,
+    .add_scaled = ops_add_scaled,
     .silu_mul = ops_silu_mul,
     .rope_half = ops_rope_half,
     .rope_pairs = ops_rope_pairs,

@@ -61,6 +61,8 @@ typedef struct cpu_backend {
   cpu_scratch rooms;  // [n_threads] of cpu_attention_room
   cpu_scratch spans;  // CPU_SPAN_BYTES
 
+  cpu_scratch experts; // of cpu_experts.c
+
   struct cpu_sampler *sampler; // of cpu_sample.c; NULL: nothing is reserved
 } cpu_backend;
 
@@ -96,6 +98,14 @@ cpu_rows cpu_rows_of(const cpu_backend *s, pn_view v);
 
 // cpu_short_conv.c
 void cpu_short_conv(cpu_backend *s, const pn_step *step);
+
+// cpu_route.c
+void cpu_route(cpu_backend *s, const pn_step *step);
+
+// cpu_experts.c. Room for the steps of a plan with batches of so many rows, and its bytes.
+bool cpu_experts_reserve(cpu_backend *s, const pn_plan *plan, int rows, pn_error *e);
+uint64_t cpu_experts_bytes(const cpu_backend *s, const pn_plan *plan, int rows);
+void cpu_experts(cpu_backend *s, const pn_step *step);
 
 // cpu_row_ops.c
 void cpu_embed(cpu_backend *s, const pn_step *step);

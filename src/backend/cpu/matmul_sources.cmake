@@ -6,8 +6,8 @@ if(PENSIEVE_SANITIZE)
 else()
   set(KERNEL_O "-O3")
 endif()
-set(MATMUL_SOURCES cpu/cpu_matmul.c cpu/cpu_matmul_weight.c cpu/cpu_matmul_unit.c cpu/cpu_matmul_unpack.c
-  cpu/cpu_matmul_scalar.c)
+set(MATMUL_SOURCES cpu/cpu_matmul.c cpu/cpu_matmul_groups.c cpu/cpu_matmul_x.c cpu/cpu_matmul_weight.c cpu/cpu_matmul_unit.c
+  cpu/cpu_matmul_unpack.c cpu/cpu_matmul_scalar.c)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(MATMUL_AVX512 cpu/cpu_kinds_avx512.c cpu/cpu_matmul_avx512.c cpu/cpu_matmul_avx512_row.c cpu/cpu_matmul_avx512_tile.c
     cpu/cpu_matmul_avx512_float.c)

@@ -17,6 +17,7 @@ static void ref_close(pn_backend *b) {
   ref *s = (ref *)b;
   cpu_pool_free(s->pool);
   cpu_scratch_fini(&s->row);
+  cpu_scratch_fini(&s->act);
   cpu_scratch_fini(&s->columns);
   cpu_scratch_fini(&s->scores);
   ref_sampler_fini(&s->sampler);
@@ -29,8 +30,8 @@ static pn_weight *ref_weight_open(pn_backend *b, const pn_matrix *m, pn_error *e
   ref *s = (ref *)b;
   if (!ref_matrix_check(m, e)) return NULL;
   pn_weight *w = malloc(sizeof *w);
-  if (!w ||
-      !cpu_scratch_reserve(&s->row, (size_t)cpu_pool_threads(s->pool) * (size_t)m->cols * sizeof(float))) {
+  const size_t bytes = (size_t)cpu_pool_threads(s->pool) * (size_t)m->cols * sizeof(float);
+  if (!w || !cpu_scratch_reserve(&s->row, bytes) || !cpu_scratch_reserve(&s->act, bytes)) {
     pn_fail(e, PN_ERR_NOMEM, "no memory for a weight of %lld columns", (long long)m->cols);
     free(w);
     return NULL;
@@ -113,6 +114,8 @@ static void ref_run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_ADD] = ref_add,
       [PN_OP_GATHER] = ref_gather,
       [PN_OP_SHORT_CONV] = ref_short_conv,
+      [PN_OP_ROUTE] = ref_route,
+      [PN_OP_EXPERTS] = ref_experts,
   };
   ref *s = (ref *)b;
   s->ws = ws;

@@ -32,6 +32,7 @@ typedef struct ref {
   pn_batch batch;         // the workspace's
   int64_t max_cols;       // of all weights opened
   cpu_scratch row;        // a weight's row a thread: [n_threads][max_cols] floats
+  cpu_scratch act;        // of an expert, a thread: [n_threads][max_cols] floats
   cpu_scratch columns;    // rows of a product's input side by side, doubles
   cpu_scratch scores;     // [n_threads][max_positions] doubles
   int64_t max_positions;  // over all rows of the batch
@@ -52,6 +53,10 @@ void ref_attention(ref *s, const pn_step *step);
 
 // ref_conv.c
 void ref_short_conv(ref *s, const pn_step *step);
+
+// ref_experts.c
+void ref_route(ref *s, const pn_step *step);
+void ref_experts(ref *s, const pn_step *step);
 
 // ref_ops.c: the others.
 void ref_embed(ref *s, const pn_step *step);
