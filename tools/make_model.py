@@ -34,7 +34,7 @@ SHAPES = {
                                 num_experts=8, num_experts_per_tok=2, decoder_sparse_step=1, mlp_only_layers=[],
                                 norm_topk_prob=True, rope_theta=1000000.0, max_position_embeddings=2048,
                                 tie_word_embeddings=False),
-    ("qwen3_moe", "odd"): dict(TINY, num_hidden_layers=4, hidden_size=192, num_attention_heads=15, num_key_value_heads=3,
+    ("qwen3_moe", "odd"): dict(TINY, num_hidden_layers=6, hidden_size=192, num_attention_heads=15, num_key_value_heads=3,
                                head_dim=64, intermediate_size=320, moe_intermediate_size=192, num_experts=7,
                                num_experts_per_tok=3, decoder_sparse_step=2, mlp_only_layers=[3], norm_topk_prob=False,
                                rope_theta=10000.0, max_position_embeddings=2048, tie_word_embeddings=True),

@@ -8,9 +8,17 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.models.switch_layers import SwitchLinear
 
 import make_gguf
 import make_model
+
+
+def _rounded(x, block):
+    b = x.reshape(*x.shape[:-1], -1, block)
+    d = mx.abs(b).max(axis=-1, keepdims=True) / 127
+    q = mx.round(b / mx.where(d == 0, 1, d)) * d
+    return q.reshape(x.shape)
 
 
 class RoundedLinear(nn.Module):
@@ -21,10 +29,18 @@ class RoundedLinear(nn.Module):
         self.weight, self.block = weight, block
 
     def __call__(self, x):
-        b = x.reshape(*x.shape[:-1], -1, self.block)
-        d = mx.abs(b).max(axis=-1, keepdims=True) / 127
-        q = mx.round(b / mx.where(d == 0, 1, d)) * d
-        return q.reshape(x.shape) @ self.weight.T
+        return _rounded(x, self.block) @ self.weight.T
+
+
+class RoundedExperts(nn.Module):
+    """The same of experts' products."""
+
+    def __init__(self, inner, block):
+        super().__init__()
+        self.inner, self.block = inner, block
+
+    def __call__(self, x, indices, sorted_indices=False):
+        return self.inner(_rounded(x, self.block), indices, sorted_indices)
 
 
 def _dequantised(weights, quantization):
@@ -88,6 +104,8 @@ def round_activations(model, block):
         for key, child in list(m.children().items()):
             if isinstance(child, nn.Linear):
                 setattr(m, key, RoundedLinear(child.weight, block))
+            elif isinstance(child, SwitchLinear):
+                setattr(m, key, RoundedExperts(child, block))
     if not hasattr(model, "lm_head"):
         embed = model.model.embed_tokens
         head = RoundedLinear(embed.weight, block)

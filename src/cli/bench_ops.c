@@ -65,6 +65,8 @@ static double operations_of(const ops_table *t, const pn_step *s) {
     int n = t->plan->buffers[s->out.buffer].by_logits ? 1 : t->n_tokens;
     return 2.0 * n * s->in[0].width * s->out.width;
   }
+  case PN_OP_EXPERTS: // gate, up and down of each that a token goes to
+    return 6.0 * t->n_tokens * (s->in[1].width / 2) * s->experts.width * s->out.width;
   case PN_OP_ATTENTION: return 4.0 * a->n_heads * a->head_dim * positions(t, a->window);
   default: return 0;
   }

@@ -91,9 +91,8 @@ static bool measure_streams(bench *b, pn_error *e) {
 }
 
 // Operations that one prompt token costs in the layers' matrices: a multiplication and an addition a weight.
-static double token_operations(const pn_model_config *c) {
-  double heads = (double)(2 * c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
-  return 2.0 * c->n_layers * c->d_model * (heads + 3.0 * c->d_ffn);
+static double token_operations(const pn_model *m) {
+  return 2.0 * (double)pn_model_size_of(m).active_in_layers;
 }
 
 static memory_use measure_memory(const bench *b) {
@@ -173,14 +172,13 @@ static void print_reading(const bench *b) {
 }
 
 static void print_result(const bench *b) {
-  const pn_model_config *c = pn_model_config_of(b->m.model);
   char weights[32], kv[32], other[32], line[80];
   const memory_use u = b->memory;
   printf("%s on %s, median of %d (min .. max)\n", b->m.name, b->m.backend->ops->describe(b->m.backend),
          b->repeat);
   printf("load        %.2f s\n", b->load_s);
   printf("prefill     %s tok/s, %d tokens, %.0f GOP/s\n", bench_stats_line(&b->prefill, line), b->n_prompt,
-         bench_stats_median(&b->prefill) * token_operations(c) / 1e9);
+         bench_stats_median(&b->prefill) * token_operations(b->m.model) / 1e9);
   printf("decode      %s tok/s, %d tokens after %d, %.1f GB/s\n", bench_stats_line(&b->decode, line),
          b->n_decode, b->depth, decode_gb_s(b, &b->decode));
   printf("  sampled   %s tok/s, temperature %g, top_p %g, top_k %d\n",

@@ -197,6 +197,15 @@ static pn_json *memory_json(const report *r, int n_ctx, uint64_t weights) {
   return row;
 }
 
+static pn_json *experts_json(const pn_model_config *c) {
+  if (!c->n_experts) return pn_json_new_null();
+  pn_json *v = pn_json_new_object();
+  pn_json_set(v, "count", pn_json_new_int(c->n_experts));
+  pn_json_set(v, "used", pn_json_new_int(c->n_experts_used));
+  pn_json_set(v, "ffn_width", pn_json_new_int(c->d_expert));
+  return v;
+}
+
 static void set_config_json(pn_json *v, const report *r, uint64_t weights) {
   const pn_model_config *c = &r->config;
   pn_json_set(v, "family", pn_json_new_str(pn_str_of(c->family)));
@@ -209,6 +218,12 @@ static void set_config_json(pn_json *v, const report *r, uint64_t weights) {
   pn_json_set(v, "kv_heads", pn_json_new_int(c->n_kv_heads));
   pn_json_set(v, "head_dim", pn_json_new_int(c->head_dim));
   pn_json_set(v, "vocab", pn_json_new_int(c->n_vocab));
+  pn_json_set(v, "experts", experts_json(c));
+  if (r->m.model) {
+    const pn_model_size size = pn_model_size_of(r->m.model);
+    pn_json_set(v, "parameters", pn_json_new_int((int64_t)size.parameters));
+    pn_json_set(v, "active_parameters", pn_json_new_int((int64_t)size.active));
+  }
   pn_json *each = pn_json_new_object(), *memory = pn_json_new_array();
   pn_kv_type type[3];
   int n_types = kv_types(type);
@@ -255,6 +270,13 @@ static bool print_json(const report *r, bool tensors, pn_error *e) {
   return console_json(v, e);
 }
 
+// Parameters, and where they differ those that a token uses.
+static void print_size(pn_model_size s) {
+  printf("parameters    %.2f billion", (double)s.parameters / 1e9);
+  if (s.active < s.parameters) printf(", %.2f billion active for a token", (double)s.active / 1e9);
+  putchar('\n');
+}
+
 static void print_config(const report *r, uint64_t weights) {
   const pn_model_config *c = &r->config;
   char size[32];
@@ -264,6 +286,10 @@ static void print_config(const report *r, uint64_t weights) {
   printf(
       "shape         %d layers, width %d, ffn %d, %d heads of %d (%d for keys and values), vocabulary %d\n",
       c->n_layers, c->d_model, c->d_ffn, c->n_heads, c->head_dim, c->n_kv_heads, c->n_vocab);
+  if (c->n_experts)
+    printf("experts       %d of width %d in a layer, a token goes to %d\n", c->n_experts, c->d_expert,
+           c->n_experts_used);
+  if (r->m.model) print_size(pn_model_size_of(r->m.model));
   printf("context       %d tokens\n", c->max_positions);
   printf("KV cache      a token costs");
   for (int t = 0; t < n_types; t++)

@@ -8,11 +8,18 @@ static bool in_range(const char *where, const char *what, double v, double lo, d
   return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected %g to %g, found %g", where, what, lo, hi, v);
 }
 
+// Whether any layer has a feed-forward of its own size, without experts.
+static bool has_dense_layers(const model_spec *s) {
+  for (int i = 0; i < s->c.n_layers && i < MODEL_MAX_LAYERS; i++)
+    if (!s->c.n_experts || s->dense[i]) return true;
+  return false;
+}
+
 bool config_check(const model_spec *s, const char *where, pn_error *e) {
   const pn_model_config *c = &s->c;
-  bool ok = in_range(where, "number of layers", c->n_layers, 1, 1024, e) &&
+  bool ok = in_range(where, "number of layers", c->n_layers, 1, MODEL_MAX_LAYERS, e) &&
             in_range(where, "hidden size", c->d_model, 1, 65536, e) &&
-            in_range(where, "feed-forward size", c->d_ffn, 1, 1 << 20, e) &&
+            in_range(where, "feed-forward size", c->d_ffn, has_dense_layers(s) ? 1 : 0, MODEL_MAX_FFN, e) &&
             in_range(where, "number of attention heads", c->n_heads, 1, 1024, e) &&
             in_range(where, "number of key/value heads", c->n_kv_heads, 1, c->n_heads, e) &&
             in_range(where, "head size", c->head_dim, 1, 1024, e) &&

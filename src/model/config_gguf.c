@@ -99,7 +99,7 @@ static bool read_rope(const reader *r, model_spec *s) {
 static void describe_quantization(const reader *r, model_spec *s) {
   size_t count[PN_OTHER + 1] = {0};
   for (size_t i = 0; i < r->g->tensors.n; i++)
-    if (r->g->tensors.items[i].n_dims == 2) count[r->g->tensors.items[i].dtype]++;
+    if (r->g->tensors.items[i].n_dims >= 2) count[r->g->tensors.items[i].dtype]++;
   int most = 0;
   for (int t = 1; t <= PN_OTHER; t++)
     if (count[t] > count[most]) most = t;
@@ -109,7 +109,7 @@ static void describe_quantization(const reader *r, model_spec *s) {
 static bool read_sizes(const reader *r, model_spec *s) {
   pn_model_config *c = &s->c;
   if (!get_int(r, "block_count", true, &c->n_layers) || !get_int(r, "embedding_length", true, &c->d_model) ||
-      !get_int(r, "feed_forward_length", true, &c->d_ffn) ||
+      !get_int(r, "feed_forward_length", !s->arch->experts, &c->d_ffn) ||
       !get_int(r, "attention.head_count", true, &c->n_heads) ||
       !get_int(r, "context_length", true, &c->max_positions))
     return false;
@@ -139,6 +139,28 @@ static bool read_sizes(const reader *r, model_spec *s) {
     return false;
   c->norm_eps = (float)eps;
   c->rope_theta = (float)theta;
+  return true;
+}
+
+// A required integer of a range.
+static bool get_within(const reader *r, const char *suffix, int lowest, int highest, int *out) {
+  if (!get_int(r, suffix, true, out)) return false;
+  if (*out >= lowest && *out <= highest) return true;
+  return pn_fail(r->e, PN_ERR_CORRUPT, "%s: %s.%s: expected %d to %d, found %d", r->path, r->arch, suffix,
+                 lowest, highest, *out);
+}
+
+// All layers have experts in files of these families, and weights that sum up to 1.
+static bool read_experts(const reader *r, model_spec *s) {
+  pn_model_config *c = &s->c;
+  double scale = 1;
+  if (!s->arch->experts) return true;
+  if (!get_within(r, "expert_count", 1, PN_MAX_EXPERTS, &c->n_experts) ||
+      !get_within(r, "expert_used_count", 1, c->n_experts, &c->n_experts_used) ||
+      !get_within(r, "expert_feed_forward_length", 1, MODEL_MAX_FFN, &c->d_expert) ||
+      !get_num(r, "expert_weights_scale", &scale))
+    return false;
+  s->route = (pn_route){PN_GATE_SOFTMAX, true, scale != 0 ? (float)scale : 1};
   return true;
 }
 
@@ -180,5 +202,6 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
   snprintf(s->c.family, sizeof s->c.family, "%s", r.arch);
   s->c.rope_order = s->arch->gguf_rope_order;
   describe_quantization(&r, s);
-  return read_sizes(&r, s) && read_vocab(&r, s) && read_rope(&r, s) && config_check(s, path, e);
+  return read_sizes(&r, s) && read_experts(&r, s) && read_vocab(&r, s) && read_rope(&r, s) &&
+         config_check(s, path, e);
 }

@@ -131,6 +131,54 @@ static bool read_window_use(model_spec *s, const pn_json *cfg, pn_error *e) {
   return get_int(cfg, "max_window_layers", false, &s->window_from, e);
 }
 
+// A required integer of a range.
+static bool get_within(const pn_json *o, const char *key, int lowest, int highest, int *out, pn_error *e) {
+  if (!get_int(o, key, true, out, e)) return false;
+  if (*out >= lowest && *out <= highest) return true;
+  return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected %d to %d, found %d", where, key, lowest, highest, *out);
+}
+
+// Which layers have no experts: those of mlp_only_layers, and all whose number is no multiple of
+// decoder_sparse_step, counted from 1.
+static bool read_dense_layers(model_spec *s, const pn_json *cfg, pn_error *e) {
+  const pn_json *list = pn_json_get(cfg, "mlp_only_layers");
+  const bool none = !list || pn_json_is(list, PN_JSON_NULL);
+  int step = 1;
+  if (!get_int(cfg, "decoder_sparse_step", false, &step, e)) return false;
+  if (step < 1)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: decoder_sparse_step: expected 1 or more, found 0", where);
+  for (int i = 0; i < MODEL_MAX_LAYERS; i++) s->dense[i] = (i + 1) % step != 0;
+  if (!none && !pn_json_is(list, PN_JSON_ARRAY))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: mlp_only_layers: expected an array, found %s", where,
+                   pn_json_type_name(pn_json_type_of(list)));
+  for (size_t k = 0; k < pn_json_len(list); k++) {
+    const pn_json *v = pn_json_at(list, k);
+    const int64_t i = pn_json_int(v);
+    if (!pn_json_is(v, PN_JSON_INT) || i < 0 || i >= s->c.n_layers || i >= MODEL_MAX_LAYERS)
+      return pn_fail(e, PN_ERR_CORRUPT, "%s: mlp_only_layers[%zu]: expected a layer of 0 to %d, found %lld",
+                     where, k, s->c.n_layers - 1, (long long)i);
+    s->dense[i] = true;
+  }
+  for (int i = 0; i < s->c.n_layers && i < MODEL_MAX_LAYERS; i++)
+    if (s->dense[i]) return get_int(cfg, "intermediate_size", true, &s->c.d_ffn, e);
+  return true;
+}
+
+static bool read_experts(model_spec *s, const pn_json *cfg, pn_error *e) {
+  const pn_json *normalise = pn_json_get(cfg, "norm_topk_prob");
+  pn_model_config *c = &s->c;
+  if (!s->arch->experts) return true;
+  if (!get_within(cfg, "num_experts", 1, PN_MAX_EXPERTS, &c->n_experts, e) ||
+      !get_within(cfg, "num_experts_per_tok", 1, c->n_experts, &c->n_experts_used, e) ||
+      !get_within(cfg, "moe_intermediate_size", 1, MODEL_MAX_FFN, &c->d_expert, e))
+    return false;
+  if (normalise && !pn_json_is(normalise, PN_JSON_BOOL))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: norm_topk_prob: expected true or false, found %s", where,
+                   pn_json_type_name(pn_json_type_of(normalise)));
+  s->route = (pn_route){PN_GATE_SOFTMAX, pn_json_true(normalise), 1};
+  return read_dense_layers(s, cfg, e);
+}
+
 static void describe_quantization(model_spec *s, const pn_json *all, const pn_json *cfg) {
   const pn_json *q = pn_json_get(all, "quantization");
   int bits = (int)pn_json_int(pn_json_get(q, "bits")), group = (int)pn_json_int(pn_json_get(q, "group_size"));
@@ -152,7 +200,7 @@ static bool read_sizes(model_spec *s, const pn_json *cfg, pn_error *e) {
   pn_model_config *c = &s->c;
   if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||
       !get_int(cfg, "hidden_size", true, &c->d_model, e) ||
-      !get_int(cfg, "intermediate_size", true, &c->d_ffn, e) ||
+      !get_int(cfg, "intermediate_size", !s->arch->experts, &c->d_ffn, e) ||
       !get_int(cfg, "num_attention_heads", true, &c->n_heads, e) ||
       !get_int(cfg, "vocab_size", true, &c->n_vocab, e))
     return false;
@@ -220,6 +268,6 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   if (!read_family(s, all, cfg, e) || !refuse_method(all, e)) return false;
   s->c.tied_head = head_is_tied(files, all, cfg);
   describe_quantization(s, all, cfg);
-  return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_theta(s, cfg, e) && read_rope(s, cfg, e) &&
-         config_check(s, where, e);
+  return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_experts(s, cfg, e) &&
+         read_theta(s, cfg, e) && read_rope(s, cfg, e) && config_check(s, where, e);
 }

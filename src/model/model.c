@@ -23,10 +23,12 @@ void pn_model_close(pn_model *m) {
 
 const pn_model_config *pn_model_config_of(const pn_model *m) { return &m->spec.c; }
 uint64_t pn_model_weight_bytes(const pn_model *m) { return m->weight_bytes; }
+pn_model_size pn_model_size_of(const pn_model *m) { return m->size; }
 
 uint64_t pn_model_product_bytes(const pn_model *m, const pn_step *s) {
+  const bool product = s->op == PN_OP_MATMUL || s->op == PN_OP_EXPERTS;
   uint64_t n = 0;
-  for (int k = 0; s->op == PN_OP_MATMUL && k < s->n_weights; k++)
+  for (int k = 0; product && k < s->n_weights; k++)
     for (int i = 0; i < m->n_matrices; i++)
       if (m->matrices[i].w == s->w[k]) n += m->matrices[i].bytes;
   return n;

@@ -32,7 +32,10 @@ typedef struct pn_model_config {
   float rope_scale; // multiplies q and k in the rotary dimensions (LongRoPE), else 1
   int window;       // sliding window of attention in tokens, 0: none
   bool tied_head;   // the output head is the embedding
-  int n_groups;     // in the order of their first layers
+  // Routed experts of a layer that has them, those that a token goes to, and their feed-forward size; 0:
+  // none.
+  int n_experts, n_experts_used, d_expert;
+  int n_groups; // in the order of their first layers
   pn_model_group groups[PN_MODEL_MAX_GROUPS];
 } pn_model_config;
 
@@ -60,13 +63,21 @@ void pn_model_extras(const pn_files *files, pn_model_extra out[PN_MODEL_EXTRAS])
 pn_model *pn_model_open(pn_files *files, pn_backend *b, pn_error *e);
 void pn_model_close(pn_model *m);
 const pn_model_config *pn_model_config_of(const pn_model *m);
-uint64_t pn_model_weight_bytes(
-    const pn_model *m); // weights that a decode step streams, embedding table excluded unless tied
+// Bytes of weights that a decode step of one row streams, embedding table excluded unless tied; of experts
+// those that a row goes to.
+uint64_t pn_model_weight_bytes(const pn_model *m);
+
+// Numbers in the matrices: of all; of those that a token uses, of experts those that it goes to; and of the
+// latter without embedding and head.
+typedef struct pn_model_size {
+  uint64_t parameters, active, active_in_layers;
+} pn_model_size;
+pn_model_size pn_model_size_of(const pn_model *m);
 
 // The steps of a forward, from the embedding to the logits: the same list for every batch. Constant while
 // open.
 const pn_plan *pn_model_plan(const pn_model *m);
-// Bytes of the matrices that a product of the plan reads; 0 of all other steps.
+// Bytes of the matrices that a product of the plan reads for one row; 0 of all other steps.
 uint64_t pn_model_product_bytes(const pn_model *m, const pn_step *s);
 // The plan as text, a line a step, for people.
 void pn_model_plan_write(const pn_model *m, pn_buf *out);

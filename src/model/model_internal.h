@@ -26,6 +26,11 @@ typedef enum model_role {
   ROLE_UP,
   ROLE_GATE_UP, // rows gate | up
   ROLE_DOWN,
+  ROLE_ROUTER,      // logits of experts
+  ROLE_EXPERT_GATE, // from here on: [expert][row][column]
+  ROLE_EXPERT_UP,
+  ROLE_EXPERT_GATE_UP, // each expert's rows gate | up; replaces the two where a file has it
+  ROLE_EXPERT_DOWN,
   N_ROLES
 } model_role;
 
@@ -37,6 +42,7 @@ typedef void model_sublayer(struct plan *p, const pn_model *m, const struct mode
 typedef struct model_recipe {
   model_sublayer *mixer, *ffn;
   int n_heads, n_kv_heads, head_dim, d_ffn; // n_heads 0: the mixer is not attention
+  int n_experts, n_experts_used, d_expert;  // 0: the feed-forward has none
   int mix_in, mix_out;                      // then the widths that ROLE_MIX_IN gives and ROLE_MIX_OUT takes
   int conv_taps, conv_width;                // of its causal convolution; 0: it has none
   int64_t state_floats;                     // that it keeps of a sequence
@@ -56,6 +62,7 @@ typedef struct model_arch {
   pn_rope_order gguf_rope_order; // the order in which GGUF files of this family keep the rows of q and k
   bool long_rope;                // rope_scaling of type longrope (su) is known
   bool qk_norm, qkv_bias;        // of every layer
+  bool experts;                  // routed ones, in the layers that the configuration says
   void (*layer)(const model_spec *s, int i, model_recipe *r); // what layer i has otherwise; NULL: nothing
   struct {
     const char *mlx, *gguf;
@@ -76,6 +83,14 @@ typedef struct model_arch {
   [ROLE_UP] = {"model.layers.%d.mlp.up_proj", "blk.%d.ffn_up"},                                              \
   [ROLE_DOWN] = {"model.layers.%d.mlp.down_proj", "blk.%d.ffn_down"}
 
+// The names of routed experts in MLX folders and GGUF files. No MLX folder has gate and up in one.
+#define MODEL_NAMES_OF_EXPERTS                                                                               \
+  [ROLE_ROUTER] = {"model.layers.%d.mlp.gate", "blk.%d.ffn_gate_inp"},                                       \
+  [ROLE_EXPERT_GATE] = {"model.layers.%d.mlp.switch_mlp.gate_proj", "blk.%d.ffn_gate_exps"},                 \
+  [ROLE_EXPERT_UP] = {"model.layers.%d.mlp.switch_mlp.up_proj", "blk.%d.ffn_up_exps"},                       \
+  [ROLE_EXPERT_GATE_UP] = {NULL, "blk.%d.ffn_gate_up_exps"},                                                 \
+  [ROLE_EXPERT_DOWN] = {"model.layers.%d.mlp.switch_mlp.down_proj", "blk.%d.ffn_down_exps"}
+
 extern const model_arch *const model_archs[]; // all families, NULL-terminated; written by the build
 // By model_type or general.architecture; NULL when there is none.
 const model_arch *registry_by_json_type(pn_str type);
@@ -86,6 +101,8 @@ const model_arch *registry_by_gguf_arch(pn_str name);
 const char *registry_known(bool gguf, char out[REGISTRY_TEXT]);
 
 #define MODEL_MAX_ROT 1024
+#define MODEL_MAX_LAYERS 1024
+#define MODEL_MAX_FFN (1 << 20)
 
 // A checked configuration with everything that forward needs beyond the public part.
 struct model_spec {
@@ -93,6 +110,8 @@ struct model_spec {
   const model_arch *arch;
   int window_from; // the first layer that has the sliding window
   float inv_freq[MODEL_MAX_ROT / 2];
+  pn_route route;               // to experts
+  bool dense[MODEL_MAX_LAYERS]; // layers without experts where others have them
 };
 
 bool config_read_json(pn_files *files, model_spec *out, pn_error *e);
@@ -124,7 +143,7 @@ typedef struct model_layer {
 
 typedef struct model_matrix {
   const pn_weight *w;
-  uint64_t bytes;
+  uint64_t bytes; // that a row needs
 } model_matrix;
 
 struct pn_model {
@@ -134,6 +153,7 @@ struct pn_model {
   pn_weight *final_norm;
   model_layer *layers;
   uint64_t weight_bytes;
+  pn_model_size size;
   model_matrix *matrices; // every one that was opened
   int n_matrices;
   struct plan *plan;

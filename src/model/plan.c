@@ -138,6 +138,12 @@ static void write_parameters(const pn_step *s, pn_buf *out) {
                   s->attention.n_kv_heads);
     if (s->attention.window) pn_buf_printf(out, ", window %d", s->attention.window);
     break;
+  case PN_OP_ROUTE:
+    pn_buf_printf(out, ", %d of %d, %s%s", s->out.width / 2, s->in[0].width,
+                  s->route.gate == PN_GATE_SOFTMAX ? "softmax" : "sigmoid",
+                  s->route.normalise ? ", normalised" : "");
+    break;
+  case PN_OP_EXPERTS: pn_buf_printf(out, ", %d experts of %d", s->experts.n_experts, s->experts.width); break;
   case PN_OP_SHORT_CONV: pn_buf_printf(out, ", %d taps", s->conv.taps); break;
   default: break;
   }

@@ -12,6 +12,12 @@ model_recipe recipe_of(const model_spec *s, int i) {
                     .window = i >= s->window_from ? c->window : 0,
                     .qk_norm = s->arch->qk_norm,
                     .qkv_bias = s->arch->qkv_bias};
+  if (c->n_experts && !s->dense[i]) {
+    r.ffn = block_moe;
+    r.n_experts = c->n_experts;
+    r.n_experts_used = c->n_experts_used;
+    r.d_expert = c->d_expert;
+  }
   if (s->arch->layer) s->arch->layer(s, i, &r);
   return r;
 }

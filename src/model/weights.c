@@ -19,13 +19,18 @@ typedef struct loader {
   pn_error *e;
 } loader;
 
+// What the family calls a role in such files; NULL: it has none.
+static const char *name_of(const loader *l, model_role role) {
+  const model_arch *a = l->m->spec.arch;
+  return l->gguf ? a->names[role].gguf : a->names[role].mlx;
+}
+
 // A folder's names may be those of the family ("model.norm", "lm_head"), or of a part of a larger model:
 // "language_model.model.norm", "language_model.lm_head"; or "model.language_model.norm", "lm_head".
 static void path_of(const loader *l, model_role role, int layer, char out[160]) {
   static const char *const before[] = {
       [ALONE] = "", [INSIDE] = "model.language_model.", [WRAPPED] = "language_model."};
-  const model_arch *a = l->m->spec.arch;
-  const char *name = l->gguf ? a->names[role].gguf : a->names[role].mlx, *first = before[l->names];
+  const char *name = name_of(l, role), *first = before[l->names];
   const bool in_model = strncmp(name, "model.", 6) == 0;
   if (l->names == INSIDE) first = in_model ? first : "", name += in_model ? 6 : 0;
   const char *at = strstr(name, "%d");
@@ -144,63 +149,79 @@ static bool check_quantization(const loader *l, const char *path, const pn_matri
   return true;
 }
 
+// The shape that a matrix must have: [rows, cols], or [experts, rows, cols], which is opened as one matrix of
+// experts * rows rows.
+typedef struct matrix_shape {
+  int64_t rows, cols, experts; // experts 0: a single matrix
+} matrix_shape;
+
+static int64_t all_rows(const matrix_shape *s) { return s->experts ? s->experts * s->rows : s->rows; }
+
+// The last dimension of a tensor that has the others of the shape; 0: it has not.
+static uint64_t last_dimension(const pn_tensor *t, const matrix_shape *s) {
+  if (s->experts)
+    return t->n_dims == 3 && t->shape[0] == (uint64_t)s->experts && t->shape[1] == (uint64_t)s->rows
+               ? t->shape[2]
+               : 0;
+  return t->n_dims == 2 && t->shape[0] == (uint64_t)s->rows ? t->shape[1] : 0;
+}
+
+// "[7, 24, 64 / group]", `tail` being what follows the columns.
+static const char *wanted_text(const matrix_shape *s, const char *tail, char out[96]) {
+  int n = s->experts ? snprintf(out, 96, "[%lld, ", (long long)s->experts) : snprintf(out, 96, "[");
+  snprintf(out + n, 96 - (size_t)n, "%lld, %lld%s]", (long long)s->rows, (long long)s->cols, tail);
+  return out;
+}
+
 // weight u32 [rows, cols * bits / 32], scales and biases [rows, cols / group]: bits and group follow from the
 // shapes.
 static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
-                          int64_t rows, int64_t cols, pn_matrix *out) {
+                          const matrix_shape *s, pn_matrix *out) {
   char want[96];
   const pn_tensor *biases = find(l, path, "biases");
   if (!biases) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases is missing", path);
-  uint64_t n_rows = (uint64_t)rows, n_cols = (uint64_t)cols;
-  snprintf(want, sizeof want, "U32 [%lld, %lld * bits / 32]", (long long)rows, (long long)cols);
-  if (t->dtype != PN_U32 || t->n_dims != 2 || t->shape[0] != n_rows || t->shape[1] * 32 % n_cols ||
-      t->shape[1] == 0 || t->shape[1] > n_cols)
-    return wrong_shape(l, path, t, want);
+  const uint64_t cols = (uint64_t)s->cols, words = last_dimension(t, s), groups = last_dimension(scales, s);
+  if (t->dtype != PN_U32 || words * 32 % cols || words == 0 || words > cols)
+    return wrong_shape(l, path, t, wanted_text(s, " * bits / 32", want));
   bool scale_type = scales->dtype == PN_F16 || scales->dtype == PN_BF16 || scales->dtype == PN_F32;
-  if (!scale_type || scales->n_dims != 2 || scales->shape[0] != n_rows || scales->shape[1] == 0 ||
-      n_cols % scales->shape[1])
-    return pn_fail(l->e, PN_ERR_CORRUPT,
-                   "tensor %s.scales: expected F16, BF16 or F32 [%lld, %lld / group], found %s", path,
-                   (long long)rows, (long long)cols, scales->type_name);
-  if (biases->dtype != scales->dtype || biases->n_dims != 2 || biases->shape[0] != scales->shape[0] ||
-      biases->shape[1] != scales->shape[1])
+  if (!scale_type || groups == 0 || cols % groups)
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected F16, BF16 or F32 %s, found %s", path,
+                   wanted_text(s, " / group", want), scales->type_name);
+  if (biases->dtype != scales->dtype || last_dimension(biases, s) != groups)
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases: expected the type and shape of %s.scales", path,
                    path);
   *out = (pn_matrix){.kind = PN_AFFINE,
-                     .rows = rows,
-                     .cols = cols,
+                     .rows = all_rows(s),
+                     .cols = s->cols,
                      .data = t->data,
-                     .row_bytes = (size_t)t->shape[1] * 4,
+                     .row_bytes = (size_t)words * 4,
                      .scales = scales->data,
                      .biases = biases->data,
                      .scale_dtype = scales->dtype,
-                     .bits = (int)(t->shape[1] * 32 / n_cols),
-                     .group = (int)(n_cols / scales->shape[1])};
+                     .bits = (int)(words * 32 / cols),
+                     .group = (int)(cols / groups)};
   return check_quantization(l, path, out);
 }
 
 // The other modes: weight u32 [rows, cols * bits / 32], scales u8 [rows, cols / group].
 static bool apart_matrix(const loader *l, const char *path, const struct quantization_mode *mode,
-                         const pn_tensor *t, const pn_tensor *scales, int64_t rows, int64_t cols,
-                         pn_matrix *out) {
+                         const pn_tensor *t, const pn_tensor *scales, const matrix_shape *s, pn_matrix *out) {
   char want[96], found[96];
-  const int64_t words = cols * mode->bits / 32, groups = cols / mode->group;
-  snprintf(want, sizeof want, "U32 [%lld, %lld]", (long long)rows, (long long)words);
+  const int64_t cols = s->cols, words = cols * mode->bits / 32;
   if (cols % 32)
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: %s rows of %lld, expected a multiple of 32",
                    path, mode->name, (long long)cols);
-  if (t->dtype != PN_U32 || t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)words)
-    return wrong_shape(l, path, t, want);
-  if (scales->dtype != PN_U8 || scales->n_dims != 2 || scales->shape[0] != (uint64_t)rows ||
-      scales->shape[1] != (uint64_t)groups)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected U8 [%lld, %lld] for %s, found %s [%s]",
-                   path, (long long)rows, (long long)groups, mode->name, scales->type_name,
+  if (t->dtype != PN_U32 || last_dimension(t, s) != (uint64_t)words)
+    return wrong_shape(l, path, t, wanted_text(s, mode->bits == 4 ? " / 8" : " / 4", want));
+  if (scales->dtype != PN_U8 || last_dimension(scales, s) != (uint64_t)(cols / mode->group))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected U8 %s for %s, found %s [%s]", path,
+                   wanted_text(s, mode->group == 16 ? " / 16" : " / 32", want), mode->name, scales->type_name,
                    shape_text(scales, found));
   if (find(l, path, "global_scale"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.global_scale: %s with one is not supported", path,
                    mode->name);
   *out = (pn_matrix){.kind = mode->kind,
-                     .rows = rows,
+                     .rows = all_rows(s),
                      .cols = cols,
                      .data = t->data,
                      .row_bytes = (size_t)words * 4,
@@ -212,33 +233,34 @@ static bool apart_matrix(const loader *l, const char *path, const struct quantiz
 }
 
 static bool quantised_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
-                             int64_t rows, int64_t cols, pn_matrix *out) {
+                             const matrix_shape *s, pn_matrix *out) {
   const struct quantization_mode *mode = find_mode(l, path);
   if (!mode) return false;
-  return mode->kind == PN_AFFINE ? affine_matrix(l, path, t, scales, rows, cols, out)
-                                 : apart_matrix(l, path, mode, t, scales, rows, cols, out);
+  return mode->kind == PN_AFFINE ? affine_matrix(l, path, t, scales, s, out)
+                                 : apart_matrix(l, path, mode, t, scales, s, out);
 }
 
-// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number. Absent: nothing.
-static bool find_factor(const loader *l, const char *path, pn_matrix *m) {
+// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number, or one an expert. Absent:
+// nothing.
+static bool find_factor(const loader *l, const char *path, const matrix_shape *s, pn_matrix *m) {
   const pn_tensor *t = find(l, path, "scale");
   if (!t) return true;
   char found[96];
-  if (t->dtype != PN_F32 || t->n_bytes != 4)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scale: expected F32 [1], found %s [%s]", path,
-                   t->type_name, shape_text(t, found));
+  const bool each = s->experts && t->n_bytes == 4 * (uint64_t)s->experts;
+  if (t->dtype != PN_F32 || (t->n_bytes != 4 && !each))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scale: expected F32 [%lld], found %s [%s]", path,
+                   (long long)(s->experts ? s->experts : 1), t->type_name, shape_text(t, found));
   m->factors = t->data;
-  m->factor_rows = m->rows;
+  m->factor_rows = each ? s->rows : m->rows;
   return true;
 }
 
-static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, int64_t rows, int64_t cols,
+static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, const matrix_shape *s,
                          pn_matrix *out) {
   char want[96];
-  snprintf(want, sizeof want, "[%lld, %lld]", (long long)rows, (long long)cols);
-  if (t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
-    return wrong_shape(l, path, t, want);
-  *out = (pn_matrix){.kind = t->dtype, .rows = rows, .cols = cols, .data = t->data};
+  const int64_t cols = s->cols;
+  if (last_dimension(t, s) != (uint64_t)cols) return wrong_shape(l, path, t, wanted_text(s, "", want));
+  *out = (pn_matrix){.kind = t->dtype, .rows = all_rows(s), .cols = cols, .data = t->data};
   if (!pn_kind_of(t->dtype)->decode) {
     char names[160];
     return pn_fail(l->e, PN_ERR_UNSUPPORTED,
@@ -251,7 +273,7 @@ static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, 
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: rows of %lld are not whole %s blocks", path,
                    (long long)cols, t->type_name);
   out->row_bytes = (size_t)row_bytes;
-  return t->dtype != PN_NVFP4 || find_factor(l, path, out);
+  return t->dtype != PN_NVFP4 || find_factor(l, path, s, out);
 }
 
 static uint64_t matrix_bytes(const pn_matrix *m) {
@@ -262,12 +284,23 @@ static uint64_t matrix_bytes(const pn_matrix *m) {
   return n;
 }
 
-static void note_matrix(pn_model *m, const pn_weight *w, uint64_t bytes) {
+// Count what was opened as w. Of experts a row needs n_experts_used.
+static void note_matrix(pn_model *m, const pn_weight *w, const pn_matrix *x, const matrix_shape *s,
+                        bool streamed, bool in_layer) {
+  uint64_t bytes = matrix_bytes(x), n = (uint64_t)(x->rows * x->cols);
+  m->size.parameters += n;
+  if (s->experts) {
+    n = n / (uint64_t)s->experts * (uint64_t)m->spec.c.n_experts_used;
+    bytes = bytes / (uint64_t)s->experts * (uint64_t)m->spec.c.n_experts_used;
+  }
+  m->size.active += n;
+  if (in_layer) m->size.active_in_layers += n;
+  if (streamed) m->weight_bytes += bytes;
   m->matrices[m->n_matrices++] = (model_matrix){w, bytes};
 }
 
-static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t rows, int64_t cols,
-                              bool streamed, bool biased) {
+static pn_weight *load_matrix(loader *l, model_role role, int layer, matrix_shape shape, bool streamed,
+                              bool biased) {
   char path[160];
   path_of(l, role, layer, path);
   const pn_tensor *t = find(l, path, "weight"), *scales = l->gguf ? NULL : find(l, path, "scales");
@@ -275,13 +308,11 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, int64_t row
   if (!biased && find(l, path, "bias"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.bias: biases are not supported", path), NULL;
   pn_matrix m;
-  bool ok = scales ? quantised_matrix(l, path, t, scales, rows, cols, &m)
-                   : plain_matrix(l, path, t, rows, cols, &m);
+  bool ok = scales ? quantised_matrix(l, path, t, scales, &shape, &m) : plain_matrix(l, path, t, &shape, &m);
   if (!ok) return NULL;
   pn_weight *w = l->m->b->ops->weight_open(l->m->b, &m, l->e);
   if (!w) return pn_fail_in(l->e, "tensor %s.weight", path), NULL;
-  if (streamed) l->m->weight_bytes += matrix_bytes(&m);
-  note_matrix(l->m, w, matrix_bytes(&m));
+  note_matrix(l->m, w, &m, &shape, streamed, role > ROLE_HEAD);
   return w;
 }
 
@@ -323,11 +354,36 @@ static bool load_bias(loader *l, model_layer *layer, int i) {
   return layer->qkv_bias != NULL;
 }
 
+static bool load_experts(loader *l, model_layer *layer, int i) {
+  const model_recipe *r = &layer->recipe;
+  const int64_t d = l->m->spec.c.d_model, f = r->d_expert, n = r->n_experts;
+  char path[160];
+  bool both = name_of(l, ROLE_EXPERT_GATE_UP) != NULL;
+  if (both) {
+    path_of(l, ROLE_EXPERT_GATE_UP, i, path);
+    both = find(l, path, "weight") != NULL;
+  }
+  const struct {
+    model_role role;
+    matrix_shape shape;
+    bool wanted;
+  } want[] = {{ROLE_ROUTER, {n, d, 0}, true},
+              {ROLE_EXPERT_GATE, {f, d, n}, !both},
+              {ROLE_EXPERT_UP, {f, d, n}, !both},
+              {ROLE_EXPERT_GATE_UP, {2 * f, d, n}, both},
+              {ROLE_EXPERT_DOWN, {d, f, n}, true}};
+  for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
+    pn_weight **w = &layer->w[want[k].role];
+    if (want[k].wanted && !(*w = load_matrix(l, want[k].role, i, want[k].shape, true, false))) return false;
+  }
+  return true;
+}
+
 static bool load_layer(loader *l, int i) {
   model_layer *layer = &l->m->layers[i];
   layer->recipe = recipe_of(&l->m->spec, i);
   const model_recipe *r = &layer->recipe;
-  const bool attends = r->n_heads > 0;
+  const bool attends = r->n_heads > 0, dense = r->n_experts == 0;
   const int64_t d = l->m->spec.c.d_model, q = (int64_t)r->n_heads * r->head_dim,
                 kv = (int64_t)r->n_kv_heads * r->head_dim, f = r->d_ffn;
   const struct {
@@ -345,17 +401,19 @@ static bool load_layer(loader *l, int i) {
               {ROLE_MIX_IN, r->mix_in, d, !attends, false},
               {ROLE_MIX_OUT, d, r->mix_out, !attends, false},
               {ROLE_FFN_NORM, d, 0, true, false},
-              {ROLE_GATE, f, d, true, false},
-              {ROLE_UP, f, d, true, false},
-              {ROLE_GATE_UP, 2 * f, d, true, false},
-              {ROLE_DOWN, d, f, true, false}};
+              {ROLE_GATE, f, d, dense, false},
+              {ROLE_UP, f, d, dense, false},
+              {ROLE_GATE_UP, 2 * f, d, dense, false},
+              {ROLE_DOWN, d, f, dense, false}};
   for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
     model_role role = want[k].role;
-    if (!want[k].wanted || !l->m->spec.arch->names[role].mlx) continue;
-    layer->w[role] = want[k].cols ? load_matrix(l, role, i, want[k].rows, want[k].cols, true, want[k].biased)
+    if (!want[k].wanted || !name_of(l, role)) continue;
+    const matrix_shape shape = {want[k].rows, want[k].cols, 0};
+    layer->w[role] = want[k].cols ? load_matrix(l, role, i, shape, true, want[k].biased)
                                   : load_norm(l, role, i, want[k].rows);
     if (!layer->w[role]) return false;
   }
+  if (!dense && !load_experts(l, layer, i)) return false;
   if (r->conv_taps && !(layer->conv = load_conv(l, i, r))) return false;
   return !attends || !r->qkv_bias || load_bias(l, layer, i);
 }
@@ -376,9 +434,10 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
   m->matrices = calloc((size_t)(c->n_layers + 1) * N_ROLES, sizeof *m->matrices); // no role twice a layer
   if (!m->layers || !m->matrices) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
-  m->embed = load_matrix(&l, ROLE_EMBED, 0, c->n_vocab, c->d_model, c->tied_head, false);
+  const matrix_shape vocabulary = {c->n_vocab, c->d_model, 0};
+  m->embed = load_matrix(&l, ROLE_EMBED, 0, vocabulary, c->tied_head, false);
   if (!m->embed) return false;
-  m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, c->n_vocab, c->d_model, true, false);
+  m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, vocabulary, true, false);
   if (!m->head) return false;
   m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0, c->d_model);
   if (!m->final_norm) return false;

@@ -99,6 +99,7 @@ static const struct {
     {TINY_CONFIG_OF("qwen3"), {.qk_norms = true}},
     {TINY_FULL_WINDOW(256), {.biases = true}},
     {TINY_STATE_FULL(256), {.mixers = true}},
+    {TINY_EXPERTS(256), {.qk_norms = true, .experts = true}},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -129,11 +130,10 @@ static void every_step_agrees(void **state) {
 }
 
 // A step that is wrong is found, and found itself: not one behind it.
-static void a_wrong_step_is_named(void **state) {
-  (void)state;
+static void check_wrong_steps(int family) {
   char folder[64];
   pn_error e = {0};
-  assert_true(tiny_write(folder, families[2].config, &families[2].extra));
+  assert_true(tiny_write(folder, families[family].config, &families[family].extra));
   pn_files *files = pn_files_open(folder, &e);
   side ref, other;
   open_side(&ref, files, "ref", NULL);
@@ -147,6 +147,8 @@ static void a_wrong_step_is_named(void **state) {
     case PN_OP_ADD_RMSNORM: wrong.norm.eps = 0.01f; break;
     case PN_OP_ROPE: wrong.rope.n_heads--; break;
     case PN_OP_ATTENTION: wrong.attention.window = 30; break;
+    case PN_OP_ROUTE: wrong.route.scale = 1.001f; break;
+    case PN_OP_EXPERTS: wrong.w[0] = wrong.w[1]; break;
     case PN_OP_MATMUL: wrong.in[0].offset = 0, wrong.in[0].buffer = 0; break;
     default: continue;
     }
@@ -158,6 +160,12 @@ static void a_wrong_step_is_named(void **state) {
   close_side(&other);
   pn_files_close(files);
   tiny_remove(folder);
+}
+
+static void a_wrong_step_is_named(void **state) {
+  (void)state;
+  check_wrong_steps(2);
+  check_wrong_steps(N_FAMILIES - 1);
 }
 
 int main(void) {

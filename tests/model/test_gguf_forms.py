@@ -1,5 +1,7 @@
 """Two forms of the same weights: an MLX folder, and the GGUF files that tools/make_gguf.py writes of it."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ import make_model
 import reference
 from test_golden import ids_for, run_logits
 
-FAMILIES = ["llama", "qwen2", "qwen3"]
+FAMILIES = ["llama", "qwen2", "qwen3", "qwen3_moe"]
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,22 @@ def test_a_file_agrees_with_mlx_lm(pensieve, folders, tmp_path, family, kind):
         got = run_logits(pensieve, file, ids, tmp_path, backend, *flags)
         assert np.sqrt(np.mean((got - want) ** 2)) <= 1e-3 * want.std(), backend
         assert (got.argmax(axis=1) == want.argmax(axis=1))[clear].all(), backend
+
+
+@pytest.mark.parametrize("key, value, word", [
+    ("expert_count", 0, "qwen3moe.expert_count: expected 1 to 1024, found 0"),
+    ("expert_count", None, "key qwen3moe.expert_count is missing"),
+    ("expert_used_count", 9, "qwen3moe.expert_used_count: expected 1 to 8, found 9"),
+    ("expert_used_count", None, "key qwen3moe.expert_used_count is missing"),
+    ("expert_feed_forward_length", 0, "qwen3moe.expert_feed_forward_length: expected 1 to 1048576, found 0"),
+    ("expert_feed_forward_length", 64, "tensor blk.0.ffn_gate_exps.weight: expected [8, 64, 256], found F16 [8, 128, 256]"),
+])
+def test_bad_keys_of_experts_are_named(pensieve, folders, tmp_path, monkeypatch, key, value, word):
+    """The file, the key, what is expected and what is found."""
+    family = make_gguf.FAMILIES["qwen3_moe"]
+    keys = [(k, (lambda cfg: value) if k == key else member) for k, member in family.keys]
+    monkeypatch.setitem(make_gguf.FAMILIES, "qwen3_moe", family._replace(keys=keys))
+    file = make_gguf.write(tmp_path / "model.gguf", *reference.folder_weights(folders("qwen3_moe", 0)), "F16")
+    got = subprocess.run([pensieve, "logits", "--model", file, "--ids", "1", "--out", tmp_path / "x.npy"], capture_output=True,
+                         text=True)
+    assert got.returncode == 3 and word in got.stderr and ("model.gguf" in got.stderr or "tensor" in word)

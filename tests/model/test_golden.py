@@ -29,7 +29,19 @@ FOLDERS = [
     ("qwen2", "tiny", 0, 0, "float16"),
     ("qwen3", "tiny", 4, 64, "bfloat16"),
     ("qwen3", "tiny", 0, 0, "float16"),
+    ("qwen3_moe", "tiny", 4, 64, "bfloat16"),
+    ("qwen3_moe", "odd", 6, 64, "float16"),
+    ("qwen3_moe", "odd", 0, 0, "float32"),
 ]
+
+
+def overrides_of(spec):
+    """Paths that are quantised otherwise than the rest: routers to 8 bits, as mlx-lm does."""
+    if spec == FOLDERS[0]:
+        return {"model.layers.1.mlp.down_proj": {"bits": 8, "group_size": 64}, "model.layers.0.self_attn.o_proj": False}
+    if spec[0] == "qwen3_moe":
+        return {f"model.layers.{i}.mlp.gate": {"bits": 8, "group_size": 64} for i in range(6)}
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +51,9 @@ def folders(tmp_path_factory):
     def get(spec):
         if spec not in made:
             family, shape, bits, group, dtype = spec
-            overrides = {"model.layers.1.mlp.down_proj": {"bits": 8, "group_size": 64},
-                         "model.layers.0.self_attn.o_proj": False} if spec == FOLDERS[0] else None
             path = tmp_path_factory.mktemp("folders") / "-".join(map(str, spec))
-            made[spec] = make_model.make(path, family, shape, bits, group, dtype, seed=len(made) + 1, overrides=overrides)
+            made[spec] = make_model.make(path, family, shape, bits, group, dtype, seed=len(made) + 1,
+                                         overrides=overrides_of(spec))
         return made[spec]
 
     return get

@@ -315,6 +315,10 @@ static int set_up_state(void **state) {
   return (void)state, set_up_with(TINY_STATE_WINDOW(256), &(tiny_fault){.mixers = true});
 }
 
+static int set_up_experts(void **state) {
+  return (void)state, set_up_with(TINY_EXPERTS(256), &(tiny_fault){.qk_norms = true, .experts = true});
+}
+
 static int tear_down(void **state) {
   (void)state;
   tiny_remove(folder);
@@ -331,12 +335,13 @@ int main(void) {
                                      cmocka_unit_test(passes_are_submitted),
                                      cmocka_unit_test(what_can_not_be_compiled_is_named),
                                      cmocka_unit_test(claims_are_checked)};
-  const struct CMUnitTest layers_that_keep_different_things[] = {
+  const struct CMUnitTest other_layers[] = {
       cmocka_unit_test(chunking_and_threads_do_not_matter), cmocka_unit_test(company_does_not_matter),
       cmocka_unit_test(cpu_agrees_with_ref), cmocka_unit_test(whole_plans_give_the_same),
       cmocka_unit_test(passes_are_submitted)};
   return cmocka_run_group_tests(tests, set_up, tear_down) +
-         cmocka_run_group_tests(layers_that_keep_different_things, set_up_window, tear_down) +
-         cmocka_run_group_tests(layers_that_keep_different_things, set_up_full_window, tear_down) +
-         cmocka_run_group_tests(layers_that_keep_different_things, set_up_state, tear_down);
+         cmocka_run_group_tests(other_layers, set_up_window, tear_down) +
+         cmocka_run_group_tests(other_layers, set_up_full_window, tear_down) +
+         cmocka_run_group_tests(other_layers, set_up_state, tear_down) +
+         cmocka_run_group_tests(other_layers, set_up_experts, tear_down);
 }

@@ -11,14 +11,17 @@
 
 #include <cmocka.h>
 
-// TINY_LLAMA_CONFIG with the first occurrence of `from` replaced.
-static const char *changed(const char *from, const char *to) {
+// A configuration with the first occurrence of `from` replaced.
+static const char *changed_in(const char *config, const char *from, const char *to) {
   static char text[1024];
-  const char *at = strstr(TINY_LLAMA_CONFIG, from);
+  const char *at = strstr(config, from);
   assert_non_null(at);
-  snprintf(text, sizeof text, "%.*s%s%s", (int)(at - TINY_LLAMA_CONFIG), TINY_LLAMA_CONFIG, to,
-           at + strlen(from));
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(at - config), config, to, at + strlen(from));
   return text;
+}
+
+static const char *changed(const char *from, const char *to) {
+  return changed_in(TINY_LLAMA_CONFIG, from, to);
 }
 
 // Open a folder; the error's code and text in *e, PN_OK when it opened.
@@ -42,7 +45,8 @@ static void expect(const char *config, const tiny_fault *fault, pn_code code, co
   pn_error e;
   try_open(config, fault, &e);
   if (e.code != code || (word && !strstr(e.msg, word)))
-    fail_msg("expected %s with \"%s\", found %s: %s", pn_code_name(code), word, pn_code_name(e.code), e.msg);
+    fail_msg("expected %s with \"%s\", found %s: %s", pn_code_name(code), word ? word : "",
+             pn_code_name(e.code), e.msg);
 }
 
 static void a_good_folder_opens(void **state) {
@@ -87,6 +91,54 @@ static void bad_configurations_are_named(void **state) {
   expect(changed("\"rope_theta\":10000", "\"hidden_act\":\"gelu\""), NULL, PN_ERR_UNSUPPORTED, "gelu");
 }
 
+static void bad_experts_are_named(void **state) {
+  (void)state;
+  static const tiny_fault good = {.qk_norms = true, .experts = true};
+  static const char router[] = "model.layers.1.mlp.gate.weight",
+                    gate[] = "model.layers.1.mlp.switch_mlp.gate_proj.weight",
+                    down[] = "model.layers.1.mlp.switch_mlp.down_proj.weight";
+  static const struct {
+    const char *from, *to, *word;
+  } bad[] = {
+      {"\"num_experts\":7,", "", "config.json: key \"num_experts\" is missing"},
+      {"\"num_experts\":7", "\"num_experts\":0", "config.json: num_experts: expected 1 to 1024, found 0"},
+      {"\"num_experts\":7", "\"num_experts\":4096", "num_experts: expected 1 to 1024, found 4096"},
+      {"\"num_experts\":7", "\"num_experts\":true", "num_experts: expected an integer"},
+      {"\"num_experts_per_tok\":3,", "", "config.json: key \"num_experts_per_tok\" is missing"},
+      {"per_tok\":3", "per_tok\":8", "config.json: num_experts_per_tok: expected 1 to 7, found 8"},
+      {"per_tok\":3", "per_tok\":0", "config.json: num_experts_per_tok: expected 1 to 7, found 0"},
+      {"\"moe_intermediate_size\":24,", "", "key \"moe_intermediate_size\" is missing"},
+      {"moe_intermediate_size\":24", "moe_intermediate_size\":0",
+       "config.json: moe_intermediate_size: expected 1 to 1048576, found 0"},
+      {"_prob\":true", "_prob\":1", "config.json: norm_topk_prob: expected true or false, found"},
+      {"_step\":1", "_step\":0", "config.json: decoder_sparse_step: expected 1 or more, found 0"},
+      {"_layers\":[0]", "_layers\":0", "config.json: mlp_only_layers: expected an array, found"},
+      {"_layers\":[0]", "_layers\":[2]", "mlp_only_layers[0]: expected a layer of 0 to 1, found 2"},
+      {"_layers\":[0]", "_layers\":[0,-1]", "mlp_only_layers[1]: expected a layer of 0 to 1, found -1"},
+      {"\"intermediate_size\":80,", "", "config.json: key \"intermediate_size\" is missing"},
+      // Shapes that the tensors have not.
+      {"\"num_experts\":7", "\"num_experts\":6", router},
+      {"moe_intermediate_size\":24", "moe_intermediate_size\":23",
+       "expected [7, 23, 48], found F32 [7, 24, 48]"}};
+  expect(TINY_EXPERTS(256), &good, PN_OK, NULL);
+  expect(changed_in(TINY_EXPERTS(256), "_layers\":[0]", "_layers\":null"), &good, PN_OK, NULL);
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    expect(changed_in(TINY_EXPERTS(256), bad[i].from, bad[i].to), &good, PN_ERR_CORRUPT, bad[i].word);
+  static const char *const names[] = {router, gate, down};
+  for (int i = 0; i < 3; i++) {
+    tiny_fault f = good;
+    f.missing = names[i];
+    expect(TINY_EXPERTS(256), &f, PN_ERR_CORRUPT, names[i]);
+    f.missing = NULL;
+    f.misshapen = names[i];
+    expect(TINY_EXPERTS(256), &f, PN_ERR_CORRUPT, names[i]);
+  }
+  // A layer without experts needs none.
+  tiny_fault f = good;
+  f.missing = "model.layers.0.mlp.switch_mlp.gate_proj.weight";
+  expect(TINY_EXPERTS(256), &f, PN_OK, NULL);
+}
+
 static void bad_tensors_are_named(void **state) {
   (void)state;
   static const char *const names[] = {
@@ -129,6 +181,7 @@ static void extras_are_known_by_name(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_good_folder_opens), cmocka_unit_test(bad_configurations_are_named),
-      cmocka_unit_test(bad_tensors_are_named), cmocka_unit_test(extras_are_known_by_name)};
+      cmocka_unit_test(bad_experts_are_named), cmocka_unit_test(bad_tensors_are_named),
+      cmocka_unit_test(extras_are_known_by_name)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
-  enum { ALWAYS, BIAS, QK_NORM, MIXER } when;
+  enum { ALWAYS, BIAS, QK_NORM, MIXER, ROUTER, EXPERTS } when;
 } shape;
 
 static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
@@ -31,14 +31,21 @@ static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.layers.%d.self_attn.k_norm.weight", 8, 0, QK_NORM},
                                {"model.layers.%d.mixer.in_proj.weight", 40, 48, MIXER},
                                {"model.layers.%d.mixer.conv.weight", 40, 4, MIXER},
-                               {"model.layers.%d.mixer.out_proj.weight", 48, 40, MIXER}};
+                               {"model.layers.%d.mixer.out_proj.weight", 48, 40, MIXER},
+                               {"model.layers.%d.mlp.gate.weight", 7, 48, ROUTER},
+                               {"model.layers.%d.mlp.switch_mlp.gate_proj.weight", 24, 48, EXPERTS},
+                               {"model.layers.%d.mlp.switch_mlp.up_proj.weight", 24, 48, EXPERTS},
+                               {"model.layers.%d.mlp.switch_mlp.down_proj.weight", 48, 24, EXPERTS}};
+enum { N_EXPERTS = 7 };
 
-static void add_tensor(pn_buf *header, pn_buf *data, const char *name, int rows, int cols,
-                       const tiny_fault *f, pn_rng *rng) {
+static void add_tensor(pn_buf *header, pn_buf *data, const char *name, const shape *s, const tiny_fault *f,
+                       pn_rng *rng) {
+  int rows = s->rows, cols = s->cols;
   if (f && f->missing && strcmp(f->missing, name) == 0) return;
   if (f && f->misshapen && strcmp(f->misshapen, name) == 0) rows++;
   bool wide = f && f->half && strcmp(f->half, name) == 0;
   size_t begin = data->n, n = (size_t)rows * (size_t)(cols ? cols : 1);
+  if (s->when == EXPERTS) n *= N_EXPERTS;
   for (size_t i = 0; i < n; i++) {
     float v = cols ? (float)(pn_rng_unit(rng) - 0.5) * 0.6f : 1 + (float)(pn_rng_unit(rng) - 0.5) * 0.2f;
     double d = (double)v;
@@ -47,8 +54,10 @@ static void add_tensor(pn_buf *header, pn_buf *data, const char *name, int rows,
     else
       pn_buf_add(data, &v, 4);
   }
-  pn_buf_printf(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%d", header->n ? "," : "", name,
-                wide ? "F64" : "F32", rows);
+  pn_buf_printf(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", header->n ? "," : "", name,
+                wide ? "F64" : "F32");
+  if (s->when == EXPERTS) pn_buf_printf(header, "%d,", N_EXPERTS);
+  pn_buf_printf(header, "%d", rows);
   if (cols) pn_buf_printf(header, ",%d", cols);
   pn_buf_printf(header, "],\"data_offsets\":[%zu,%zu]}", begin, data->n);
 }
@@ -74,6 +83,7 @@ bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
     if (shapes[i].when == BIAS && !(fault && fault->biases)) continue;
     if (shapes[i].when == QK_NORM && !(fault && fault->qk_norms)) continue;
     if (shapes[i].when == MIXER && !(fault && fault->mixers)) continue;
+    if (shapes[i].when >= ROUTER && !(fault && fault->experts)) continue;
     for (int layer = 0; layer < (mark ? 2 : 1); layer++) {
       char name[96];
       if (mark)
@@ -81,7 +91,7 @@ bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
                  mark + 2);
       else
         snprintf(name, sizeof name, "%s", shapes[i].name);
-      add_tensor(&header, &data, name, shapes[i].rows, shapes[i].cols, fault, &rng);
+      add_tensor(&header, &data, name, &shapes[i], fault, &rng);
     }
   }
   pn_buf all = {0};

@@ -23,11 +23,18 @@
 #define TINY_STATE_FULL(positions) TINY_CONFIG_WITH("toy", positions, "")
 #define TINY_STATE_WINDOW(positions) TINY_CONFIG_WITH("toy", positions, ",\"sliding_window\":70")
 
+// Routed experts, three of seven, in the second layer.
+#define TINY_EXPERTS(positions)                                                                              \
+  TINY_CONFIG_WITH("qwen3_moe", positions,                                                                   \
+                   ",\"num_experts\":7,\"num_experts_per_tok\":3,\"moe_intermediate_size\":24,"              \
+                   "\"norm_topk_prob\":true,\"decoder_sparse_step\":1,\"mlp_only_layers\":[0]")
+
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
   bool biases;           // of q, k and v
   bool qk_norms;         // of the heads of q and k
   bool mixers;           // what the layers of toy_family.c have in place of attention
+  bool experts;          // router and experts, in both layers
   const char *missing;   // this tensor is left out
   const char *misshapen; // this one has one row too many
   const char *half;      // this one is written as F64

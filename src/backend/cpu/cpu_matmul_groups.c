@@ -1,5 +1,6 @@
 // Grouped products: rows of x meet one of the experts that a weight holds, those of a group the same one.
 #include "backend/cpu/cpu_matmul_state.h"
+#include "backend/ref/ref_matrix.h"
 
 #include <assert.h>
 
@@ -76,15 +77,8 @@ static void quantise_groups(void *ctx, int thread, int64_t begin, int64_t end) {
 // One expert of a weight that holds several, as a weight.
 static pn_weight expert_of(const pn_weight *w, int expert, int n_experts) {
   pn_weight one = *w;
-  const int64_t rows = w->m.rows / n_experts, first = rows * expert;
-  one.m.rows = rows;
-  one.m.data = (const unsigned char *)w->m.data + (size_t)first * w->m.row_bytes;
-  if (w->m.kind == PN_AFFINE) {
-    const size_t numbers =
-        (size_t)(first * (w->m.cols / w->m.group)) * pn_dtype_block_bytes(w->m.scale_dtype);
-    one.m.scales = (const unsigned char *)w->m.scales + numbers;
-    one.m.biases = (const unsigned char *)w->m.biases + numbers;
-  }
+  const int64_t rows = w->m.rows / n_experts;
+  one.m = ref_matrix_rows(&w->m, rows * expert, rows);
   return one;
 }
 
@@ -96,13 +90,13 @@ static void unit(const grouped *g, int group, const pn_weight *w, int64_t r0, co
   const int n = left < MATMUL_UNIT ? (int)left : MATMUL_UNIT;
   float *out = part->out + at->first * part->out_stride;
   if (w->block) {
-    g->s->k->unit(w, r0, n, &g->forms[group], out, part->out_stride, scratch);
+    matmul_unit(g->s->k, w, r0, n, &g->forms[group], out, part->out_stride, scratch);
     return;
   }
   matmul_x row = {.n_rows = 1, .cols = (int)w->m.cols};
   for (int r = 0; r < at->n_rows; r++, out += part->out_stride) {
     row.f = source(g, at->first + r);
-    g->s->k->unit(w, r0, n, &row, out, part->out_stride, scratch);
+    matmul_unit(g->s->k, w, r0, n, &row, out, part->out_stride, scratch);
   }
 }
 
