@@ -19,12 +19,12 @@
 
 enum { N = 16, CTX = 640, VOCAB = 50, TEXT = 4 * CTX };
 
-// What the layers keep.
+// What the layers keep. Those that keep all positions have routed experts.
 typedef enum keeping { FULL, WINDOW, FULL_WINDOW, STATE_FULL, STATE_WINDOW, N_KEEPINGS } keeping;
 static const struct {
   const char *config;
   tiny_fault extra;
-} models[N_KEEPINGS] = {[FULL] = {TINY_CONFIG_WITH("llama", 1024, ""), {0}},
+} models[N_KEEPINGS] = {[FULL] = {TINY_EXPERTS(1024), {.qk_norms = true, .experts = true}},
                         [WINDOW] = {TINY_WINDOW(1024), {0}},
                         [FULL_WINDOW] = {TINY_FULL_WINDOW(1024), {.biases = true}},
                         [STATE_FULL] = {TINY_STATE_FULL(1024), {.mixers = true}},

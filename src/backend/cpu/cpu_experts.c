@@ -26,13 +26,14 @@ typedef struct experts_job {
 } experts_job;
 
 static experts_room room_of(const pn_step *step, int rows) {
-  const size_t pairs = (size_t)rows * (size_t)step->in[1].width / 2, width = (size_t)step->experts.width;
+  const size_t pairs = (size_t)rows * (size_t)step->in[1].width / 2, width = (size_t)step->experts.width,
+               slice = pairs < SLICE ? pairs : SLICE;
   const size_t sizes[] = {pairs,
                           pairs,
                           (size_t)step->experts.n_experts + 1,
                           SLICE * 2 * width,
                           SLICE * width,
-                          SLICE * (size_t)step->out.width};
+                          slice * (size_t)step->out.width};
   experts_room r;
   size_t *const at[] = {&r.row, &r.weight, &r.first, &r.gate_up, &r.act, &r.y};
   r.bytes = 0;
