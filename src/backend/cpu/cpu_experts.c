@@ -31,8 +31,8 @@ static experts_room room_of(const pn_step *step, int rows) {
   const size_t sizes[] = {pairs,
                           pairs,
                           (size_t)step->experts.n_experts + 1,
-                          SLICE * 2 * width,
-                          SLICE * width,
+                          slice * 2 * width,
+                          slice * width,
                           slice * (size_t)step->out.width};
   experts_room r;
   size_t *const at[] = {&r.row, &r.weight, &r.first, &r.gate_up, &r.act, &r.y};

@@ -76,8 +76,8 @@ static void quantise_groups(void *ctx, int thread, int64_t begin, int64_t end) {
 
 // One expert of a weight that holds several, as a weight.
 static pn_weight expert_of(const pn_weight *w, int expert, int n_experts) {
-  pn_weight one = *w;
   const int64_t rows = w->m.rows / n_experts;
+  pn_weight one = *w;
   one.m = ref_matrix_rows(&w->m, rows * expert, rows);
   return one;
 }
