@@ -354,10 +354,25 @@ static bool load_bias(loader *l, model_layer *layer, int i) {
   return layer->qkv_bias != NULL;
 }
 
+// Checkpoints as they are published may hold each expert as a tensor of its own.
+static bool experts_are_stacked(const loader *l, int i) {
+  char path[160], first[192];
+  path_of(l, ROLE_EXPERT_GATE, i, path);
+  const char *at = strstr(path, "switch_mlp.");
+  if (!at || find(l, path, "weight")) return true;
+  snprintf(first, sizeof first, "%.*sexperts.0.%s", (int)(at - path), path, at + strlen("switch_mlp."));
+  return !find(l, first, "weight") ||
+         pn_fail(l->e, PN_ERR_UNSUPPORTED,
+                 "tensor %s.weight: experts that are tensors of their own are not supported; take an MLX "
+                 "folder or a GGUF file of this model",
+                 first);
+}
+
 static bool load_experts(loader *l, model_layer *layer, int i) {
   const model_recipe *r = &layer->recipe;
   const int64_t d = l->m->spec.c.d_model, f = r->d_expert, n = r->n_experts;
   char path[160];
+  if (!experts_are_stacked(l, i)) return false;
   bool both = name_of(l, ROLE_EXPERT_GATE_UP) != NULL;
   if (both) {
     path_of(l, ROLE_EXPERT_GATE_UP, i, path);

@@ -133,6 +133,11 @@ static void bad_experts_are_named(void **state) {
     f.misshapen = names[i];
     expect(TINY_EXPERTS(256), &f, PN_ERR_CORRUPT, names[i]);
   }
+  // Experts as they are before a folder is converted.
+  tiny_fault apart = good;
+  apart.renamed = gate;
+  apart.renamed_to = "model.layers.1.mlp.experts.0.gate_proj.weight";
+  expect(TINY_EXPERTS(256), &apart, PN_ERR_UNSUPPORTED, apart.renamed_to);
   // A layer without experts needs none.
   tiny_fault f = good;
   f.missing = "model.layers.0.mlp.switch_mlp.gate_proj.weight";

@@ -43,6 +43,7 @@ static void add_tensor(pn_buf *header, pn_buf *data, const char *name, const sha
   int rows = s->rows, cols = s->cols;
   if (f && f->missing && strcmp(f->missing, name) == 0) return;
   if (f && f->misshapen && strcmp(f->misshapen, name) == 0) rows++;
+  if (f && f->renamed && strcmp(f->renamed, name) == 0) name = f->renamed_to;
   bool wide = f && f->half && strcmp(f->half, name) == 0;
   size_t begin = data->n, n = (size_t)rows * (size_t)(cols ? cols : 1);
   if (s->when == EXPERTS) n *= N_EXPERTS;

@@ -31,11 +31,13 @@
 
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
-  bool biases;           // of q, k and v
-  bool qk_norms;         // of the heads of q and k
-  bool mixers;           // what the layers of toy_family.c have in place of attention
-  bool experts;          // router and experts, in both layers
-  const char *missing;   // this tensor is left out
+  bool biases;         // of q, k and v
+  bool qk_norms;       // of the heads of q and k
+  bool mixers;         // what the layers of toy_family.c have in place of attention
+  bool experts;        // router and experts, in both layers
+  const char *missing; // this tensor is left out
+  const char *renamed; // this one is called by renamed_to
+  const char *renamed_to;
   const char *misshapen; // this one has one row too many
   const char *half;      // this one is written as F64
 } tiny_fault;
