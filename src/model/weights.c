@@ -240,8 +240,8 @@ static bool quantised_matrix(const loader *l, const char *path, const pn_tensor 
                                  : apart_matrix(l, path, mode, t, scales, s, out);
 }
 
-// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number, or one an expert. Absent:
-// nothing.
+// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number, or one an expert.
+// Absent: nothing.
 static bool find_factor(const loader *l, const char *path, const matrix_shape *s, pn_matrix *m) {
   const pn_tensor *t = find(l, path, "scale");
   if (!t) return true;
