@@ -3,6 +3,7 @@
 
 #include "backend/cpu/cpu_matmul_kernels.h"
 #include "backend/cpu/cpu_pool.h"
+#include "backend/ref/ref_matrix.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ void cuda_unpacker_free(cuda_unpacker *u) {
 bool cuda_unpack_begin(const pn_matrix *m, cuda_unpacking *out, pn_error *e) {
   pn_weight *w = cpu_matmul_weight_open(m, e);
   if (!w) return false;
-  *out = (cuda_unpacking){.weight = w, .block = w->block, .n_blocks = w->n_blocks, .biased = w->biased};
+  *out = (cuda_unpacking){
+      .weight = w, .block = w->block, .n_blocks = w->n_blocks, .biased = w->biased, .decoded = w->decoded};
   out->nibbles = w->block && w->bits <= 4;
   out->shift = out->nibbles ? -w->offset : w->biased && w->bits == 8 ? 128 : 0;
   out->row_bytes = out->nibbles ? (size_t)m->cols / 2 : (size_t)m->cols;
@@ -79,9 +81,10 @@ static void unpack_rows(void *ctx, int thread, int64_t begin, int64_t end) {
     else
       for (int64_t i = 0; i < cols; i++) to[i] = (unsigned char)(row[i] - less);
     matmul_unpack_scales(w, r, scale, bias);
+    const float factor = ref_matrix_factor(&w->m, r);
     for (int64_t b = 0; b < n; b++) {
-      pairs[b * step] = scale[b];
-      if (w->biased) pairs[b * 2 + 1] = bias[b];
+      pairs[b * step] = scale[b] * factor;
+      if (w->biased) pairs[b * 2 + 1] = bias[b] * factor;
     }
     if (!atomic_load(&j->inexact) && !exact(pairs, n * step)) atomic_store(&j->inexact, true);
   }
@@ -94,6 +97,23 @@ void cuda_unpack_rows(cuda_unpacker *u, const cuda_unpacking *p, unsigned char *
   job j = {.p = p, .codes = codes, .scales = scales};
   cpu_pool_run(u->pool, unpack_rows, &j, p->weight->m.rows, 16);
   *half = !atomic_load(&j.inexact);
+}
+
+static void decode_rows(void *ctx, int thread, int64_t begin, int64_t end) {
+  job *j = ctx;
+  const pn_matrix *m = &j->p->weight->m;
+  float *row = malloc((size_t)m->cols * sizeof *row);
+  (void)thread;
+  for (int64_t r = begin; row && r < end; r++) {
+    ref_matrix_row(m, r, row);
+    for (int64_t i = 0; i < m->cols; i++) j->to[r * m->cols + i] = pn_f32_to_bf16(row[i]);
+  }
+  free(row);
+}
+
+void cuda_unpack_values(cuda_unpacker *u, const cuda_unpacking *p, uint16_t *to) {
+  job j = {.p = p, .to = to};
+  cpu_pool_run(u->pool, decode_rows, &j, p->weight->m.rows, 16);
 }
 
 static void halve(void *ctx, int thread, int64_t begin, int64_t end) {

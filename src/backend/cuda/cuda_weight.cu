@@ -49,6 +49,22 @@ static bool upload_floats(pn_weight *w, const pn_matrix *m, pn_error *e) {
                     e, "weights");
 }
 
+// Values of other kinds without codes, as bf16.
+static bool upload_decoded(cuda_backend *s, pn_weight *w, const cuda_unpacking *p, const pn_matrix *m,
+                           pn_error *e) {
+  pn_matrix plain = *m;
+  uint16_t *values = (uint16_t *)malloc((size_t)m->rows * (size_t)m->cols * sizeof *values);
+  if (!values)
+    return pn_fail(e, PN_ERR_NOMEM, "no memory to unpack a weight of %lld rows", (long long)m->rows);
+  cuda_unpack_values(s->unpacker, p, values);
+  plain.kind = PN_BF16;
+  plain.data = values;
+  plain.row_bytes = (size_t)m->cols * sizeof *values;
+  const bool ok = upload_floats(w, &plain, e);
+  free(values);
+  return ok;
+}
+
 pn_weight *cuda_weight_open(pn_backend *b, const pn_matrix *m, pn_error *e) {
   cuda_backend *s = (cuda_backend *)b;
   cuda_unpacking p;
@@ -63,7 +79,9 @@ pn_weight *cuda_weight_open(pn_backend *b, const pn_matrix *m, pn_error *e) {
     w->shift = p.shift;
     w->biased = p.biased;
     w->codes = p.nibbles ? CUDA_NIBBLES : CUDA_BYTES;
-    ok = p.block ? upload_codes(s, w, &p, e) : upload_floats(w, m, e);
+    ok = p.block     ? upload_codes(s, w, &p, e)
+         : p.decoded ? upload_decoded(s, w, &p, m, e)
+                     : upload_floats(w, m, e);
   } else {
     pn_fail(e, PN_ERR_NOMEM, "no memory for a weight");
   }
