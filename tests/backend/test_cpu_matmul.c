@@ -434,6 +434,43 @@ static void float_weights(void **state) {
   }
 }
 
+// Every number of rows of x that one call may cut into panels, with rows of a weight that fill tiles and that
+// leave one to 31 over, and odd numbers of blocks.
+static void batches_of_every_size(void **state) {
+  (void)state;
+  enum { MOST = 70 };
+  static const int64_t blocks[] = {1, 3, 5, 9}, counts[] = {49, 31, 33, 64, 17};
+  uint64_t seed = 900;
+  for (int kind = PN_F32; kind <= PN_AFFINE; kind++) {
+    if (kind != PN_AFFINE && !pn_kind_of((pn_dtype)kind)->codes) continue;
+    for (int bits = 4; bits <= (kind == PN_AFFINE ? 8 : 4); bits += 4, seed++) {
+      const int64_t block = kind == PN_AFFINE ? 64 : pn_kind_of((pn_dtype)kind)->block;
+      sample s;
+      sample_init(&s,
+                  (pn_matrix){.kind = (pn_dtype)kind,
+                              .rows = counts[seed % 5],
+                              .cols = block * blocks[block > 64 ? seed % 2 : seed % 4],
+                              .bits = bits,
+                              .group = 64,
+                              .scale_dtype = PN_F16},
+                  RANDOM, seed);
+      float *x = random_rows(MOST, s.m.cols, seed);
+      float *oracle = run_one("scalar", 1, &s.m, x, MOST, MOST);
+      for (int i = 1; i < N_ISAS; i++) { // the first made the oracle
+        if (!cpu_matmul_has(isas[i])) continue;
+        for (int n = 1; n <= MOST; n++) {
+          float *y = run_one(isas[i], 1 + n % 2, &s.m, x, n, n);
+          check_same(isas[i], &s.m, oracle, y, n);
+          free(y);
+        }
+      }
+      free(oracle);
+      free(x);
+      sample_fini(&s);
+    }
+  }
+}
+
 // A call of parts in several forms gives what a call for each gives, also when there are more rows than were
 // reserved.
 static void parts_share_x(void **state) {
@@ -631,10 +668,15 @@ int main(int argc, char **argv) {
                                       cmocka_unit_test(parts_share_x)};
   if (argc > 1) return cmocka_run_group_tests_name("shared out", shared, with_int16, NULL);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(affine_of_every_width), cmocka_unit_test(affine_extremes),
-      cmocka_unit_test(blocks_of_every_kind),  cmocka_unit_test(float_weights),
-      cmocka_unit_test(parts_share_x),         cmocka_unit_test(strange_inputs),
-      cmocka_unit_test(edges_of_planes),       cmocka_unit_test(refusals),
+      cmocka_unit_test(affine_of_every_width),
+      cmocka_unit_test(affine_extremes),
+      cmocka_unit_test(blocks_of_every_kind),
+      cmocka_unit_test(float_weights),
+      cmocka_unit_test(batches_of_every_size),
+      cmocka_unit_test(parts_share_x),
+      cmocka_unit_test(strange_inputs),
+      cmocka_unit_test(edges_of_planes),
+      cmocka_unit_test(refusals),
   };
   const int failed = cmocka_run_group_tests_name("int16 activations", tests, with_int16, NULL);
   return failed + cmocka_run_group_tests_name("int8 activations", tests, with_int8, NULL);

@@ -61,8 +61,8 @@ void cpu_matmul_free(cpu_matmul *s) {
 const char *cpu_matmul_isa(const cpu_matmul *s) { return s->k->name; }
 
 size_t matmul_scratch_unpacked(int64_t cols) {
-  // For AVX-512, the largest user: 16 rows as stored (at most 34 bytes for 32 columns), a tile of 16 rows of
-  // bytes, and five lines of one float a block of 16 columns.
+  // 16 rows as stored (at most 34 bytes for 32 columns), as many of bytes, and five lines of one float a
+  // block of 16 columns.
   const size_t wide = (size_t)cols, line = MATMUL_UNIT * (wide / 16 + 2);
   return matmul_round_up(MATMUL_UNIT * (wide + wide / 16 + 64) + MATMUL_UNIT * wide + 5 * 4 * line + 16384,
                          64);
@@ -99,6 +99,10 @@ static void quantise_rows(void *ctx, int thread, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; r++) matmul_x_quantise(s, &s->x, (int)r);
 }
 
+static int64_t units_of(const cpu_matmul *s, const pn_weight *w) {
+  return (w->m.rows + s->unit - 1) / s->unit;
+}
+
 // A single row each thread quantises for itself: cheaper than to wait for another one.
 static const matmul_x *x_of(cpu_matmul *s, int thread, unsigned char *scratch) {
   if (s->x.n_rows > 1 || !s->x.block) return &s->x;
@@ -119,11 +123,11 @@ static void multiply(void *ctx, int thread, int64_t u0, int64_t u1) {
   for (int i = 0; i < s->n_parts && u1 > 0; i++) {
     const pn_weight *w = s->parts[i].w;
     if (!matmul_same_form(s, w, s->lead)) continue;
-    const int64_t n = matmul_units(w->m.rows), stride = s->parts[i].out_stride;
+    const int64_t n = units_of(s, w), stride = s->parts[i].out_stride;
     float *out = s->parts[i].out + s->first_row * stride;
     for (int64_t u = u0 > 0 ? u0 : 0; u < n && u < u1; u++) {
-      const int64_t row = u * MATMUL_UNIT, left = w->m.rows - row;
-      matmul_unit(s->k, w, row, left < MATMUL_UNIT ? (int)left : MATMUL_UNIT, x, out, stride, scratch);
+      const int64_t row = u * s->unit, left = w->m.rows - row;
+      matmul_unit(s->k, w, row, left < s->unit ? (int)left : s->unit, x, out, stride, scratch);
     }
     u0 -= n;
     u1 -= n;
@@ -142,10 +146,12 @@ int64_t matmul_chunk(const cpu_matmul *s, int64_t n_units, int64_t bytes) {
 // Products of the slice's rows with all parts that share the form of `lead`.
 static void run_form(cpu_matmul *s, const pn_weight *lead) {
   matmul_x *x = &s->x;
+  const matmul_packing packing = s->k->packing(x->n_rows);
   s->lead = lead;
+  s->unit = packing == MATMUL_PANELS && s->k->panel_units ? s->k->panel_units * MATMUL_UNIT : MATMUL_UNIT;
   s->n_units = 0;
   for (int i = 0; i < s->n_parts; i++) {
-    if (matmul_same_form(s, s->parts[i].w, lead)) s->n_units += matmul_units(s->parts[i].w->m.rows);
+    if (matmul_same_form(s, s->parts[i].w, lead)) s->n_units += units_of(s, s->parts[i].w);
   }
   matmul_x_form(s, lead, x, s->x_memory);
   s->call++;
@@ -156,7 +162,7 @@ static void run_form(cpu_matmul *s, const pn_weight *lead) {
   }
   if (x->block && x->n_rows > 1)
     cpu_pool_run(s->pool, quantise_rows, s, x->n_rows, cpu_pool_chunk(s->pool, x->n_rows, 2));
-  const int64_t bytes = s->n_units * (int64_t)lead->m.row_bytes * MATMUL_UNIT * ((x->n_rows + 7) / 8);
+  const int64_t bytes = s->n_units * (int64_t)lead->m.row_bytes * s->unit * ((x->n_rows + 7) / 8);
   cpu_pool_run(s->pool, multiply, s, s->n_units, matmul_chunk(s, s->n_units, bytes));
 }
 

@@ -1,184 +1,134 @@
-// Many rows of x: a unit is transposed into a tile whose lanes are its 16 rows, and every four codes of x are
-// broadcast to all lanes. A step of four columns is one dpbusd a row of x; a block costs one convert, two
-// multiplies, one FMA and one add a row of x. Bound by dpbusd.
+// Many rows of x: tiles of 32 weight rows, lanes are rows, meet up to 6 rows of x. Every four codes of x are
+// broadcast once for both halves of the tile, and every four codes of the tile are loaded once for both
+// planes of x: 14 loads for 24 dpbusd, where a load for each would be the bound. The sums of a block's two
+// planes are kept apart, 24 registers, so that no addition waits for another; the sums of a row stay in
+// memory meanwhile. A block costs two integer additions, one convert, two multiplies, one FMA and one add a
+// row and 16 lanes.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
-enum { MOST = 12 }; // rows of x at a time: 2 registers each, of 32
+enum { MOST = MATMUL_AVX512_PANEL };
 
-// Transpose and store the first n dwords of each row.
-MATMUL_INLINE void put_tile(__m512i v[16], uint8_t *to, size_t n) {
-  matmul_avx512_transpose(v);
+// The sums of a block: of one plane of up to MOST rows of x, with both halves of the tile.
+typedef struct block_sums {
+  __m512i d[2][MOST];
+} block_sums;
+
+// Add four codes of every row of the tile, v, times those of t rows of x, `stride` bytes apart.
+MATMUL_INLINE void add_four(int t, const __m512i v[2], const int8_t *q, int stride, block_sums *sums) {
   MATMUL_UNROLL
-  for (size_t i = 0; i < 16; i++) {
-    if (i < n) _mm512_storeu_si512(to + 64 * i, v[i]);
+  for (int i = 0; i < t; i++) {
+    int four;
+    memcpy(&four, q + i * stride, 4);
+    const __m512i x = _mm512_set1_epi32(four);
+    sums->d[0][i] = _mm512_dpbusd_epi32(sums->d[0][i], v[0], x);
+    sums->d[1][i] = _mm512_dpbusd_epi32(sums->d[1][i], v[1], x);
   }
 }
 
-// Rows of plain bytes or plain nibbles.
-static void tile_of_lines(const uint8_t *p, size_t row_bytes, uint8_t *to) {
-  for (size_t at = 0; at < row_bytes; at += 64, to += 1024) {
-    __m512i v[16];
-    const __mmask16 m = matmul_avx512_first((row_bytes - at) / 4);
-    MATMUL_UNROLL
-    for (size_t r = 0; r < 16; r++) v[r] = _mm512_maskz_loadu_epi32(m, p + r * row_bytes + at);
-    put_tile(v, to, (row_bytes - at) / 4);
-  }
+// Both planes of x; `plane` bytes lie between them.
+MATMUL_INLINE void add_planes(int planes, int t, const __m512i v[2], const int8_t *q, int stride,
+                              block_sums sums[2]) {
+  add_four(t, v, q, stride, &sums[0]);
+  if (planes == 2) add_four(t, v, q + t * stride, stride, &sums[1]);
 }
 
-static void tile_of_q4(const pn_weight *w, const uint8_t *p, uint8_t *to) {
-  const bool q4_1 = w->m.kind == PN_Q4_1;
-  const size_t four = matmul_avx512_four(q4_1), row_bytes = w->m.row_bytes;
-  for (size_t at = 0; at < row_bytes; at += four, to += 1024) {
-    __m512i v[16];
-    const size_t left = row_bytes - at < four ? row_bytes - at : four; // bytes of up to four blocks
-    const size_t last = left > four - 64 ? left - (four - 64) : 0;
-    const __mmask32 m = left >= 64 ? ~0u : (1u << (left / 2)) - 1,
-                    m_last = last >= 64 ? ~0u : (1u << (last / 2)) - 1;
-    MATMUL_UNROLL
-    for (size_t r = 0; r < 16; r++) {
-      const uint8_t *from = p + r * row_bytes + at;
-      const __m512i a = _mm512_maskz_loadu_epi16(m, from),
-                    b = _mm512_maskz_loadu_epi16(m_last, from + four - 64);
-      v[r] = q4_1 ? matmul_avx512_q4_codes(true, a, b) : matmul_avx512_q4_codes(false, a, b);
-    }
-    put_tile(v, to, left / (four / 4) * 4);
-  }
-}
-
-static void tile_of_q8(const pn_weight *w, const uint8_t *p, uint8_t *to) {
-  const size_t row_bytes = w->m.row_bytes, block = PN_Q8_0_BYTES;
-  const __m512i flip = _mm512_set1_epi8(-128);
-  for (size_t at = 0; at < row_bytes; at += 2 * block, to += 1024) {
-    __m512i v[16];
-    const bool two = row_bytes - at > block;
-    const __mmask8 m = two ? 0xFF : 0;
-    MATMUL_UNROLL
-    for (size_t r = 0; r < 16; r++) {
-      const uint8_t *from = p + r * row_bytes + at;
-      const __m256i a = _mm256_loadu_si256((const __m256i *)(from + 2)),
-                    b = _mm256_maskz_loadu_epi32(m, from + block + 2);
-      v[r] = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), flip);
-    }
-    put_tile(v, to, two ? 16 : 8);
-  }
-}
-
-static void transpose_scales(const float *from, int n_blocks, float *to) {
-  for (int g = 0; g < n_blocks; g += 16) {
-    __m512i v[16];
-    const __mmask16 m = matmul_avx512_first((size_t)(n_blocks - g));
-    MATMUL_UNROLL
-    for (int r = 0; r < 16; r++) v[r] = _mm512_maskz_loadu_epi32(m, from + (size_t)r * (size_t)n_blocks + g);
-    put_tile(v, (uint8_t *)(to + (size_t)g * 16), (size_t)(n_blocks - g));
-  }
-}
-
-MATMUL_INLINE __m512i four_codes(const int8_t *q) {
-  int v;
-  memcpy(&v, q, 4);
-  return _mm512_set1_epi32(v);
-}
-
-// Add to d a block's dots of t rows of x, whose codes (of one plane) lie from q on.
-MATMUL_INLINE void plane_dots(int t, bool nibbles, int steps, const uint8_t *tile, const int8_t *q,
-                              __m512i d[MOST]) {
+// The sums of a block whose codes of x lie from q on: those of the tile are bytes or nibbles.
+MATMUL_INLINE void add_block(int planes, int t, bool nibbles, int block, const uint8_t *const tile[2],
+                             const int8_t *q, block_sums sums[2]) {
   const __m512i mask = _mm512_set1_epi8(15);
+  const int steps = nibbles ? block / 8 : block / 4;
   MATMUL_UNROLL
   for (int j = 0; j < steps; j++) {
-    const __m512i v = _mm512_load_si512(tile + 64 * j);
-    const __m512i low = nibbles ? _mm512_and_si512(v, mask) : v;
-    MATMUL_UNROLL
-    for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], low, four_codes(q + 4 * i));
-    q += 4 * t;
-    if (!nibbles) continue;
-    const __m512i up = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
-    MATMUL_UNROLL
-    for (int i = 0; i < t; i++) d[i] = _mm512_dpbusd_epi32(d[i], up, four_codes(q + 4 * i));
-    q += 4 * t;
+    __m512i v[2] = {_mm512_load_si512(tile[0] + 64 * j), _mm512_load_si512(tile[1] + 64 * j)};
+    if (nibbles) {
+      const __m512i low[2] = {_mm512_and_si512(v[0], mask), _mm512_and_si512(v[1], mask)};
+      add_planes(planes, t, low, q + 4 * j, block, sums);
+      v[0] = _mm512_and_si512(_mm512_srli_epi16(v[0], 4), mask);
+      v[1] = _mm512_and_si512(_mm512_srli_epi16(v[1], 4), mask);
+    }
+    add_planes(planes, t, v, q + (nibbles ? block / 2 : 0) + 4 * j, block, sums);
   }
 }
 
-MATMUL_INLINE void next_plane(int t, __m512i d[MOST]) {
-  MATMUL_UNROLL
-  for (int i = 0; i < t; i++) d[i] = _mm512_slli_epi32(d[i], 8);
-}
+// What a call reads, and how it goes on.
+typedef struct job {
+  const matmul_x *x;
+  const avx512_tile *tile[2];
+  const avx512_ahead *ahead;
+  __mmask16 lanes[2];
+  float *out;
+  int64_t out_stride;
+} job;
 
 // The panel of rows k .. k + t of x with the tile; t and the flags are constants where this is inlined.
-// Beside the last panel the next unit is fetched in the order of the file: the strided walk over it would not
-// keep memory busy.
-MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool biased, const matmul_x *x, int k,
-                            const avx512_scratch *s, __mmask16 lanes, float *out, int64_t out_stride) {
-  const int steps = nibbles ? block / 8 : block / 4, plane_bytes = t * block;
+MATMUL_INLINE void multiply(int planes, int t, bool nibbles, int block, bool biased, const job *of, int k) {
+  const matmul_x *x = of->x;
   const int8_t *q = x->q + (size_t)k * x->q_stride;
-  const size_t at = (size_t)k * x->s_stride;
-  const float *dx = x->dx + at, *sum = x->sum + at, *tile_scale = s->tile_scale, *tile_bias = s->tile_bias;
+  const size_t at = (size_t)k * x->s_stride, step = (size_t)block * (nibbles ? 8 : 16);
+  const float *dx = x->dx + at, *sum = x->sum + at;
   const int32_t *shift = x->shift + at;
-  const uint8_t *tile = s->tile, *next = k + t == x->n_rows ? s->next : NULL;
-  __m512 acc[MOST];
+  const uint8_t *codes[2] = {of->tile[0]->codes, of->tile[1]->codes};
+  // This panel's share of what is fetched.
+  const uint8_t *next = of->ahead->p + of->ahead->bytes * (size_t)k / (size_t)x->n_rows;
+  const size_t next_bytes = of->ahead->bytes * (size_t)t / (size_t)x->n_rows / (size_t)x->n_blocks;
+  __m512 acc[2][MOST];
   MATMUL_UNROLL
-  for (int i = 0; i < t; i++) acc[i] = _mm512_setzero_ps();
-  for (int b = 0; b < x->n_blocks; b++, dx += t, sum += t, shift += t, tile_scale += 16, tile_bias += 16) {
-    __m512i d[MOST];
-    if (next) {
-      for (size_t i = 0; i < s->next_bytes; i += 64) _mm_prefetch((const char *)next + i, _MM_HINT_T0);
-      next += s->next_bytes;
-    }
-    MATMUL_UNROLL
-    for (int i = 0; i < t; i++) d[i] = _mm512_setzero_si512();
-    if (biased) { // gcc makes the better code of each this way
-      MATMUL_UNROLL
-      for (int plane = 1; plane <= planes; plane++, q += plane_bytes) {
-        if (plane == 2) next_plane(t, d);
-        plane_dots(t, nibbles, steps, tile, q, d);
-      }
-    } else {
-      for (int plane = 1; plane <= planes; plane++, q += plane_bytes) {
-        if (plane == 2) next_plane(t, d);
-        if (plane == planes) {
-          MATMUL_UNROLL
-          for (int i = 0; i < t; i++) d[i] = _mm512_add_epi32(d[i], _mm512_set1_epi32(shift[i]));
-        }
-        plane_dots(t, nibbles, steps, tile, q, d);
-      }
-    }
-    tile += 64 * steps;
-    const __m512 scale = _mm512_load_ps(tile_scale);
-    const __m512 bias = biased ? _mm512_load_ps(tile_bias) : scale;
+  for (int i = 0; i < t; i++) acc[0][i] = acc[1][i] = _mm512_setzero_ps();
+  for (int b = 0; b < x->n_blocks; b++, dx += t, sum += t, shift += t) {
+    block_sums sums[2];
+    for (size_t i = 0; i < next_bytes; i += 64) _mm_prefetch((const char *)next + i, _MM_HINT_T0);
+    next += next_bytes;
     MATMUL_UNROLL
     for (int i = 0; i < t; i++) {
-      __m512 p = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_set1_ps(dx[i]), _mm512_cvtepi32_ps(d[i])));
-      if (biased) p = _mm512_fmadd_ps(bias, _mm512_set1_ps(sum[i]), p);
-      acc[i] = _mm512_add_ps(acc[i], p);
+      sums[0].d[0][i] = sums[0].d[1][i] = _mm512_setzero_si512();
+      sums[planes - 1].d[0][i] = sums[planes - 1].d[1][i] =
+          biased ? _mm512_setzero_si512() : _mm512_set1_epi32(shift[i]);
+    }
+    add_block(planes, t, nibbles, block, codes, q, sums);
+    q += planes * t * block;
+    MATMUL_UNROLL
+    for (int h = 0; h < 2; h++) {
+      codes[h] += step;
+      const __m512 scale = _mm512_load_ps(of->tile[h]->scale + 16 * (size_t)b);
+      const __m512 bias = biased ? _mm512_load_ps(of->tile[h]->bias + 16 * (size_t)b) : scale;
+      MATMUL_UNROLL
+      for (int i = 0; i < t; i++) {
+        __m512i d = sums[0].d[h][i];
+        if (planes == 2) d = _mm512_add_epi32(_mm512_slli_epi32(d, 8), sums[1].d[h][i]);
+        __m512 p = _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_set1_ps(dx[i]), _mm512_cvtepi32_ps(d)));
+        if (biased) p = _mm512_fmadd_ps(bias, _mm512_set1_ps(sum[i]), p);
+        acc[h][i] = _mm512_add_ps(acc[h][i], p);
+      }
     }
   }
   MATMUL_UNROLL
-  for (int i = 0; i < t; i++) _mm512_mask_storeu_ps(out + (k + i) * out_stride, lanes, acc[i]);
+  for (int i = 0; i < t; i++) {
+    float *to = of->out + (k + i) * of->out_stride;
+    _mm512_mask_storeu_ps(to, of->lanes[0], acc[0][i]);
+    if (of->lanes[1]) _mm512_mask_storeu_ps(to + 16, of->lanes[1], acc[1][i]);
+  }
 }
 
-MATMUL_INLINE void all_rows(int planes, bool nibbles, int block, bool biased, const matmul_x *x,
-                            const avx512_scratch *s, __mmask16 lanes, float *out, int64_t stride) {
-  for (int k = 0, n; k < x->n_rows; k += n) {
-    n = matmul_avx512_panel(x->n_rows - k);
+MATMUL_INLINE void all_rows(int planes, bool nibbles, int block, bool biased, const job *of) {
+  for (int k = 0, n; k < of->x->n_rows; k += n) {
+    n = matmul_avx512_panel(of->x->n_rows - k);
     switch (n) {
-    case 1: multiply(planes, 1, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 2: multiply(planes, 2, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 3: multiply(planes, 3, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 4: multiply(planes, 4, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 5: multiply(planes, 5, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 6: multiply(planes, 6, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    case 8: multiply(planes, 8, nibbles, block, biased, x, k, s, lanes, out, stride); break;
-    default: multiply(planes, 12, nibbles, block, biased, x, k, s, lanes, out, stride); break;
+    case 1: multiply(planes, 1, nibbles, block, biased, of, k); break;
+    case 2: multiply(planes, 2, nibbles, block, biased, of, k); break;
+    case 3: multiply(planes, 3, nibbles, block, biased, of, k); break;
+    case 4: multiply(planes, 4, nibbles, block, biased, of, k); break;
+    case 5: multiply(planes, 5, nibbles, block, biased, of, k); break;
+    default: multiply(planes, 6, nibbles, block, biased, of, k); break;
     }
   }
 }
 
 #define ALL_ROWS(name, nibbles, block, biased)                                                               \
-  static void name(const matmul_x *x, const avx512_scratch *s, __mmask16 lanes, float *out,                  \
-                   int64_t stride) {                                                                         \
-    if (x->planes == 2)                                                                                      \
-      all_rows(2, nibbles, block, biased, x, s, lanes, out, stride);                                         \
+  static void name(const job *of) {                                                                          \
+    if (of->x->planes == 2)                                                                                  \
+      all_rows(2, nibbles, block, biased, of);                                                               \
     else                                                                                                     \
-      all_rows(1, nibbles, block, biased, x, s, lanes, out, stride);                                         \
+      all_rows(1, nibbles, block, biased, of);                                                               \
   }
 
 ALL_ROWS(nibbles_64, true, 64, true)
@@ -190,40 +140,21 @@ ALL_ROWS(bytes_32_signed, false, 32, false)
 ALL_ROWS(bytes_16, false, 16, true)
 ALL_ROWS(bytes_16_signed, false, 16, false)
 
-void matmul_avx512_tile(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
-                        const avx512_scratch *scratch, const uint8_t *stored) {
-  avx512_scratch fetching = *scratch, *s = &fetching;
-  s->next = stored + 16 * w->m.row_bytes;
-  s->next_bytes = 16 * w->m.row_bytes / (size_t)w->n_blocks;
-  const __mmask16 lanes = matmul_avx512_first((size_t)n);
-  transpose_scales(s->scale, w->n_blocks, s->tile_scale);
-  if (w->biased) transpose_scales(s->bias, w->n_blocks, s->tile_bias);
-  switch (w->m.kind) {
-  case PN_Q4_0:
-    tile_of_q4(w, stored, s->tile);
-    nibbles_32_signed(x, s, lanes, out, out_stride);
-    return;
-  case PN_Q4_1:
-    tile_of_q4(w, stored, s->tile);
-    nibbles_32(x, s, lanes, out, out_stride);
-    return;
-  case PN_Q8_0:
-    tile_of_q8(w, stored, s->tile);
-    bytes_32_signed(x, s, lanes, out, out_stride);
-    return;
-  case PN_AFFINE: break;
-  default:
-    tile_of_lines(stored, (size_t)w->m.cols, s->tile);
-    if (w->block == 32)
-      (w->biased ? bytes_32 : bytes_32_signed)(x, s, lanes, out, out_stride);
-    else
-      (w->biased ? bytes_16 : bytes_16_signed)(x, s, lanes, out, out_stride);
-    return;
-  }
-  const bool nibbles = w->m.bits == 4;
-  tile_of_lines(stored, nibbles ? w->m.row_bytes : (size_t)w->m.cols, s->tile);
-  if (nibbles)
-    (w->block == 64 ? nibbles_64 : nibbles_32)(x, s, lanes, out, out_stride);
+void matmul_avx512_tiles(const pn_weight *w, int n, const matmul_x *x, float *out, int64_t out_stride,
+                         const avx512_scratch *s, const avx512_ahead *ahead) {
+  const job of = {.x = x,
+                  .tile = {&s->tile[0], &s->tile[n > 16]},
+                  .ahead = ahead,
+                  .lanes = {matmul_avx512_first((size_t)n), n > 16 ? matmul_avx512_first((size_t)n - 16) : 0},
+                  .out = out,
+                  .out_stride = out_stride};
+  const bool nibbles = w->m.kind == PN_AFFINE ? w->m.bits == 4 : w->m.kind == PN_Q4_0 || w->m.kind == PN_Q4_1;
+  if (w->block == 64)
+    (nibbles ? nibbles_64 : bytes_64)(&of);
+  else if (w->block == 16)
+    (w->biased ? bytes_16 : bytes_16_signed)(&of);
+  else if (nibbles)
+    (w->biased ? nibbles_32 : nibbles_32_signed)(&of);
   else
-    (w->block == 64 ? bytes_64 : bytes_32)(x, s, lanes, out, out_stride);
+    (w->biased ? bytes_32 : bytes_32_signed)(&of);
 }

@@ -25,6 +25,7 @@ typedef enum matmul_layout {
   MATMUL_PLAIN,    // one stream, ascending
   MATMUL_EVEN_ODD, // low stream: even columns, high stream: odd columns
   MATMUL_HALVES,   // low stream: first half of every block, high stream: second half
+  MATMUL_PAIRS,    // low stream: blocks 0, 2, ..., high stream: blocks 1, 3, ...; in panels as MATMUL_PLAIN
 } matmul_layout;
 
 // How the rows of x lie.
@@ -64,6 +65,8 @@ static inline float matmul_top(const matmul_x *x) { return x->planes == 2 ? 3251
 typedef struct matmul_kernels {
   const char *name;
   bool words; // the codes of x are int16, whatever their precision
+  // Units that a call makes at once where x lies in panels; 0: one.
+  int panel_units;
   bool (*usable)(void);
   matmul_layout (*layout)(const pn_weight *w);
   matmul_packing (*packing)(int n_rows);
@@ -72,7 +75,8 @@ typedef struct matmul_kernels {
   // Bytes of scratch that a unit of `cols` columns may use, at least 8 * cols + 128; of float weights it uses
   // the first 4 * cols.
   size_t (*scratch_bytes)(int64_t cols);
-  // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT. Scratch is one thread's, aligned to 64 bytes.
+  // out[k][r0 .. r0 + n) for all rows k of x, n <= MATMUL_UNIT (times panel_units). Scratch is one thread's,
+  // aligned to 64 bytes.
   void (*unit)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out, int64_t out_stride,
                void *scratch);
 } matmul_kernels;

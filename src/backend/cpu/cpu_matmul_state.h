@@ -29,6 +29,7 @@ struct cpu_matmul {
   const cpu_matmul_part *parts;
   int n_parts, first_row;
   const pn_weight *lead; // parts that need x in the form of this weight take part
+  int unit;              // rows of a weight that a call of the kernels makes
   int64_t n_units;
   uint64_t call;
 

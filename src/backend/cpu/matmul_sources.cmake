@@ -9,8 +9,8 @@ endif()
 set(MATMUL_SOURCES cpu/cpu_matmul.c cpu/cpu_matmul_groups.c cpu/cpu_matmul_x.c cpu/cpu_matmul_weight.c cpu/cpu_matmul_unit.c
   cpu/cpu_matmul_unpack.c cpu/cpu_matmul_scalar.c)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(MATMUL_AVX512 cpu/cpu_kinds_avx512.c cpu/cpu_matmul_avx512.c cpu/cpu_matmul_avx512_row.c cpu/cpu_matmul_avx512_tile.c
-    cpu/cpu_matmul_avx512_float.c)
+  set(MATMUL_AVX512 cpu/cpu_kinds_avx512.c cpu/cpu_matmul_avx512.c cpu/cpu_matmul_avx512_row.c cpu/cpu_matmul_avx512_pack.c
+    cpu/cpu_matmul_avx512_tile.c cpu/cpu_matmul_avx512_float.c)
   set(MATMUL_AVX2 cpu/cpu_kinds_avx2.c cpu/cpu_matmul_avx2.c cpu/cpu_matmul_avx2_float.c cpu/cpu_matmul_avx2_row.c
     cpu/cpu_matmul_avx2_tile.c cpu/cpu_matmul_avx2_unpack.c)
   list(APPEND MATMUL_SOURCES ${MATMUL_AVX512} ${MATMUL_AVX2})
