@@ -63,7 +63,7 @@ bool cpu_matmul_has(const char *isa);
 
 // Make room for calls of up to max_rows rows of weights with up to max_cols columns. Never shrinks. A call
 // with more rows works, in slices. Scratch is about 450 * max_cols bytes for many rows (700 with two planes),
-// and 55 * max_cols a thread.
+// and 80 * max_cols a thread.
 bool cpu_matmul_reserve(cpu_matmul *s, int max_rows, int64_t max_cols, pn_error *e);
 
 // Every weight has at most the reserved cols; all parts have the same cols. Allocates nothing.

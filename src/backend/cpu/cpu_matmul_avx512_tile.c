@@ -1,9 +1,12 @@
-// Many rows of x: tiles of 32 weight rows, lanes are rows, meet up to 6 rows of x. Every four codes of x are
-// broadcast once for both halves of the tile, and every four codes of the tile are loaded once for both
-// planes of x: 14 loads for 24 dpbusd, where a load for each would be the bound. The sums of a block's two
-// planes are kept apart, 24 registers, so that no addition waits for another; the sums of a row stay in
-// memory meanwhile. A block costs two integer additions, one convert, two multiplies, one FMA and one add a
-// row and 16 lanes.
+// Many rows of x: tiles of 32 weight rows, lanes are rows, meet up to 6 rows of x, whose codes lie a block of
+// a row after the other. Every four codes of x are broadcast once for both halves of the tile, and every four
+// codes of the tile are loaded once for both planes of x: 14 loads for 24 dpbusd, where a load for each would
+// be the bound. The sums of a block's two planes are kept apart, 24 registers, so that no addition waits for
+// another; the sums of a row stay in memory meanwhile.
+//
+// A block costs two integer additions, one convert, two multiplies, one FMA and one add a row and 16 lanes.
+// The multiplies share pipes with dpbusd, which bounds int16 at 0.91 of two planes of dpbusd in blocks of 64,
+// 0.84 of 32 and 0.80 of 16. On a Zen 5 0.76 to 0.78, 0.68 to 0.75 and 0.60 to 0.63 are reached at 512 rows.
 #include "backend/cpu/cpu_matmul_avx512.h"
 
 enum { MOST = MATMUL_AVX512_PANEL };
