@@ -11,6 +11,7 @@ enum {
   PN_Q4_1_BYTES = 20,
   PN_Q8_0_BYTES = 34,
   PN_Q5_0_BYTES = 22,
+  PN_Q5_1_BYTES = 24,
   PN_Q4_K_BYTES = 144, // of 256
   PN_Q5_K_BYTES = 176,
   PN_Q6_K_BYTES = 210

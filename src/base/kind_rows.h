@@ -151,18 +151,18 @@ static inline void five_bits(const unsigned char *high, const unsigned char *q, 
 // Q5_0, 22 bytes for 32: 0: f16 d; 2: u32, bit i is the fifth bit of q_i; 6: 16 bytes of nibbles. Value = (q
 // - 16) * d.
 static void decode_q5_0(const unsigned char *p, int64_t n, float *out) {
-  for (; n--; p += 22, out += 32) {
+  for (; n--; p += PN_Q5_0_BYTES, out += 32) {
     const float d = half_at(p);
     for (int i = 0; i < 32; i++)
       out[i] = (float)((nibble_at(p + 6, i) | (p[2 + i / 8] >> i % 8 & 1) << 4) - 16) * d;
   }
 }
 static void codes_q5_0(const unsigned char *p, int64_t n, uint8_t *codes) {
-  for (; n--; p += 22, codes += 32) five_bits(p + 2, p + 6, codes);
+  for (; n--; p += PN_Q5_0_BYTES, codes += 32) five_bits(p + 2, p + 6, codes);
 }
 static void scales_q5_0(const unsigned char *p, int64_t n, float *scale, float *bias) {
   (void)bias;
-  head_scales(p, 22, n, scale);
+  head_scales(p, PN_Q5_0_BYTES, n, scale);
 }
 
 // Number i of eight scales (min: of eight minimums), 6 bits each, in the 12 bytes at s: the first four of
@@ -252,17 +252,17 @@ static void scales_q6_k(const unsigned char *p, int64_t n, float *scale, float *
 
 // Q5_1, 24 bytes for 32: 0: f16 d; 2: f16 m; 4: u32 of fifth bits; 8: 16 bytes of nibbles. Value = q * d + m.
 static void decode_q5_1(const unsigned char *p, int64_t n, float *out) {
-  for (; n--; p += 24, out += 32) {
+  for (; n--; p += PN_Q5_1_BYTES, out += 32) {
     const float d = half_at(p), m = half_at(p + 2);
     for (int i = 0; i < 32; i++)
       out[i] = (float)(nibble_at(p + 8, i) | (p[4 + i / 8] >> i % 8 & 1) << 4) * d + m;
   }
 }
 static void codes_q5_1(const unsigned char *p, int64_t n, uint8_t *codes) {
-  for (; n--; p += 24, codes += 32) five_bits(p + 4, p + 8, codes);
+  for (; n--; p += PN_Q5_1_BYTES, codes += 32) five_bits(p + 4, p + 8, codes);
 }
 static void scales_q5_1(const unsigned char *p, int64_t n, float *scale, float *bias) {
-  head_pairs(p, 24, n, scale, bias);
+  head_pairs(p, PN_Q5_1_BYTES, n, scale, bias);
 }
 
 // Q5_K, 176 bytes for 256: as Q4_K, with 16: 32 bytes of fifth bits, bit g of byte i % 32 for element i of
@@ -401,8 +401,8 @@ static const pn_kind rows[PN_OTHER + 1] = {
     [PN_BOOL] = KIND_SIZE("BOOL", -1, 1, 1),
     [PN_Q4_0] = KIND_CODES("Q4_0", 2, 32, PN_Q4_0_BYTES, 4, 8, 32, false, q4_0),
     [PN_Q4_1] = KIND_CODES("Q4_1", 3, 32, PN_Q4_1_BYTES, 4, 0, 32, true, q4_1),
-    [PN_Q5_0] = KIND_CODES("Q5_0", 6, 32, 22, 5, 16, 32, false, q5_0),
-    [PN_Q5_1] = KIND_CODES("Q5_1", 7, 32, 24, 5, 0, 32, true, q5_1),
+    [PN_Q5_0] = KIND_CODES("Q5_0", 6, 32, PN_Q5_0_BYTES, 5, 16, 32, false, q5_0),
+    [PN_Q5_1] = KIND_CODES("Q5_1", 7, 32, PN_Q5_1_BYTES, 5, 0, 32, true, q5_1),
     [PN_Q8_0] = KIND_CODES("Q8_0", 8, 32, PN_Q8_0_BYTES, 8, 128, 32, false, q8_0),
     [PN_Q2_K] = KIND_CODES("Q2_K", 10, 256, 84, 2, 0, 16, true, q2_k),
     [PN_Q3_K] = KIND_CODES("Q3_K", 11, 256, 110, 3, 4, 16, false, q3_k),

@@ -1,6 +1,6 @@
 // AVX2 with FMA and F16C: choice of kernel, activations. What decides the speed: decode reads the weights as
-// they lie, one pass, and has instructions to spare (about 1.2 a byte of 4-bit weights); prefill is bound by
-// vpmaddwd and its additions.
+// they lie, one pass, and has instructions to spare (0.6 to 1.3 a byte); prefill is bound by vpmaddwd and its
+// additions.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
 #include <cpuid.h>
@@ -10,20 +10,6 @@ static bool usable(void) {
   unsigned a, b, c, d;
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
   return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-avx2_form matmul_avx2_form(const pn_weight *w) {
-  const bool pairs = w->n_blocks % 2 == 0;
-  switch (w->m.kind) {
-  case PN_Q8_0: return AVX2_Q8_0;
-  case PN_Q4_0: return pairs ? AVX2_Q4_0 : AVX2_UNPACKED_32;
-  case PN_Q4_1: return pairs ? AVX2_Q4_1 : AVX2_UNPACKED_32;
-  case PN_AFFINE: break;
-  default: return w->block == 16 ? AVX2_UNPACKED_16 : AVX2_UNPACKED_32;
-  }
-  if (w->m.bits == 4 && w->block == 64) return AVX2_NIBBLES_64;
-  if (w->m.bits == 4 && pairs) return AVX2_NIBBLES_32;
-  return w->block == 64 ? AVX2_BYTES_64 : AVX2_BYTES_32;
 }
 
 static matmul_layout layout(const pn_weight *w) {

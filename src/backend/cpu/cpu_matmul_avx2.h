@@ -32,32 +32,36 @@ typedef enum avx2_form {
   AVX2_Q4_0,       // two blocks at a time
   AVX2_Q4_1,       // two blocks at a time
   AVX2_Q8_0,
-  AVX2_BYTES_64, // affine, 8 bit; other widths once they are unpacked
+  AVX2_BYTES_64, // affine, 8 bit
   AVX2_BYTES_32,
+  AVX2_BITS_64, // affine, other widths
+  AVX2_BITS_32,
+  AVX2_Q5_0,
+  AVX2_Q5_1,
+  AVX2_Q4_K, // eight blocks at a time
+  AVX2_Q5_K, // eight blocks at a time
+  AVX2_Q6_K, // sixteen blocks at a time
   // kinds without kernels of their own: codes as bytes and f32 scales, by the table of kinds
   AVX2_UNPACKED_32,
   AVX2_UNPACKED_16, // two blocks at a time
   AVX2_N_FORMS
 } avx2_form;
 
-// Bytes from one block to the next, and of the head in front of its codes.
-MATMUL_INLINE size_t matmul_avx2_step(avx2_form f) {
-  static const uint8_t steps[AVX2_N_FORMS] = {32, 16, PN_Q4_0_BYTES, PN_Q4_1_BYTES, PN_Q8_0_BYTES, 64, 32,
-                                              32, 16};
-  return steps[f];
-}
+// Bytes of the head in front of a block's codes.
 MATMUL_INLINE size_t matmul_avx2_head(avx2_form f) {
-  return f == AVX2_Q4_1 ? 4 : f == AVX2_Q4_0 || f == AVX2_Q8_0 ? 2 : 0;
+  switch (f) {
+  case AVX2_Q4_0:
+  case AVX2_Q8_0:
+  case AVX2_Q5_0: return 2;
+  case AVX2_Q4_1:
+  case AVX2_Q5_1: return 4;
+  default: return 0;
+  }
 }
 
-// The kind of a weight of a form that is not unpacked by the table.
-MATMUL_INLINE pn_dtype matmul_avx2_kind(avx2_form f) {
-  switch (f) {
-  case AVX2_Q4_0: return PN_Q4_0;
-  case AVX2_Q4_1: return PN_Q4_1;
-  case AVX2_Q8_0: return PN_Q8_0;
-  default: return PN_AFFINE;
-  }
+// Whether the form is of an affine matrix, whose scales lie apart from its codes.
+MATMUL_INLINE bool matmul_avx2_affine(avx2_form f) {
+  return f <= AVX2_NIBBLES_32 || (f >= AVX2_BYTES_64 && f <= AVX2_BITS_32);
 }
 
 // Whether the nibbles of two blocks make a vector.
@@ -72,6 +76,11 @@ avx2_form matmul_avx2_form(const pn_weight *w);
 MATMUL_INLINE int matmul_avx2_panel(int left) {
   if (left == 7 || left == 8) return 4;
   return left < AVX2_PANEL_MAX ? left : AVX2_PANEL_MAX;
+}
+
+// acc, and in each lane the products of two pairs of int16.
+MATMUL_INLINE __m256i matmul_avx2_add_pairs(__m256i acc, __m256i a, __m256i b) {
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
 
 MATMUL_INLINE __m256i matmul_avx2_load(const void *p) { return _mm256_loadu_si256(p); }
@@ -174,9 +183,8 @@ MATMUL_INLINE __m256 matmul_avx2_floats_twice(pn_dtype type, const uint8_t *p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(two), 16));
 }
 
-// The first 32 bits of 8 blocks: scales in the low halves, biases in the high ones.
-MATMUL_INLINE void matmul_avx2_q4_1_heads(const uint8_t *p, __m256 *scale, __m256 *bias) {
-  const size_t s = PN_Q4_1_BYTES;
+// The first 32 bits of 8 blocks, `s` bytes apart: scales in the low halves, biases in the high ones.
+MATMUL_INLINE void matmul_avx2_head_pairs(const uint8_t *p, size_t s, __m256 *scale, __m256 *bias) {
   const __m128i u = _mm_setr_epi32(matmul_avx2_u32(p), matmul_avx2_u32(p + s), matmul_avx2_u32(p + 2 * s),
                                    matmul_avx2_u32(p + 3 * s));
   const __m128i v = _mm_setr_epi32(matmul_avx2_u32(p + 4 * s), matmul_avx2_u32(p + 5 * s),
@@ -186,34 +194,51 @@ MATMUL_INLINE void matmul_avx2_q4_1_heads(const uint8_t *p, __m256 *scale, __m25
   *bias = _mm256_cvtph_ps(_mm_packus_epi32(_mm_srli_epi32(u, 16), _mm_srli_epi32(v, 16)));
 }
 
+// The f16 at the beginnings of 8 blocks, `s` bytes apart.
+MATMUL_INLINE __m256 matmul_avx2_heads(const uint8_t *p, size_t s) {
+  return _mm256_cvtph_ps(_mm_setr_epi16(matmul_avx2_u16(p), matmul_avx2_u16(p + s),
+                                        matmul_avx2_u16(p + 2 * s), matmul_avx2_u16(p + 3 * s),
+                                        matmul_avx2_u16(p + 4 * s), matmul_avx2_u16(p + 5 * s),
+                                        matmul_avx2_u16(p + 6 * s), matmul_avx2_u16(p + 7 * s)));
+}
+
 // The scales and (where the kind has them) biases of a step.
 MATMUL_INLINE void matmul_avx2_scales(avx2_form form, const pn_weight *w, const avx2_blocks *b, __m256 *scale,
                                       __m256 *bias) {
-  const pn_dtype kind = matmul_avx2_kind(form);
-  if (kind == PN_AFFINE) {
-    const bool shared = w->per_group == 2;
-    *scale = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->scale)
-                    : matmul_avx2_floats(w->m.scale_dtype, b->scale);
-    *bias = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->bias)
-                   : matmul_avx2_floats(w->m.scale_dtype, b->bias);
-    return;
-  }
-  const uint8_t *p = b->codes;
-  if (kind == PN_Q4_1) {
-    matmul_avx2_q4_1_heads(p, scale, bias);
-    return;
-  }
-  const size_t s = kind == PN_Q8_0 ? PN_Q8_0_BYTES : PN_Q4_0_BYTES;
-  *scale = _mm256_cvtph_ps(_mm_setr_epi16(matmul_avx2_u16(p), matmul_avx2_u16(p + s),
-                                          matmul_avx2_u16(p + 2 * s), matmul_avx2_u16(p + 3 * s),
-                                          matmul_avx2_u16(p + 4 * s), matmul_avx2_u16(p + 5 * s),
-                                          matmul_avx2_u16(p + 6 * s), matmul_avx2_u16(p + 7 * s)));
   *bias = _mm256_setzero_ps();
+  switch (form) {
+  case AVX2_Q4_0: *scale = matmul_avx2_heads(b->codes, PN_Q4_0_BYTES); return;
+  case AVX2_Q5_0: *scale = matmul_avx2_heads(b->codes, PN_Q5_0_BYTES); return;
+  case AVX2_Q8_0: *scale = matmul_avx2_heads(b->codes, PN_Q8_0_BYTES); return;
+  case AVX2_Q4_1: matmul_avx2_head_pairs(b->codes, PN_Q4_1_BYTES, scale, bias); return;
+  case AVX2_Q5_1: matmul_avx2_head_pairs(b->codes, PN_Q5_1_BYTES, scale, bias); return;
+  default: break; // affine
+  }
+  const bool shared = w->per_group == 2;
+  *scale = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->scale)
+                  : matmul_avx2_floats(w->m.scale_dtype, b->scale);
+  *bias = shared ? matmul_avx2_floats_twice(w->m.scale_dtype, b->bias)
+                 : matmul_avx2_floats(w->m.scale_dtype, b->bias);
 }
 
-// n affine codes (a multiple of 32) of a width that the kernels can't take as stored, as unsigned bytes.
-// Reads exactly what they take. False, and nothing done, for widths that they can.
-bool matmul_avx2_unpack(const pn_weight *w, const uint8_t *blocks, int n, uint8_t *codes);
+// How affine codes of 2 to 6 bits become words: 16 codes lie in the first 2 * bits bytes of a lane. A shuffle
+// gives every other code the two bytes that it lies in, a product moves it to the top of its word, and the
+// high half of another one brings it down.
+typedef struct avx2_bits {
+  __m256i at[2], times[2], down; // of the even codes and the odd ones
+  size_t half;                   // bytes of 16 codes
+} avx2_bits;
+
+avx2_bits matmul_avx2_bits(int bits);
+
+// The even codes (odd: 0) or the odd ones of 32 at p. Reads 16 + half bytes.
+MATMUL_INLINE __m256i matmul_avx2_words(const avx2_bits *b, const uint8_t *p, int odd) {
+  const __m256i v = _mm256_shuffle_epi8(matmul_avx2_two(p, p + b->half), b->at[odd]);
+  return _mm256_mulhi_epu16(_mm256_mullo_epi16(v, b->times[odd]), b->down);
+}
+
+// n codes (a multiple of 32) of 2 to 6 bits as unsigned bytes. Reads exactly what they take.
+void matmul_avx2_unpack(int bits, const uint8_t *p, int n, uint8_t *codes);
 
 // out[k][r0 .. r0 + n) for the rows k of x: up to AVX2_ROW_MAX of them as lines, or any number as panels.
 void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,

@@ -4,9 +4,15 @@
 //
 // A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd), adds the lanes of eight blocks up
 // together (7 additions and 14 shuffles) and leaves p of each block in scratch; the blocks of a row are then
-// added up in ascending order, eight rows at once through a transposition. Memory bounds it with one row of
-// x, and instructions with four. Kinds without kernels of their own are unpacked PIECE columns at a time.
-#include "backend/cpu/cpu_matmul_avx2.h"
+// added up in ascending order, eight rows at once through a transposition. Memory bounds it with one row of x
+// (Q4_1 on one thread: 20 GB/s where reading gives 26), and instructions with four, and with one of Q6_K,
+// Q5_0 and Q5_1.
+//
+// Instructions a byte with one row of x, counted in gcc's loops: Q8_0 0.57, affine of 8 bits 0.42, of 4 bits
+// 0.81, of 6, 5, 3 and 2 bits 0.78, 0.93, 1.5 and 2.0, Q4_0 0.94, Q4_1 0.86, Q5_0 1.3, Q5_1 1.2, Q4_K and
+// Q5_K 0.97, Q6_K 0.67; with four rows 2.1 (Q4_1) to 2.6 (Q5_0). Kinds without kernels of their own are
+// unpacked PIECE columns at a time.
+#include "backend/cpu/cpu_matmul_avx2_codes.h"
 
 enum {
   ROWS = 8,
@@ -34,8 +40,7 @@ MATMUL_INLINE __m256i sums_of_halves(const __m256i d[4]) {
 
 // Two widened vectors meet 32 columns of x, four meet 64 (or two blocks' 32).
 MATMUL_INLINE __m256i dot_32(const __m256i c[2], const int16_t *x) {
-  return _mm256_add_epi32(_mm256_madd_epi16(c[0], matmul_avx2_load(x)),
-                          _mm256_madd_epi16(c[1], matmul_avx2_load(x + 16)));
+  return matmul_avx2_add_pairs(_mm256_madd_epi16(c[0], matmul_avx2_load(x)), c[1], matmul_avx2_load(x + 16));
 }
 MATMUL_INLINE __m256i dot_64(const __m256i c[4], const int16_t *x) {
   return _mm256_add_epi32(dot_32(c, x), dot_32(c + 2, x + 32));
@@ -57,25 +62,20 @@ MATMUL_INLINE x_rows x_rows_of(const matmul_x *x, int first, int t) {
   return r;
 }
 
-// The dots of eight blocks from codes with t rows of x from block `at` on, one vector a row.
-MATMUL_INLINE void dots_of_step(avx2_form form, const uint8_t *codes, const x_rows *x, int at, int t,
-                                __m256i dot[]) {
-  const bool pairs = matmul_avx2_pairs(form), wide = form == AVX2_NIBBLES_64 || form == AVX2_BYTES_64;
-  const bool halves = pairs || form == AVX2_UNPACKED_16;                         // two blocks at a time
-  const size_t step = matmul_avx2_step(form), columns = wide || pairs ? 64 : 32; // of a vector's codes
-  const size_t block = wide ? 64 : form == AVX2_UNPACKED_16 ? 16 : 32;
+// The dots of eight blocks from codes with t rows of x from block `at` on, one vector a row; `step` bytes
+// from one block to the next.
+MATMUL_INLINE void dots_of_step(avx2_form form, const avx2_bits *bits, const uint8_t *codes, size_t step,
+                                const x_rows *x, int at, int t, __m256i dot[]) {
+  const bool wide = form == AVX2_NIBBLES_64 || form == AVX2_BYTES_64 || form == AVX2_BITS_64;
+  const bool halves = matmul_avx2_pairs(form) || form == AVX2_UNPACKED_16; // two blocks at a time
+  const size_t block = wide ? 64 : form == AVX2_UNPACKED_16 ? 16 : 32, columns = halves ? 2 * block : block;
   const int vectors = halves ? 4 : 8;
   __m256i d[AVX2_ROW_MAX][8];
   MATMUL_UNROLL
   for (int i = 0; i < vectors; i++) {
     const uint8_t *p = codes + (size_t)(halves ? 2 * i : i) * step + matmul_avx2_head(form);
     __m256i c[4];
-    if (pairs || form == AVX2_NIBBLES_64) {
-      matmul_avx2_nibbles(pairs ? matmul_avx2_two(p, p + step) : matmul_avx2_load(p), c);
-    } else {
-      matmul_avx2_bytes(form == AVX2_Q8_0, matmul_avx2_load(p), c);
-      if (wide) matmul_avx2_bytes(false, matmul_avx2_load(p + 32), c + 2);
-    }
+    avx2_widen(form, bits, p, step, c);
     MATMUL_UNROLL
     for (int k = 0; k < t; k++) {
       const int16_t *q = x->q[k] + (size_t)at * block + (size_t)i * columns;
@@ -99,20 +99,6 @@ MATMUL_INLINE void put_products(const __m256i dot[], __m256 scale, __m256 bias, 
   }
 }
 
-// Eight blocks of the weight; `at` is the first one's place in x.
-MATMUL_INLINE void step_of(avx2_form form, const pn_weight *w, const avx2_blocks *b, const x_rows *x, int at,
-                           int t, float *p, size_t p_stride) {
-  uint8_t unpacked[AVX2_STEP * 64];
-  const bool bytes = form == AVX2_BYTES_32 || form == AVX2_BYTES_64;
-  const int n = AVX2_STEP * (form == AVX2_BYTES_32 ? 32 : 64);
-  __m256i dot[AVX2_ROW_MAX];
-  __m256 scale, bias;
-  dots_of_step(form, bytes && matmul_avx2_unpack(w, b->codes, n, unpacked) ? unpacked : b->codes, x, at, t,
-               dot);
-  matmul_avx2_scales(form, w, b, &scale, &bias);
-  put_products(dot, scale, bias, x, at, t, p, p_stride);
-}
-
 // A walk: n rows of w from r0 on, as one line.
 typedef struct line_walk {
   const pn_weight *w;
@@ -127,22 +113,29 @@ typedef struct line_walk {
 MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
   const pn_weight *w = l->w;
   const x_rows x = x_rows_of(l->x, l->first, t);
+  const bool other_bits = form == AVX2_BITS_64 || form == AVX2_BITS_32; // which are read with bytes behind
+  const avx2_bits bits = other_bits ? matmul_avx2_bits(w->m.bits) : (avx2_bits){.half = 0};
   const int n_blocks = w->n_blocks;
   const int64_t first = l->r0 * n_blocks, last = first + (int64_t)l->n * n_blocks, all = w->m.rows * n_blocks;
-  const size_t bytes = AVX2_STEP * matmul_avx2_block_bytes(w), p_stride = l->p_stride;
+  const size_t step = matmul_avx2_block_bytes(w), bytes = AVX2_STEP * step, p_stride = l->p_stride;
   const size_t scale_bytes = AVX2_STEP / (size_t)w->per_group * pn_dtype_block_bytes(w->m.scale_dtype);
   avx2_blocks next = matmul_avx2_blocks_at(w, first);
   avx2_rest rest;
   float *p = l->p;
   int at = 0;
   for (int64_t b = first; b < last; b += AVX2_STEP, p += AVX2_STEP) {
+    const int64_t left = last - b < AVX2_STEP ? last - b : AVX2_STEP;
     const avx2_blocks blocks =
-        b + AVX2_STEP <= all ? next : matmul_avx2_copy_blocks(w, next, last - b, &rest);
+        b + (other_bits ? 2 : 1) * AVX2_STEP <= all ? next : matmul_avx2_copy_blocks(w, next, left, &rest);
+    __m256i dot[AVX2_ROW_MAX];
+    __m256 scale, bias;
     for (size_t i = 0; i < bytes; i += 64)
       _mm_prefetch((const char *)next.codes + i + AHEAD_BYTES, _MM_HINT_T0);
-    step_of(form, w, &blocks, &x, at, t, p, p_stride);
+    dots_of_step(form, &bits, blocks.codes, step, &x, at, t, dot);
+    matmul_avx2_scales(form, w, &blocks, &scale, &bias);
+    put_products(dot, scale, bias, &x, at, t, p, p_stride);
     next.codes += bytes;
-    if (matmul_avx2_kind(form) == PN_AFFINE) next.scale += scale_bytes, next.bias += scale_bytes;
+    if (matmul_avx2_affine(form)) next.scale += scale_bytes, next.bias += scale_bytes;
     for (at += AVX2_STEP; at >= n_blocks;) at -= n_blocks;
   }
 }
@@ -170,7 +163,7 @@ MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
     scales += (size_t)n * scale_bytes;
     for (int g = 0; g < (int)n * kind->block / group; g += AVX2_STEP, p += AVX2_STEP) {
       __m256i dot[AVX2_ROW_MAX];
-      dots_of_step(form, codes + g * group, &x, at, t, dot);
+      dots_of_step(form, NULL, codes + g * group, (size_t)group, &x, at, t, dot);
       put_products(dot, _mm256_loadu_ps(scale + g), _mm256_loadu_ps(bias + g), &x, at, t, p, l->p_stride);
       const int blocks = (int)n * kind->block / group - g;
       at += blocks < AVX2_STEP ? blocks : AVX2_STEP;
@@ -179,45 +172,59 @@ MATMUL_INLINE void walk_unpacked(avx2_form form, const line_walk *l, int t) {
   }
 }
 
-// The dots of the eight 32s of a superblock of Q4_K or Q5_K, from its nibbles (and fifth bits), with t rows
-// of x.
-MATMUL_INLINE void dots_of_k(bool five, const uint8_t *nibbles, const uint8_t *fifth, const x_rows *x, int at,
-                             int t, __m256i dot[]) {
-  const __m256i mask = _mm256_set1_epi8(15), bit = _mm256_set1_epi8(1);
-  const __m256i bits = five ? matmul_avx2_load(fifth) : _mm256_setzero_si256();
+// The dots of a superblock's eight 32s (Q6_K: of the eight 16s of its half `half`) with t rows of x.
+MATMUL_INLINE void dots_of_k(avx2_form form, const uint8_t *stored, int half, const x_rows *x, int at, int t,
+                             __m256i dot[]) {
+  const bool six = form == AVX2_Q6_K;
   __m256i d[AVX2_ROW_MAX][8];
   MATMUL_UNROLL
-  for (int i = 0; i < 8; i++) {
-    const __m256i v = matmul_avx2_load(nibbles + 32 * (i / 2));
-    __m256i codes = _mm256_and_si256(i % 2 ? _mm256_srli_epi16(v, 4) : v, mask), c[2];
-    if (five)
-      codes = _mm256_or_si256(codes, _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(bits, i), bit), 4));
-    matmul_avx2_bytes(false, codes, c);
+  for (int i = 0; i < 4; i++) {
+    __m256i c[4];
+    if (six)
+      avx2_widen_q6_k(stored, half, i, c);
+    else if (form == AVX2_Q5_K)
+      avx2_widen_q5_k(stored, i, c);
+    else
+      avx2_widen_q4_k(stored, i, c);
     MATMUL_UNROLL
-    for (int k = 0; k < t; k++) d[k][i] = dot_32(c, x->q[k] + (size_t)(at + i) * 32);
+    for (int k = 0; k < t; k++) {
+      if (six) {
+        d[k][i] = dot_32(c, x->q[k] + (size_t)at * 16 + (size_t)i * 32);
+      } else {
+        d[k][2 * i] = dot_32(c, x->q[k] + (size_t)(at + 2 * i) * 32);
+        d[k][2 * i + 1] = dot_32(c + 2, x->q[k] + (size_t)(at + 2 * i + 1) * 32);
+      }
+    }
   }
   MATMUL_UNROLL
-  for (int k = 0; k < t; k++) dot[k] = sums_of_8(d[k]);
+  for (int k = 0; k < t; k++) dot[k] = six ? sums_of_halves(d[k]) : sums_of_8(d[k]);
 }
 
-// Q4_K and Q5_K as they are stored, a superblock a step.
-MATMUL_INLINE void walk_k(bool five, const line_walk *l, int t) {
+// K-quants as they are stored, a superblock at a time.
+MATMUL_INLINE void walk_k(avx2_form form, const line_walk *l, int t) {
   const pn_weight *w = l->w;
-  const pn_kind *kind = matmul_avx2_kind_of(w->m.kind);
-  const size_t bytes = five ? PN_Q5_K_BYTES : PN_Q4_K_BYTES, first = five ? 48 : 16;
+  const bool six = form == AVX2_Q6_K;
+  const int steps = six ? 2 : 1;
+  const size_t bytes = six ? PN_Q6_K_BYTES : form == AVX2_Q5_K ? PN_Q5_K_BYTES : PN_Q4_K_BYTES;
   const x_rows x = x_rows_of(l->x, l->first, t);
   const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)l->r0 * w->m.row_bytes;
-  float scale[AVX2_STEP] __attribute__((aligned(32))), bias[AVX2_STEP] __attribute__((aligned(32)));
   float *p = l->p;
   int at = 0;
-  for (int64_t left = (int64_t)l->n * (w->n_blocks / AVX2_STEP); left > 0; left--, p += AVX2_STEP) {
-    __m256i dot[AVX2_ROW_MAX];
+  for (int64_t left = (int64_t)l->n * (w->m.cols / 256); left > 0; left--, stored += bytes) {
     for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)stored + i + AHEAD_BYTES, _MM_HINT_T0);
-    kind->scales(stored, 1, scale, bias);
-    dots_of_k(five, stored + first, stored + 16, &x, at, t, dot);
-    put_products(dot, _mm256_load_ps(scale), _mm256_load_ps(bias), &x, at, t, p, l->p_stride);
-    stored += bytes;
-    at += AVX2_STEP;
+    MATMUL_UNROLL
+    for (int half = 0; half < steps; half++) {
+      __m256i dot[AVX2_ROW_MAX];
+      __m256 scale, bias = _mm256_setzero_ps();
+      dots_of_k(form, stored, half, &x, at + half * AVX2_STEP, t, dot);
+      if (six)
+        scale = avx2_q6_k_scales(stored, half);
+      else
+        avx2_k_scales(stored, &scale, &bias);
+      put_products(dot, scale, bias, &x, at + half * AVX2_STEP, t, p + half * AVX2_STEP, l->p_stride);
+    }
+    p += steps * AVX2_STEP;
+    at += steps * AVX2_STEP;
     if (at >= w->n_blocks) at = 0;
   }
 }
@@ -225,6 +232,8 @@ MATMUL_INLINE void walk_k(bool five, const line_walk *l, int t) {
 MATMUL_INLINE void walk_form(avx2_form form, const line_walk *l, int t) {
   if (form >= AVX2_UNPACKED_32)
     walk_unpacked(form, l, t);
+  else if (form >= AVX2_Q4_K)
+    walk_k(form, l, t);
   else
     walk(form, l, t);
 }
@@ -238,17 +247,6 @@ MATMUL_INLINE void walk_rows(avx2_form form, const line_walk *l) {
   }
 }
 
-MATMUL_INLINE void walk_rows_k(bool five, const line_walk *l) {
-  switch (l->t) {
-  case 1: walk_k(five, l, 1); break;
-  case 2: walk_k(five, l, 2); break;
-  case 3: walk_k(five, l, 3); break;
-  default: walk_k(five, l, 4); break;
-  }
-}
-
-static void walk_q4_k(const line_walk *l) { walk_rows_k(false, l); }
-static void walk_q5_k(const line_walk *l) { walk_rows_k(true, l); }
 static void walk_nibbles_64(const line_walk *l) { walk_rows(AVX2_NIBBLES_64, l); }
 static void walk_nibbles_32(const line_walk *l) { walk_rows(AVX2_NIBBLES_32, l); }
 static void walk_q4_0(const line_walk *l) { walk_rows(AVX2_Q4_0, l); }
@@ -256,14 +254,14 @@ static void walk_q4_1(const line_walk *l) { walk_rows(AVX2_Q4_1, l); }
 static void walk_q8_0(const line_walk *l) { walk_rows(AVX2_Q8_0, l); }
 static void walk_bytes_64(const line_walk *l) { walk_rows(AVX2_BYTES_64, l); }
 static void walk_bytes_32(const line_walk *l) { walk_rows(AVX2_BYTES_32, l); }
-static void walk_unpacked_32(const line_walk *l) {
-  if (l->w->m.kind == PN_Q4_K)
-    walk_q4_k(l);
-  else if (l->w->m.kind == PN_Q5_K)
-    walk_q5_k(l);
-  else
-    walk_rows(AVX2_UNPACKED_32, l);
-}
+static void walk_bits_64(const line_walk *l) { walk_rows(AVX2_BITS_64, l); }
+static void walk_bits_32(const line_walk *l) { walk_rows(AVX2_BITS_32, l); }
+static void walk_q5_0(const line_walk *l) { walk_rows(AVX2_Q5_0, l); }
+static void walk_q5_1(const line_walk *l) { walk_rows(AVX2_Q5_1, l); }
+static void walk_q4_k(const line_walk *l) { walk_rows(AVX2_Q4_K, l); }
+static void walk_q5_k(const line_walk *l) { walk_rows(AVX2_Q5_K, l); }
+static void walk_q6_k(const line_walk *l) { walk_rows(AVX2_Q6_K, l); }
+static void walk_unpacked_32(const line_walk *l) { walk_rows(AVX2_UNPACKED_32, l); }
 static void walk_unpacked_16(const line_walk *l) { walk_rows(AVX2_UNPACKED_16, l); }
 
 // out[i] = p[i][0] + p[i][1] + ... for eight rows of n; reads up to eight floats behind the last.
@@ -289,8 +287,23 @@ size_t matmul_avx2_rows_bytes(int64_t cols) {
 void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                       int64_t out_stride, void *scratch) {
   static void (*const walks[AVX2_N_FORMS])(const line_walk *) = {
-      walk_nibbles_64, walk_nibbles_32, walk_q4_0,        walk_q4_1,       walk_q8_0,
-      walk_bytes_64,   walk_bytes_32,   walk_unpacked_32, walk_unpacked_16};
+      [AVX2_NIBBLES_64] = walk_nibbles_64,
+      [AVX2_NIBBLES_32] = walk_nibbles_32,
+      [AVX2_Q4_0] = walk_q4_0,
+      [AVX2_Q4_1] = walk_q4_1,
+      [AVX2_Q8_0] = walk_q8_0,
+      [AVX2_BYTES_64] = walk_bytes_64,
+      [AVX2_BYTES_32] = walk_bytes_32,
+      [AVX2_BITS_64] = walk_bits_64,
+      [AVX2_BITS_32] = walk_bits_32,
+      [AVX2_Q5_0] = walk_q5_0,
+      [AVX2_Q5_1] = walk_q5_1,
+      [AVX2_Q4_K] = walk_q4_k,
+      [AVX2_Q5_K] = walk_q5_k,
+      [AVX2_Q6_K] = walk_q6_k,
+      [AVX2_UNPACKED_32] = walk_unpacked_32,
+      [AVX2_UNPACKED_16] = walk_unpacked_16,
+  };
   const avx2_form form = matmul_avx2_form(w);
   line_walk l = {.w = w, .x = x, .p = scratch, .p_stride = products_of((size_t)w->n_blocks)};
   for (int i = 0; i < n; i += ROWS) {

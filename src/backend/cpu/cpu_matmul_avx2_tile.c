@@ -4,7 +4,8 @@
 // and is added to 8 results.
 //
 // For each pair of columns of a panel of 6 rows: 2 loads, 6 broadcasts, 12 vpmaddwd, 12 additions for 384
-// products. The vector units bound it: 24 instructions where two (Zen) can start a cycle.
+// products. The vector units bound it: 24 instructions where two (Zen) can start a
+// cycle.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
 enum { TILE_ROWS = 16, PAIR_BYTES = 64, CHUNK_BLOCKS = AVX2_CHUNK / 16 };
@@ -47,7 +48,7 @@ static void fill_nibbles_64(const tile_source *s, uint8_t *tile) {
 
 // Two blocks of 32 columns: the first has dwords 0 .. 3, the second 4 .. 7.
 static void fill_nibbles_32(const tile_source *s, uint8_t *tile) {
-  const size_t step = matmul_avx2_step(s->form), head = matmul_avx2_head(s->form);
+  const size_t step = matmul_avx2_block_bytes(s->w), head = matmul_avx2_head(s->form);
   for (int b = 0; b < s->n; b += 2, tile += 32 * PAIR_BYTES) {
     __m256i v[8], c[4];
     for (int i = 0; i < 8; i++) {
@@ -82,10 +83,12 @@ MATMUL_INLINE void fill_bytes(bool is_signed, bool sixteen, const uint8_t *const
 static void fill_any_bytes(const tile_source *s, uint8_t *tile, uint8_t codes[8][AVX2_CHUNK]) {
   const uint8_t *rows[8];
   const int cols = s->n * s->w->block;
+  const bool other_bits = s->form == AVX2_BITS_64 || s->form == AVX2_BITS_32;
   for (int i = 0; i < 8; i++) {
     rows[i] = row_blocks(s, i) + matmul_avx2_head(s->form);
-    if (s->form != AVX2_Q8_0 && matmul_avx2_unpack(s->w, row_blocks(s, i), cols, codes[i]))
-      rows[i] = codes[i];
+    if (!other_bits) continue;
+    matmul_avx2_unpack(s->w->m.bits, rows[i], cols, codes[i]);
+    rows[i] = codes[i];
   }
   if (s->form == AVX2_Q8_0)
     fill_bytes(true, false, rows, PN_Q8_0_BYTES, s->n, tile);
@@ -107,7 +110,7 @@ static void fill_unpacked(const tile_source *s, uint8_t *tile, float *scale, flo
     kind->scales(matmul_scales_at(s->w, kind, block), cols / kind->block, u[i], v[i]);
     rows[i] = codes[i];
   }
-  if (s->form == AVX2_UNPACKED_16)
+  if (s->w->block == 16)
     fill_bytes(false, true, rows, 32, cols / 32, tile);
   else
     fill_bytes(false, false, rows, 32, cols / 32, tile);
@@ -154,9 +157,11 @@ static void fill(const pn_weight *w, int64_t r0, int n, int g, int n_blocks, til
     for (int i = 0; i < 8; i++) s.row[i] = r0 + (half * 8 + i < n ? half * 8 + i : n - 1);
     uint8_t *tile = t->tile + half * 32;
     float *scale = t->scale + half * 8, *bias = t->bias + half * 8;
+    if (s.form >= AVX2_Q5_0) {
+      fill_unpacked(&s, tile, scale, bias, t->codes);
+      continue;
+    }
     switch (s.form) {
-    case AVX2_UNPACKED_32:
-    case AVX2_UNPACKED_16: fill_unpacked(&s, tile, scale, bias, t->codes); continue;
     case AVX2_NIBBLES_64: fill_nibbles_64(&s, tile); break;
     case AVX2_NIBBLES_32:
     case AVX2_Q4_0:
@@ -181,9 +186,9 @@ MATMUL_INLINE void eight_pairs(__m256i a[], const uint8_t *tile, const int16_t *
       int pair;
       memcpy(&pair, x + 2 * (j * width + t), 4);
       const __m256i b = _mm256_set1_epi32(pair);
-      a[2 * t] = _mm256_add_epi32(a[2 * t], _mm256_madd_epi16(b, u));
+      a[2 * t] = matmul_avx2_add_pairs(a[2 * t], b, u);
       SETTLE(a[2 * t]);
-      a[2 * t + 1] = _mm256_add_epi32(a[2 * t + 1], _mm256_madd_epi16(b, v));
+      a[2 * t + 1] = matmul_avx2_add_pairs(a[2 * t + 1], b, v);
       SETTLE(a[2 * t + 1]);
     }
   }
