@@ -5,10 +5,19 @@
 //
 // For each pair of columns of a panel of 6 rows: 2 loads, 6 broadcasts, 12 vpmaddwd, 12 additions for 384
 // products. The vector units bound it: 24 instructions where two (Zen) can start a
-// cycle.
+// cycle. A tile costs 0.5 instructions a code, its scales 0.13: a third of the time of 8 rows, a twentieth of
+// that of 64, so the next unit's bytes are fetched meanwhile: 16 rows at once are more than a processor
+// follows by itself.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
 enum { TILE_ROWS = 16, PAIR_BYTES = 64, CHUNK_BLOCKS = AVX2_CHUNK / 16 };
+
+// What the next unit's tile is made from, fetched in as many shares as this tile has blocks, beside the
+// products of the first panel.
+typedef struct tile_ahead {
+  const uint8_t *codes; // of the next unit's first row
+  size_t row_bytes, bytes;
+} tile_ahead;
 
 // A thread's scratch.
 typedef struct tile_scratch {
@@ -16,6 +25,7 @@ typedef struct tile_scratch {
   float scale[CHUNK_BLOCKS * 16], bias[CHUNK_BLOCKS * 16]; // [block][row]
   uint8_t codes[8][AVX2_CHUNK];                            // rows of a kind that has to be unpacked
   float acc[MATMUL_SLICE * TILE_ROWS];                     // [row of x][row]
+  tile_ahead ahead;
 } tile_scratch;
 
 // What a tile is made from: 8 of its rows, the blocks [g, g + n) of each.
@@ -202,9 +212,16 @@ MATMUL_INLINE void add_products(__m256i dot, bool has_bias, const float *scale, 
   _mm256_store_ps(acc, _mm256_add_ps(_mm256_load_ps(acc), v));
 }
 
+MATMUL_INLINE void fetch_share(const tile_ahead *a, int b, int n) {
+  for (int row = TILE_ROWS * b / n; row < TILE_ROWS * (b + 1) / n; row++)
+    for (size_t i = 0; i < a->bytes; i += 64)
+      _mm_prefetch((const char *)a->codes + (size_t)row * a->row_bytes + i, _MM_HINT_T0);
+}
+
 // The tile's blocks [g, g + n) with the panel of `width` rows of x from `first` on.
 MATMUL_INLINE void panel_of(const matmul_x *x, int block, bool bias, const tile_scratch *s, int g, int n,
                             int first, int width, float *acc) {
+  const tile_ahead ahead = first == 0 ? s->ahead : (tile_ahead){.bytes = 0};
   const int16_t *q = (const int16_t *)(const void *)(x->q + (size_t)first * x->q_stride) +
                      (size_t)g * (size_t)(block * width);
   const uint8_t *tile = s->tile;
@@ -216,6 +233,7 @@ MATMUL_INLINE void panel_of(const matmul_x *x, int block, bool bias, const tile_
       a[2 * t] = a[2 * t + 1] = _mm256_set1_epi32(x->shift[at + (size_t)t * x->s_stride]);
     for (int j = 0; j < block / 16; j++, tile += 8 * PAIR_BYTES, q += 16 * width)
       eight_pairs(a, tile, q, width);
+    fetch_share(&ahead, b, n);
     MATMUL_UNROLL
     for (int t = 0; t < width; t++) {
       const float dx = x->dx[at + (size_t)t * x->s_stride], sum = x->sum[at + (size_t)t * x->s_stride];
@@ -260,6 +278,9 @@ void matmul_avx2_tile(const pn_weight *w, int64_t r0, int n, const matmul_x *x, 
   for (int g = 0; g < w->n_blocks; g += chunk) {
     const int m = w->n_blocks - g < chunk ? w->n_blocks - g : chunk;
     fill(w, r0, n, g, m, s);
+    const size_t at = (size_t)g * matmul_avx2_block_bytes(w);
+    s->ahead = (tile_ahead){(const uint8_t *)w->m.data + (size_t)(r0 + TILE_ROWS) * w->m.row_bytes + at,
+                            w->m.row_bytes, (size_t)m * matmul_avx2_block_bytes(w)};
     if (w->block == 64)
       panels_64(x, s, g, m);
     else if (w->block == 16)
