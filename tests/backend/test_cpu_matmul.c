@@ -15,8 +15,8 @@
 // cmocka.h wants the headers above it
 #include <cmocka.h>
 
-static const char *const isas[] = {"scalar", "avx2", "avx512", "neon"};
-enum { N_ISAS = 4 };
+static const char *const isas[] = {"scalar", "avx2", "avx2-vnni", "avx512", "neon"};
+enum { N_ISAS = 5 };
 static int planes; // of activations: 2 for int16, 1 for int8
 
 // A matrix with its own memory, placed at odd 2-byte addresses and ending where the heap block ends, so that

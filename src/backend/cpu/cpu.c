@@ -197,25 +197,13 @@ static const pn_backend_ops table = {
 static const cpu_ops *ops_of(cpu_isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
-  case CPU_AVX2: return &cpu_ops_avx2;
+  case CPU_AVX2:
+  case CPU_AVX2_VNNI: return &cpu_ops_avx2;
   case CPU_AVX512: return &cpu_ops_avx512;
 #elif defined(__aarch64__)
   case CPU_NEON: return &cpu_ops_neon;
 #endif
   default: return &cpu_ops_scalar;
-  }
-}
-
-static const char *const *usable_isas(void) {
-  static const char *const x512[] = {"avx512", "avx2", "scalar", NULL};
-  static const char *const x256[] = {"avx2", "scalar", NULL};
-  static const char *const arm[] = {"neon", "scalar", NULL};
-  static const char *const plain[] = {"scalar", NULL};
-  switch (cpu_isa_best()) {
-  case CPU_AVX512: return x512;
-  case CPU_AVX2: return x256;
-  case CPU_NEON: return arm;
-  default: return plain;
   }
 }
 
@@ -227,6 +215,7 @@ static const char *const *activations(void) {
 static const char *features(void) {
   switch (cpu_isa_best()) {
   case CPU_AVX512: return "avx2 avx512-vnni";
+  case CPU_AVX2_VNNI: return "avx2 avx2-vnni";
   case CPU_AVX2: return "avx2";
   case CPU_NEON: return "neon-dotprod";
   default: return "scalar";
@@ -268,7 +257,7 @@ static pn_backend *open_backend(const pn_setting *settings, int n, pn_error *e) 
 
 static const pn_setting_kind cpu_settings[] = {
     {"threads", "threads; 0: as many as this process may use cores", NULL},
-    {"isa", "instruction set", usable_isas},
+    {"isa", "instruction set", cpu_isa_usable},
     // What x is rounded to before it meets quantised weights: int16, whose results agree with float32 to a
     // few 1e-5, or int8, faster and rougher (about 1e-2).
     {"activations", "precision of activations in products with quantised weights", activations},

@@ -1,5 +1,7 @@
 #include "backend/cpu/cpu_isa.h"
 
+#include <stddef.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
@@ -7,7 +9,7 @@
 #endif
 
 const char *cpu_isa_name(cpu_isa isa) {
-  static const char *const names[CPU_N_ISAS] = {"scalar", "avx2", "avx512", "neon"};
+  static const char *const names[CPU_N_ISAS] = {"scalar", "avx2", "avx2-vnni", "avx512", "neon"};
   return names[isa];
 }
 
@@ -19,6 +21,11 @@ static bool has_f16c(void) {
 
 static bool has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+
+static bool has_avx2_vnni(void) {
+  unsigned a, b, c, d;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1u);
 }
 
 static bool has_avx512(void) {
@@ -38,12 +45,12 @@ static bool has_dotprod(void) {
 }
 #endif
 
-// The kernels were built, and the machine and its operating system can run them.
-static bool is_usable(cpu_isa isa) {
+bool cpu_isa_has(cpu_isa isa) {
   switch (isa) {
   case CPU_SCALAR: return true;
 #if defined(__x86_64__)
   case CPU_AVX2: return has_avx2();
+  case CPU_AVX2_VNNI: return has_avx2_vnni();
   case CPU_AVX512: return has_avx512();
 #elif defined(__aarch64__)
   case CPU_NEON: return has_dotprod();
@@ -53,8 +60,21 @@ static bool is_usable(cpu_isa isa) {
 }
 
 cpu_isa cpu_isa_best(void) {
-  static const cpu_isa order[] = {CPU_AVX512, CPU_AVX2, CPU_NEON};
+  static const cpu_isa order[] = {CPU_AVX512, CPU_AVX2_VNNI, CPU_AVX2, CPU_NEON};
   for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
-    if (is_usable(order[i])) return order[i];
+    if (cpu_isa_has(order[i])) return order[i];
   return CPU_SCALAR;
+}
+
+const char *const *cpu_isa_usable(void) {
+  static const char *const x512_vnni[] = {"avx512", "avx2-vnni", "avx2", "scalar", NULL};
+  static const char *const x512[] = {"avx512", "avx2", "scalar", NULL};
+  static const char *const arm[] = {"neon", "scalar", NULL};
+  switch (cpu_isa_best()) {
+  case CPU_AVX512: return cpu_isa_has(CPU_AVX2_VNNI) ? x512_vnni : x512;
+  case CPU_AVX2_VNNI: return x512_vnni + 1;
+  case CPU_AVX2: return x512 + 1;
+  case CPU_NEON: return arm;
+  default: return arm + 1;
+  }
 }

@@ -10,6 +10,7 @@
 static const matmul_kernels *const all_kernels[] = {
 #if defined(PN_MATMUL_X86)
     &matmul_avx512,
+    &matmul_avx2_vnni,
     &matmul_avx2,
 #elif defined(PN_MATMUL_ARM)
     &matmul_neon,

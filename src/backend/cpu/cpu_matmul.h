@@ -52,7 +52,7 @@ typedef struct cpu_matmul_part {
 // Scratch and kernels of one backend instance. One caller at a time.
 typedef struct cpu_matmul cpu_matmul;
 
-// isa NULL: the best of the machine; else "avx512", "avx2", "neon" or "scalar": PN_ERR_DEVICE when the
+// isa NULL: the best of the machine; else a name of cpu_isa.h: PN_ERR_DEVICE when the
 // machine or the build lacks it. planes: 2 for int16 activations, 1 for int8. The pool (NULL: everything on
 // the caller's thread) is borrowed and outlives the state.
 cpu_matmul *cpu_matmul_new(const char *isa, int planes, cpu_pool *pool, pn_error *e);

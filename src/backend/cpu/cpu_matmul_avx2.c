@@ -1,16 +1,11 @@
 // AVX2 with FMA and F16C: choice of kernel, activations. What decides the speed: decode reads the weights as
 // they lie, one pass, and has instructions to spare (0.6 to 1.3 a byte); prefill is bound by vpmaddwd and its
-// additions.
+// additions, or vpdpwssd.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
-#include <cpuid.h>
-#include <math.h>
+#include "backend/cpu/cpu_isa.h"
 
-static bool usable(void) {
-  unsigned a, b, c, d;
-  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+#include <math.h>
 
 static matmul_layout layout(const pn_weight *w) {
   if (!w->block) return MATMUL_PLAIN;
@@ -155,7 +150,7 @@ static void quantise(const matmul_x *x, int r) {
 }
 
 static size_t scratch_bytes(int64_t cols) {
-  const size_t rows = matmul_avx2_rows_bytes(cols), tile = matmul_avx2_tile_bytes();
+  const size_t rows = AVX2_OF_TIER(rows_bytes)(cols), tile = AVX2_OF_TIER(tile_bytes)();
   return rows > tile ? rows : tile;
 }
 
@@ -164,16 +159,26 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
   if (!w->block)
     matmul_avx2_float(w, r0, n, x, out, out_stride);
   else if (x->packing == MATMUL_LINE)
-    matmul_avx2_rows(w, r0, n, x, out, out_stride, scratch);
+    AVX2_OF_TIER(rows)(w, r0, n, x, out, out_stride, scratch);
   else
-    matmul_avx2_tile(w, r0, n, x, out, out_stride, scratch);
+    AVX2_OF_TIER(tile)(w, r0, n, x, out, out_stride, scratch);
 }
 
-const matmul_kernels matmul_avx2 = {.name = "avx2",
-                                    .words = true,
-                                    .usable = usable,
-                                    .layout = layout,
-                                    .packing = packing,
-                                    .quantise = quantise,
-                                    .scratch_bytes = scratch_bytes,
-                                    .unit = unit};
+#ifdef __AVXVNNI__
+#define TABLE matmul_avx2_vnni
+#define NAME "avx2-vnni"
+static bool usable(void) { return cpu_isa_has(CPU_AVX2_VNNI); }
+#else
+#define TABLE matmul_avx2
+#define NAME "avx2"
+static bool usable(void) { return cpu_isa_has(CPU_AVX2); }
+#endif
+
+const matmul_kernels TABLE = {.name = NAME,
+                              .words = true,
+                              .usable = usable,
+                              .layout = layout,
+                              .packing = packing,
+                              .quantise = quantise,
+                              .scratch_bytes = scratch_bytes,
+                              .unit = unit};

@@ -78,9 +78,21 @@ MATMUL_INLINE int matmul_avx2_panel(int left) {
   return left < AVX2_PANEL_MAX ? left : AVX2_PANEL_MAX;
 }
 
+// The files that multiply are compiled once more with AVX-VNNI (cpu_matmul_avx2_vnni.c); what they define has
+// other names there.
+#ifdef __AVXVNNI__
+#define AVX2_OF_TIER(name) matmul_avx2_vnni_##name
+#else
+#define AVX2_OF_TIER(name) matmul_avx2_##name
+#endif
+
 // acc, and in each lane the products of two pairs of int16.
 MATMUL_INLINE __m256i matmul_avx2_add_pairs(__m256i acc, __m256i a, __m256i b) {
+#ifdef __AVXVNNI__
+  return _mm256_dpwssd_avx_epi32(acc, a, b);
+#else
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+#endif
 }
 
 MATMUL_INLINE __m256i matmul_avx2_load(const void *p) { return _mm256_loadu_si256(p); }
@@ -241,13 +253,13 @@ MATMUL_INLINE __m256i matmul_avx2_words(const avx2_bits *b, const uint8_t *p, in
 void matmul_avx2_unpack(int bits, const uint8_t *p, int n, uint8_t *codes);
 
 // out[k][r0 .. r0 + n) for the rows k of x: up to AVX2_ROW_MAX of them as lines, or any number as panels.
-void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
-                      int64_t out_stride, void *scratch);
-void matmul_avx2_tile(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
-                      int64_t out_stride, void *scratch);
+void AVX2_OF_TIER(rows)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                        int64_t out_stride, void *scratch);
+void AVX2_OF_TIER(tile)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                        int64_t out_stride, void *scratch);
 // The scratch that they take, for any weight of up to `cols` columns.
-size_t matmul_avx2_rows_bytes(int64_t cols);
-size_t matmul_avx2_tile_bytes(void);
+size_t AVX2_OF_TIER(rows_bytes)(int64_t cols);
+size_t AVX2_OF_TIER(tile_bytes)(void);
 // f32, f16 or bf16 weights.
 void matmul_avx2_float(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                        int64_t out_stride);

@@ -2,11 +2,11 @@
 // eight at a time, so that a row whose blocks are no multiple of eight wastes nothing; x goes on with its
 // first blocks behind its last.
 //
-// A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd), adds the lanes of eight blocks up
-// together (7 additions and 14 shuffles) and leaves p of each block in scratch; the blocks of a row are then
-// added up in ascending order, eight rows at once through a transposition. Memory bounds it with one row of x
-// (Q4_1 on one thread: 20 GB/s where reading gives 26), and instructions with four, and with one of Q6_K,
-// Q5_0 and Q5_1.
+// A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd; with AVX-VNNI half of the additions
+// belong to it), adds the lanes of eight blocks up together (7 additions and 14 shuffles) and leaves p of
+// each block in scratch; the blocks of a row are then added up in ascending order, eight rows at once through
+// a transposition. Memory bounds it with one row of x (Q4_1 on one thread: 20 GB/s where reading gives 26),
+// and instructions with four, and with one of Q6_K, Q5_0 and Q5_1.
 //
 // Instructions a byte with one row of x, counted in gcc's loops: Q8_0 0.57, affine of 8 bits 0.42, of 4 bits
 // 0.81, of 6, 5, 3 and 2 bits 0.78, 0.93, 1.5 and 2.0, Q4_0 0.94, Q4_1 0.86, Q5_0 1.3, Q5_1 1.2, Q4_K and
@@ -280,12 +280,12 @@ static void add_up(const float *p, int n, float out[ROWS]) {
 // Floats of p for a row of x: those of eight rows of blocks, and what is read or written behind the last.
 static size_t products_of(size_t n_blocks) { return ROWS * n_blocks + AVX2_STEP; }
 
-size_t matmul_avx2_rows_bytes(int64_t cols) {
+size_t AVX2_OF_TIER(rows_bytes)(int64_t cols) {
   return AVX2_ROW_MAX * products_of((size_t)cols / 16 + 1) * sizeof(float);
 }
 
-void matmul_avx2_rows(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
-                      int64_t out_stride, void *scratch) {
+void AVX2_OF_TIER(rows)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                        int64_t out_stride, void *scratch) {
   static void (*const walks[AVX2_N_FORMS])(const line_walk *) = {
       [AVX2_NIBBLES_64] = walk_nibbles_64,
       [AVX2_NIBBLES_32] = walk_nibbles_32,

@@ -4,9 +4,9 @@
 // and is added to 8 results.
 //
 // For each pair of columns of a panel of 6 rows: 2 loads, 6 broadcasts, 12 vpmaddwd, 12 additions for 384
-// products. The vector units bound it: 24 instructions where two (Zen) can start a
-// cycle. A tile costs 0.5 instructions a code, its scales 0.13: a third of the time of 8 rows, a twentieth of
-// that of 64, so the next unit's bytes are fetched meanwhile: 16 rows at once are more than a processor
+// products (with AVX-VNNI 12 vpdpwssd). The vector units bound it: 24 instructions where two (Zen) can start
+// a cycle. A tile costs 0.5 instructions a code, its scales 0.13: a third of the time of 8 rows, a twentieth
+// of that of 64, so the next unit's bytes are fetched meanwhile: 16 rows at once are more than a processor
 // follows by itself.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
@@ -268,10 +268,10 @@ static void panels_16_plain(const matmul_x *x, tile_scratch *s, int g, int n) {
   panels_of(x, 16, false, s, g, n);
 }
 
-size_t matmul_avx2_tile_bytes(void) { return sizeof(tile_scratch); }
+size_t AVX2_OF_TIER(tile_bytes)(void) { return sizeof(tile_scratch); }
 
-void matmul_avx2_tile(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
-                      int64_t out_stride, void *scratch) {
+void AVX2_OF_TIER(tile)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
+                        int64_t out_stride, void *scratch) {
   tile_scratch *s = scratch;
   const int chunk = AVX2_CHUNK / w->block;
   memset(s->acc, 0, (size_t)x->n_rows * TILE_ROWS * sizeof *s->acc);

@@ -120,6 +120,6 @@ void matmul_unit_lines(const pn_weight *w, int64_t r0, int n, const matmul_x *x,
                        int64_t out_stride, void *scratch, matmul_line_products *products,
                        matmul_line_floats *floats);
 
-extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx512, matmul_neon;
+extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx2_vnni, matmul_avx512, matmul_neon;
 
 #endif

@@ -13,10 +13,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     cpu/cpu_matmul_avx512_tile.c cpu/cpu_matmul_avx512_float.c)
   set(MATMUL_AVX2 cpu/cpu_kinds_avx2.c cpu/cpu_matmul_avx2.c cpu/cpu_matmul_avx2_float.c cpu/cpu_matmul_avx2_row.c
     cpu/cpu_matmul_avx2_tile.c cpu/cpu_matmul_avx2_unpack.c)
-  list(APPEND MATMUL_SOURCES ${MATMUL_AVX512} ${MATMUL_AVX2})
+  list(APPEND MATMUL_SOURCES ${MATMUL_AVX512} ${MATMUL_AVX2} cpu/cpu_matmul_avx2_vnni.c)
   set_source_files_properties(${MATMUL_AVX512} PROPERTIES COMPILE_OPTIONS
     "${KERNEL_O};-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni")
   set_source_files_properties(${MATMUL_AVX2} PROPERTIES COMPILE_OPTIONS "${KERNEL_O};-mavx2;-mfma;-mf16c")
+  set_source_files_properties(cpu/cpu_matmul_avx2_vnni.c PROPERTIES COMPILE_OPTIONS "${KERNEL_O};-mavx2;-mfma;-mf16c;-mavxvnni")
   set_source_files_properties(cpu/cpu_matmul.c PROPERTIES COMPILE_DEFINITIONS PN_MATMUL_X86)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
   list(APPEND MATMUL_SOURCES cpu/cpu_matmul_neon.c cpu/cpu_matmul_lines.c)
