@@ -1,8 +1,9 @@
 #!/bin/sh
 # Build the backend and a test program for AArch64 and run it under an emulator.
-# neon.sh SOURCE_DIR BUILD_DIR TEST.c. Exit 77, with a word why, when a tool is missing.
+# neon.sh SOURCE_DIR BUILD_DIR TEST.c [ARGUMENT]. With an argument the program runs once more with it, on a
+# processor without matrix products of bytes. Exit 77, with a word why, when a tool is missing.
 set -eu
-source=$1 build=$2 test=$3
+source=$1 build=$2 test=$3 argument=${4-}
 cc=$(command -v aarch64-linux-gnu-gcc) || { echo "skipped: no aarch64-linux-gnu-gcc"; exit 77; }
 qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static) || { echo "skipped: no qemu-aarch64"; exit 77; }
 sysroot=$(dirname "$(dirname "$cc")")/aarch64-linux-gnu
@@ -19,6 +20,7 @@ for file in "$source"/src/base/clock.c "$source"/src/base/dtype.c "$source"/src/
   isa=
   case $file in
   *_avx2*.c | *_avx512*.c) continue ;;
+  *_neon_i8mm.c) isa=-march=armv8.2-a+dotprod+i8mm ;;
   *_neon*.c) isa=-march=armv8.2-a+dotprod ;;
   esac
   object=$build/$(basename "$file" .c).o
@@ -28,4 +30,5 @@ for file in "$source"/src/base/clock.c "$source"/src/base/dtype.c "$source"/src/
 done
 # shellcheck disable=SC2086
 "$cc" $objects -lm -lpthread -o "$build/program"
-exec "$qemu" -cpu max -L "$sysroot" "$build/program" quick
+"$qemu" -cpu max -L "$sysroot" "$build/program" quick
+[ -z "$argument" ] || "$qemu" -cpu neoverse-n1 -L "$sysroot" "$build/program" "$argument"

@@ -1,7 +1,7 @@
 // Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and
 // bit for bit against the scalar kernels on one thread, for any number of rows, threads and any cut into
 // calls.
-//   test_cpu_grid [quick]
+//   test_cpu_grid [quick | products]    on fewer shapes; of products, only those
 //   test_cpu_grid module NAME FOLDERS   the same of a backend in a module, whose bits must not depend on
 //     rows and cuts, and in products with quantised weights are those of the cpu
 #include "../backend_options.h"
@@ -568,14 +568,14 @@ static void check_matrix(const family *f, pn_matrix m, int rows, double toleranc
 // int8 activations in blocks of 32 or 64 move a product by about 1 %, int16 by some 1e-5; float weights only
 // by rounding.
 static void check_matrices(const family *f) {
-  static const int bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128}, rows[] = {1, 2, 3, 7, 16, 40};
+  static const int bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128}, rows[] = {1, 2, 3, 7, 13, 40};
   static const pn_dtype scales[] = {PN_F16, PN_BF16, PN_F32};
   int k = 0;
   for (int b = 0; b < 6; b++)
     for (int g = 0; g < 3; g++, k++)
       for (int s = 0; s < (quick ? 1 : 3); s++)
         check_matrix(f,
-                     random_matrix(&rng, PN_AFFINE, 1 + 13 * (k % 5), 384 + 128 * (k % 2), bits[b], groups[g],
+                     random_matrix(&rng, PN_AFFINE, 1 + 13 * (k % 5), 384 + 256 * (k % 4), bits[b], groups[g],
                                    scales[s]),
                      rows[(k + s) % 6], f->tolerance);
   for (int kind = 0; kind < PN_OTHER; kind++) {
@@ -735,13 +735,8 @@ static void check_short_convs(void) {
     for (int taps = 1; taps <= 5; taps++) check_short_conv(widths[i], taps);
 }
 
-int main(int argc, char **argv) {
-  quick = argc > 1 && strcmp(argv[1], "quick") == 0;
-  pn_rng_seed(&rng, 7);
-  if (argc == 4 && strcmp(argv[1], "module") == 0) {
-    open_module(argv[2], argv[3]);
-  } else {
-    open_all();
+static void check_all_but_products(void) {
+  if (!module) {
     check_exp();
     check_store();
   }
@@ -751,6 +746,17 @@ int main(int argc, char **argv) {
   check_attentions();
   check_stale_pages();
   check_short_convs();
+}
+
+int main(int argc, char **argv) {
+  const bool products = argc > 1 && strcmp(argv[1], "products") == 0;
+  quick = products || (argc > 1 && strcmp(argv[1], "quick") == 0);
+  pn_rng_seed(&rng, 7);
+  if (argc == 4 && strcmp(argv[1], "module") == 0)
+    open_module(argv[2], argv[3]);
+  else
+    open_all();
+  if (!products) check_all_but_products();
   for (int i = 0; i < (module ? 1 : N_FAMILIES); i++) check_matrices(&families[i]);
   close_all();
   return check_result("cpu grid");

@@ -201,7 +201,8 @@ static const cpu_ops *ops_of(cpu_isa isa) {
   case CPU_AVX2_VNNI: return &cpu_ops_avx2;
   case CPU_AVX512: return &cpu_ops_avx512;
 #elif defined(__aarch64__)
-  case CPU_NEON: return &cpu_ops_neon;
+  case CPU_NEON:
+  case CPU_NEON_I8MM: return &cpu_ops_neon;
 #endif
   default: return &cpu_ops_scalar;
   }
@@ -218,6 +219,7 @@ static const char *features(void) {
   case CPU_AVX2_VNNI: return "avx2 avx2-vnni";
   case CPU_AVX2: return "avx2";
   case CPU_NEON: return "neon-dotprod";
+  case CPU_NEON_I8MM: return "neon-dotprod neon-i8mm";
   default: return "scalar";
   }
 }

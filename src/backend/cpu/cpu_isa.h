@@ -9,7 +9,8 @@ typedef enum cpu_isa {
   CPU_AVX2,      // AVX2, FMA, F16C
   CPU_AVX2_VNNI, // and AVX-VNNI, in products of matrices
   CPU_AVX512,    // AVX-512 F, BW, VL, DQ, VNNI (and what CPU_AVX2 needs)
-  CPU_NEON,      // Armv8.2-A with dot products
+  CPU_NEON,      // Armv8.2-A with dot products of bytes
+  CPU_NEON_I8MM, // and matrix products of bytes, in products of matrices
   CPU_N_ISAS
 } cpu_isa;
 

@@ -13,6 +13,7 @@ static const matmul_kernels *const all_kernels[] = {
     &matmul_avx2_vnni,
     &matmul_avx2,
 #elif defined(PN_MATMUL_ARM)
+    &matmul_neon_i8mm,
     &matmul_neon,
 #endif
     &matmul_scalar,

@@ -176,6 +176,7 @@ static bool usable(void) { return cpu_isa_has(CPU_AVX2); }
 
 const matmul_kernels TABLE = {.name = NAME,
                               .words = true,
+                              .together = true,
                               .usable = usable,
                               .layout = layout,
                               .packing = packing,

@@ -26,6 +26,7 @@ typedef enum matmul_layout {
   MATMUL_EVEN_ODD, // low stream: even columns, high stream: odd columns
   MATMUL_HALVES,   // low stream: first half of every block, high stream: second half
   MATMUL_PAIRS,    // low stream: blocks 0, 2, ..., high stream: blocks 1, 3, ...; in panels as MATMUL_PLAIN
+  MATMUL_LESS_128, // as PLAIN, for kernels that take codes of 8 bits less 128
 } matmul_layout;
 
 // How the rows of x lie.
@@ -43,9 +44,9 @@ typedef enum matmul_packing {
   // n_blocks] on: t of a block, then the next
 } matmul_packing;
 
-// The activations of a call, quantised for the weights that it serves. With kernels of words, q holds int16
-// in an order of the kernels' own instead of streams and planes of int8; rows and panels lie as above, in
-// pairs of codes.
+// The activations of a call, quantised for the weights that it serves. With kernels that want the codes of a
+// block together, q has no streams and planes but blocks, each in an order of the kernels' own; rows and
+// panels lie as above.
 typedef struct matmul_x {
   const float *f; // the f32 input
   int64_t f_stride;
@@ -64,7 +65,8 @@ static inline float matmul_top(const matmul_x *x) { return x->planes == 2 ? 3251
 
 typedef struct matmul_kernels {
   const char *name;
-  bool words; // the codes of x are int16, whatever their precision
+  bool words;    // the codes of x are int16, whatever their precision
+  bool together; // the codes of a block of x lie together, in an order of the kernels' own
   // Units that a call makes at once where x lies in panels; 0: one.
   int panel_units;
   bool (*usable)(void);
@@ -100,26 +102,7 @@ static inline const uint8_t *matmul_scales_at(const pn_weight *w, const pn_kind 
                         : (const uint8_t *)w->m.data + block * k->bytes;
 }
 
-matmul_layout matmul_layout_plain(const pn_weight *w);
-matmul_packing matmul_packing_rows(int n_rows);
-
-// A unit for instruction sets that walk unpacked rows. A line of blocks is padded with zero codes to a
-// multiple of 8 blocks; `products` writes p of that many blocks: codes against row k of x, in rows. It may
-// read numbers of x up to the padded count (any value is good there). `floats` is the product of a stored
-// float row with t (1 or 4) rows of x.
-typedef struct matmul_line {
-  const pn_weight *w;
-  const matmul_x *x;
-  int n_padded;    // blocks
-  bool wide, bias; // codes above 127; whether there is a bias
-} matmul_line;
-typedef void matmul_line_products(const matmul_line *l, const uint8_t *codes, const float *scale,
-                                  const float *bias, int k, float *p);
-typedef void matmul_line_floats(const pn_weight *w, int64_t row, const matmul_x *x, int k, int t, float *out);
-void matmul_unit_lines(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
-                       int64_t out_stride, void *scratch, matmul_line_products *products,
-                       matmul_line_floats *floats);
-
-extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx2_vnni, matmul_avx512, matmul_neon;
+extern const matmul_kernels matmul_scalar, matmul_avx2, matmul_avx2_vnni, matmul_avx512, matmul_neon,
+    matmul_neon_i8mm;
 
 #endif

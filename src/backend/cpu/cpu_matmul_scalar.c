@@ -5,12 +5,12 @@
 
 static bool usable(void) { return true; }
 
-matmul_layout matmul_layout_plain(const pn_weight *w) {
+static matmul_layout layout(const pn_weight *w) {
   (void)w;
   return MATMUL_PLAIN;
 }
 
-matmul_packing matmul_packing_rows(int n_rows) {
+static matmul_packing packing(int n_rows) {
   (void)n_rows;
   return MATMUL_ROWS;
 }
@@ -107,8 +107,8 @@ static void unit(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float
 
 const matmul_kernels matmul_scalar = {.name = "scalar",
                                       .usable = usable,
-                                      .layout = matmul_layout_plain,
-                                      .packing = matmul_packing_rows,
+                                      .layout = layout,
+                                      .packing = packing,
                                       .quantise = matmul_quantise_scalar,
                                       .scratch_bytes = matmul_scratch_unpacked,
                                       .unit = unit};

@@ -13,8 +13,8 @@ static void set_strides(const cpu_matmul *s, matmul_x *x) {
     x->q_stride = code_bytes(s) * (size_t)x->cols;
     return;
   }
-  if (s->k->words) {
-    x->q_stride = (2 * blocks * (size_t)x->block / 64 | 1) * 64;
+  if (s->k->together) {
+    x->q_stride = (matmul_round_up(code_bytes(s) * blocks * (size_t)x->block, 64) / 64 | 1) * 64;
     return;
   }
   x->high = x->layout == MATMUL_PLAIN ? 0 : matmul_round_up(blocks * (size_t)x->block / 2, 64);
@@ -50,12 +50,12 @@ void matmul_x_form(const cpu_matmul *s, const pn_weight *lead, matmul_x *x, unsi
 }
 
 // Of a line: its first blocks once more behind the last.
-static void repeat_row(const matmul_kernels *k, const matmul_x *x, int r) {
+static void repeat_row(const cpu_matmul *s, const matmul_x *x, int r) {
+  const bool together = s->k->together;
   const size_t n = (size_t)x->n_blocks, at = (size_t)r * x->s_stride;
-  // A block's bytes in a stream: words of all its codes, or int8 of all or half of them.
-  const size_t bytes =
-      k->words ? 2 * (size_t)x->block : (size_t)x->block / (x->layout == MATMUL_PLAIN ? 1 : 2);
-  for (int plane = 0; plane < (k->words ? 1 : x->planes); plane++) {
+  // A block's bytes in a stream: those of all its codes, or of half of them.
+  const size_t bytes = (size_t)x->block * (together ? code_bytes(s) : 1) / (x->high ? 2 : 1);
+  for (int plane = 0; plane < (together ? 1 : x->planes); plane++) {
     int8_t *q = x->q + (size_t)r * x->q_stride + (size_t)plane * x->plane;
     for (size_t b = n; b < n + MATMUL_UNIT; b++) {
       memcpy(q + b * bytes, q + (b - n) * bytes, bytes);
@@ -71,5 +71,5 @@ static void repeat_row(const matmul_kernels *k, const matmul_x *x, int r) {
 
 void matmul_x_quantise(const cpu_matmul *s, const matmul_x *x, int r) {
   s->k->quantise(x, r);
-  if (x->packing == MATMUL_LINE) repeat_row(s->k, x, r);
+  if (x->packing == MATMUL_LINE) repeat_row(s, x, r);
 }
