@@ -9,6 +9,7 @@
 
 static matmul_layout layout(const pn_weight *w) {
   if (!w->block) return MATMUL_PLAIN;
+  if (w->bits == 8) return MATMUL_WIDE;
   switch (matmul_avx2_form(w)) {
   case AVX2_NIBBLES_64:
   case AVX2_NIBBLES_32: return MATMUL_EVEN_ODD;
@@ -103,10 +104,19 @@ static void order_block(matmul_layout layout, int block, __m256i q[4]) {
   for (int i = 0; i < block / 16; i++) q[i] = a[i];
 }
 
-// A row of a panel: pairs of columns, the panel's rows in turn.
-static void put_in_panel(int16_t *block, int width, int row, const int16_t *q, int n) {
-  char *to = (char *)block + 4 * row;
-  for (int i = 0; i < n / 2; i++, to += 4 * width) memcpy(to, q + 2 * i, 4);
+// Columns of a block as int8, in the order of the byte kernels; the first block / 16 vectors have 16 each.
+static void narrow_block(matmul_layout layout, int block, const __m256i q[4], __m128i bytes[4]) {
+  const __m128i turn = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+  for (int i = 0; i < block / 16; i++) {
+    bytes[i] = _mm_packs_epi16(_mm256_castsi256_si128(q[i]), _mm256_extracti128_si256(q[i], 1));
+    if (layout == MATMUL_EVEN_ODD) bytes[i] = _mm_shuffle_epi8(bytes[i], turn);
+  }
+}
+
+// A row of a panel: n bytes of it, four and four, the panel's rows in turn.
+static void put_in_panel(int8_t *block, int width, int row, const void *q, int n) {
+  int8_t *to = block + 4 * row;
+  for (int i = 0; i < n; i += 4, to += 4 * width) memcpy(to, (const int8_t *)q + i, 4);
 }
 
 static void put_in_line(const matmul_x *x, int16_t *line, int b, const int16_t *q) {
@@ -116,7 +126,7 @@ static void put_in_line(const matmul_x *x, int16_t *line, int b, const int16_t *
     memcpy(pair + 16, q + 8, 16);
     return;
   }
-  if (x->layout == MATMUL_PLAIN || x->block == 64) {
+  if ((x->layout != MATMUL_EVEN_ODD && x->layout != MATMUL_HALVES) || x->block == 64) {
     memcpy(line + (size_t)b * (size_t)x->block, q, (size_t)x->block * 2);
     return;
   }
@@ -125,27 +135,32 @@ static void put_in_line(const matmul_x *x, int16_t *line, int b, const int16_t *
 }
 
 static void quantise(const matmul_x *x, int r) {
-  const bool panels = x->packing == MATMUL_PANELS;
+  const bool panels = x->packing == MATMUL_PANELS, narrow = matmul_avx2_bytes_of(x);
   int first = r, width = 1; // of the row's panel
   if (panels) {
     for (first = 0; first + (width = matmul_avx2_panel(x->n_rows - first)) <= r;) first += width;
   }
-  int16_t *base = (int16_t *)(void *)(x->q + (size_t)first * x->q_stride);
+  int8_t *base = x->q + (size_t)first * x->q_stride;
   for (int b = 0; b < x->n_blocks; b++) {
     const size_t at = (size_t)r * x->s_stride + (size_t)b;
+    const int bytes = x->block * (narrow ? 1 : 2);
     __m256i q[4];
-    int16_t codes[64];
+    __m128i codes[8];
     int sum;
     round_block(x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block, x->block, matmul_top(x), q,
                 x->dx + at, &sum);
-    order_block(x->layout, x->block, q);
-    for (int i = 0; i < x->block / 16; i++) _mm256_storeu_si256((__m256i *)(codes + 16 * i), q[i]);
+    if (narrow) {
+      narrow_block(x->layout, x->block, q, codes);
+    } else {
+      order_block(x->layout, x->block, q);
+      for (int i = 0; i < x->block / 16; i++) _mm256_storeu_si256((__m256i *)(codes + 2 * i), q[i]);
+    }
     x->sum[at] = x->dx[at] * (float)sum;
-    x->shift[at] = x->offset == 128 ? 0 : -x->offset * sum; // Q8_0 is read with its sign
+    x->shift[at] = x->offset == 128 && !narrow ? 0 : -x->offset * sum; // Q8_0 as int16 keeps its sign
     if (panels)
-      put_in_panel(base + (size_t)b * (size_t)x->block * (size_t)width, width, r - first, codes, x->block);
+      put_in_panel(base + (size_t)b * (size_t)(bytes * width), width, r - first, codes, bytes);
     else
-      put_in_line(x, base, b, codes);
+      put_in_line(x, (int16_t *)(void *)base, b, (const int16_t *)(const void *)codes);
   }
 }
 

@@ -1,15 +1,16 @@
 // Shared by the AVX2 files of the matrix products; included only where AVX2, FMA and F16C are enabled.
 //
-// x is kept as int16 whatever its precision, since vpmaddwd multiplies int16 exactly: two products and their
-// sum a lane. Weights are widened to int16 in registers. Both are taken in the same order of columns within a
-// block, the one in which the stored codes come apart with the fewest instructions; 16 int16 are a vector:
+// x is kept as int16, since vpmaddwd multiplies int16 exactly: two products and their sum a lane. (Panels of
+// int8 activations: below.) Weights are widened to int16 in registers. Both are taken in the same order of
+// columns within a block, the one in which the stored codes come apart with the fewest instructions; 16 int16
+// are a vector:
 //   nibbles in sequence (affine 4 bit): by column mod 4; 16-bit word w holds columns 4w .. 4w + 3
 //   nibbles in halves (Q4_0, Q4_1): word w holds columns 2w, 2w + 16, 2w + 1, 2w + 17
 //   bytes: of every 32 the even columns, then the odd ones; in blocks of 16: of every 16
-// (The lowest bits of a word come first.)
-// Nibbles in blocks of 32 fill half a vector, and so do bytes in blocks of 16, so two blocks are taken
-// together: vector c has the c-th nibbles of the first block's words, then the second's (and the even columns
-// of both blocks, then the odd ones).
+// int8 ascend, except that nibbles in sequence want of every 8 columns the even ones first. (The lowest bits
+// of a word come first.) Nibbles in blocks of 32 fill half a vector, and so do bytes in blocks of 16, so two
+// blocks are taken together: vector c has the c-th nibbles of the first block's words, then the second's (and
+// the even columns of both blocks, then the odd ones).
 #ifndef PN_BACKEND_CPU_MATMUL_AVX2_H
 #define PN_BACKEND_CPU_MATMUL_AVX2_H
 
@@ -92,6 +93,16 @@ MATMUL_INLINE __m256i matmul_avx2_add_pairs(__m256i acc, __m256i a, __m256i b) {
   return _mm256_dpwssd_avx_epi32(acc, a, b);
 #else
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+#endif
+}
+
+// Whether the panels of x are int8, four columns of a row together, to meet tiles of bytes: vpmaddubsw adds
+// two products in 16 bits, which codes of 8 bits would not fit; vpdpbusd adds four in 32.
+MATMUL_INLINE bool matmul_avx2_bytes_of(const matmul_x *x) {
+#ifdef __AVXVNNI__
+  return x->planes == 1 && x->packing == MATMUL_PANELS;
+#else
+  return x->planes == 1 && x->packing == MATMUL_PANELS && x->layout != MATMUL_WIDE;
 #endif
 }
 

@@ -10,7 +10,8 @@
 // follows by itself.
 #include "backend/cpu/cpu_matmul_avx2.h"
 
-enum { TILE_ROWS = 16, PAIR_BYTES = 64, CHUNK_BLOCKS = AVX2_CHUNK / 16 };
+// A tile's groups are pairs of columns as int16, or four as bytes.
+enum { TILE_ROWS = 16, GROUP = 64, CHUNK_BLOCKS = AVX2_CHUNK / 16 };
 
 // What the next unit's tile is made from, fetched in as many shares as this tile has blocks, beside the
 // products of the first panel.
@@ -21,7 +22,7 @@ typedef struct tile_ahead {
 
 // A thread's scratch.
 typedef struct tile_scratch {
-  uint8_t tile[TILE_ROWS * AVX2_CHUNK * 2];                // [pair of columns][16 rows][2] int16
+  uint8_t tile[TILE_ROWS * AVX2_CHUNK * 2];                // [group of columns][16 rows][its columns]
   float scale[CHUNK_BLOCKS * 16], bias[CHUNK_BLOCKS * 16]; // [block][row]
   uint8_t codes[8][AVX2_CHUNK];                            // rows of a kind that has to be unpacked
   float acc[MATMUL_SLICE * TILE_ROWS];                     // [row of x][row]
@@ -34,6 +35,7 @@ typedef struct tile_source {
   avx2_form form;
   int64_t row[8]; // those behind the matrix's end repeat its last
   int g, n;
+  bool bytes; // else int16
 } tile_source;
 
 static const uint8_t *row_blocks(const tile_source *s, int i) {
@@ -43,15 +45,26 @@ static const uint8_t *row_blocks(const tile_source *s, int i) {
 
 static void store(uint8_t *p, __m256i v) { _mm256_store_si256((__m256i *)(void *)p, v); }
 
+// The low and the high nibbles of bytes, as groups of a tile of bytes.
+MATMUL_INLINE void store_nibbles(uint8_t *low, uint8_t *high, __m256i v) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  store(low, _mm256_and_si256(v, mask));
+  store(high, _mm256_and_si256(_mm256_srli_epi16(v, 4), mask));
+}
+
 // 64 columns whose nibbles lie in sequence: a dword has 8 of them, two of each column mod 4.
 static void fill_nibbles_64(const tile_source *s, uint8_t *tile) {
-  for (int b = 0; b < s->n; b++, tile += 32 * PAIR_BYTES) {
+  for (int b = 0; b < s->n; b++, tile += (s->bytes ? 16 : 32) * GROUP) {
     __m256i v[8], c[4];
     for (int i = 0; i < 8; i++) v[i] = matmul_avx2_load(row_blocks(s, i) + 32 * (size_t)b);
     matmul_avx2_transpose(v);
     for (int d = 0; d < 8; d++) {
+      if (s->bytes) {
+        store_nibbles(tile + 2 * d * GROUP, tile + (2 * d + 1) * GROUP, v[d]);
+        continue;
+      }
       matmul_avx2_nibbles(v[d], c);
-      for (int k = 0; k < 4; k++) store(tile + (k * 8 + d) * PAIR_BYTES, c[k]);
+      for (int k = 0; k < 4; k++) store(tile + (k * 8 + d) * GROUP, c[k]);
     }
   }
 }
@@ -59,7 +72,8 @@ static void fill_nibbles_64(const tile_source *s, uint8_t *tile) {
 // Two blocks of 32 columns: the first has dwords 0 .. 3, the second 4 .. 7.
 static void fill_nibbles_32(const tile_source *s, uint8_t *tile) {
   const size_t step = matmul_avx2_block_bytes(s->w), head = matmul_avx2_head(s->form);
-  for (int b = 0; b < s->n; b += 2, tile += 32 * PAIR_BYTES) {
+  const bool halves = s->form != AVX2_NIBBLES_32;
+  for (int b = 0; b < s->n; b += 2, tile += (s->bytes ? 16 : 32) * GROUP) {
     __m256i v[8], c[4];
     for (int i = 0; i < 8; i++) {
       const uint8_t *p = row_blocks(s, i) + (size_t)b * step + head;
@@ -67,25 +81,39 @@ static void fill_nibbles_32(const tile_source *s, uint8_t *tile) {
     }
     matmul_avx2_transpose(v);
     for (int d = 0; d < 8; d++) {
+      if (s->bytes) {
+        uint8_t *low = tile + (d / 4 * 8 + d % 4 * (halves ? 1 : 2)) * GROUP;
+        store_nibbles(low, low + (halves ? 4 : 1) * GROUP, v[d]);
+        continue;
+      }
       matmul_avx2_nibbles(v[d], c);
-      for (int k = 0; k < 4; k++) store(tile + (d / 4 * 16 + k * 4 + d % 4) * PAIR_BYTES, c[k]);
+      for (int k = 0; k < 4; k++) store(tile + (d / 4 * 16 + k * 4 + d % 4) * GROUP, c[k]);
     }
   }
 }
 
-// 32 columns of bytes at a time, `step` from one 32 of a row to the next. Columns 4 d and 4 d + 2 are the
-// even ones of a block, so they come before the odd ones of the same block of 16 or of 32 and more.
-MATMUL_INLINE void fill_bytes(bool is_signed, bool sixteen, const uint8_t *const rows[8], size_t step, int n,
+// 32 columns of bytes at a time, `step` from one 32 of a row to the next. As int16 columns 4 d and 4 d + 2
+// are the even ones of a block, so they come before the odd ones of the same block of 16 or of 32 and more.
+MATMUL_INLINE void fill_bytes(const tile_source *s, const uint8_t *const rows[8], size_t step,
                               uint8_t *tile) {
-  for (int b = 0; b < n; b++, tile += 16 * PAIR_BYTES) {
+  const bool is_signed = s->form == AVX2_Q8_0, sixteen = s->w->block == 16;
+  const __m256i sign = _mm256_set1_epi8(is_signed ? -128 : 0); // bytes of a tile have none
+  for (int b = 0; b < s->n * s->w->block; b += 32, tile += (s->bytes ? 8 : 16) * GROUP) {
     __m256i v[8], c[2];
-    for (int i = 0; i < 8; i++) v[i] = matmul_avx2_load(rows[i] + (size_t)b * step);
+    for (int i = 0; i < 8; i++) v[i] = matmul_avx2_load(rows[i] + (size_t)(b / 32) * step);
     matmul_avx2_transpose(v);
     for (int d = 0; d < 8; d++) {
-      matmul_avx2_bytes(is_signed, v[d], c);
+      if (s->bytes) {
+        store(tile + d * GROUP, _mm256_xor_si256(v[d], sign));
+        continue;
+      }
+      if (is_signed)
+        matmul_avx2_bytes(true, v[d], c);
+      else
+        matmul_avx2_bytes(false, v[d], c);
       const int even = sixteen ? d / 4 * 8 + d % 4 : d, odd = sixteen ? even + 4 : 8 + d;
-      store(tile + even * PAIR_BYTES, c[0]);
-      store(tile + odd * PAIR_BYTES, c[1]);
+      store(tile + even * GROUP, c[0]);
+      store(tile + odd * GROUP, c[1]);
     }
   }
 }
@@ -100,10 +128,7 @@ static void fill_any_bytes(const tile_source *s, uint8_t *tile, uint8_t codes[8]
     matmul_avx2_unpack(s->w->m.bits, rows[i], cols, codes[i]);
     rows[i] = codes[i];
   }
-  if (s->form == AVX2_Q8_0)
-    fill_bytes(true, false, rows, PN_Q8_0_BYTES, s->n, tile);
-  else
-    fill_bytes(false, false, rows, 32, cols / 32, tile);
+  fill_bytes(s, rows, s->form == AVX2_Q8_0 ? PN_Q8_0_BYTES : 32, tile);
 }
 
 // Kinds of the table: codes and scales of 8 rows.
@@ -120,10 +145,7 @@ static void fill_unpacked(const tile_source *s, uint8_t *tile, float *scale, flo
     kind->scales(matmul_scales_at(s->w, kind, block), cols / kind->block, u[i], v[i]);
     rows[i] = codes[i];
   }
-  if (s->w->block == 16)
-    fill_bytes(false, true, rows, 32, cols / 32, tile);
-  else
-    fill_bytes(false, false, rows, 32, cols / 32, tile);
+  fill_bytes(s, rows, 32, tile);
   for (int b = 0; b < s->n; b += 8) {
     __m256i x[8], y[8];
     for (int i = 0; i < 8; i++) x[i] = matmul_avx2_load(u[i] + b), y[i] = matmul_avx2_load(v[i] + b);
@@ -161,8 +183,8 @@ static void fill_scales(const tile_source *s, float *scale, float *bias) {
 }
 
 // The blocks [g, g + n_blocks) of the rows r0 .. r0 + n.
-static void fill(const pn_weight *w, int64_t r0, int n, int g, int n_blocks, tile_scratch *t) {
-  tile_source s = {.w = w, .form = matmul_avx2_form(w), .g = g, .n = n_blocks};
+static void fill(const pn_weight *w, int64_t r0, int n, int g, int n_blocks, bool bytes, tile_scratch *t) {
+  tile_source s = {.w = w, .form = matmul_avx2_form(w), .g = g, .n = n_blocks, .bytes = bytes};
   for (int half = 0; half < 2; half++) {
     for (int i = 0; i < 8; i++) s.row[i] = r0 + (half * 8 + i < n ? half * 8 + i : n - 1);
     uint8_t *tile = t->tile + half * 32;
@@ -185,23 +207,67 @@ static void fill(const pn_weight *w, int64_t r0, int n, int g, int n_blocks, til
 // gcc would otherwise put off an addition, and with that need more registers than there are.
 #define SETTLE(r) __asm__("" : "+x"(r))
 
-// Eight pairs of columns; a[2 t] and a[2 t + 1] are the dots of the panel's row t.
-MATMUL_INLINE void eight_pairs(__m256i a[], const uint8_t *tile, const int16_t *x, int width) {
+// Four columns of row t of x, in every lane.
+MATMUL_INLINE __m256i four_bytes(const int8_t *x, int t) {
+  int v;
+  memcpy(&v, x + 4 * t, 4);
+  return _mm256_set1_epi32(v);
+}
+
+// Eight pairs of columns of int16; a[2 t] and a[2 t + 1] are the dots of the panel's row t.
+MATMUL_INLINE void eight_pairs(__m256i a[], const uint8_t *tile, const int8_t *x, int width) {
   MATMUL_UNROLL
   for (int j = 0; j < 8; j++) {
-    const __m256i u = _mm256_load_si256((const __m256i *)(const void *)(tile + j * PAIR_BYTES));
-    const __m256i v = _mm256_load_si256((const __m256i *)(const void *)(tile + j * PAIR_BYTES + 32));
+    const __m256i u = matmul_avx2_load(tile + j * GROUP), v = matmul_avx2_load(tile + j * GROUP + 32);
     MATMUL_UNROLL
     for (int t = 0; t < width; t++) {
-      int pair;
-      memcpy(&pair, x + 2 * (j * width + t), 4);
-      const __m256i b = _mm256_set1_epi32(pair);
-      a[2 * t] = matmul_avx2_add_pairs(a[2 * t], b, u);
+      const __m256i pair = four_bytes(x, j * width + t);
+      a[2 * t] = matmul_avx2_add_pairs(a[2 * t], pair, u);
       SETTLE(a[2 * t]);
-      a[2 * t + 1] = matmul_avx2_add_pairs(a[2 * t + 1], b, v);
+      a[2 * t + 1] = matmul_avx2_add_pairs(a[2 * t + 1], pair, v);
       SETTLE(a[2 * t + 1]);
     }
   }
+}
+
+// n fours of columns as bytes, with `count` rows of a panel of `width`. Products of `most` fours fit into 16
+// bits.
+MATMUL_INLINE void some_fours(__m256i a[], const uint8_t *tile, const int8_t *x, int width, int count, int n,
+                              int most) {
+#ifdef __AVXVNNI__
+  (void)most;
+  for (int j = 0; j < n; j++, tile += GROUP, x += 4 * width) {
+    const __m256i u = matmul_avx2_load(tile), v = matmul_avx2_load(tile + 32);
+    MATMUL_UNROLL
+    for (int t = 0; t < count; t++) {
+      const __m256i four = four_bytes(x, t);
+      a[2 * t] = _mm256_dpbusd_avx_epi32(a[2 * t], u, four);
+      SETTLE(a[2 * t]);
+      a[2 * t + 1] = _mm256_dpbusd_avx_epi32(a[2 * t + 1], v, four);
+      SETTLE(a[2 * t + 1]);
+    }
+  }
+#else
+  const __m256i one = _mm256_set1_epi16(1);
+  for (int j = 0; j < n; j += most) {
+    __m256i s[AVX2_PANEL_MAX];
+    MATMUL_UNROLL
+    for (int t = 0; t < 2 * count; t++) s[t] = _mm256_setzero_si256();
+    for (int l = 0; l < most; l++, tile += GROUP, x += 4 * width) {
+      const __m256i u = matmul_avx2_load(tile), v = matmul_avx2_load(tile + 32);
+      MATMUL_UNROLL
+      for (int t = 0; t < count; t++) {
+        const __m256i four = four_bytes(x, t);
+        s[2 * t] = _mm256_add_epi16(s[2 * t], _mm256_maddubs_epi16(u, four));
+        SETTLE(s[2 * t]);
+        s[2 * t + 1] = _mm256_add_epi16(s[2 * t + 1], _mm256_maddubs_epi16(v, four));
+        SETTLE(s[2 * t + 1]);
+      }
+    }
+    MATMUL_UNROLL
+    for (int t = 0; t < 2 * count; t++) a[t] = _mm256_add_epi32(a[t], _mm256_madd_epi16(s[t], one));
+  }
+#endif
 }
 
 // acc += p of 8 rows.
@@ -218,54 +284,88 @@ MATMUL_INLINE void fetch_share(const tile_ahead *a, int b, int n) {
       _mm_prefetch((const char *)a->codes + (size_t)row * a->row_bytes + i, _MM_HINT_T0);
 }
 
-// The tile's blocks [g, g + n) with the panel of `width` rows of x from `first` on.
-MATMUL_INLINE void panel_of(const matmul_x *x, int block, bool bias, const tile_scratch *s, int g, int n,
-                            int first, int width, float *acc) {
+// What the panels of a chunk have in common.
+typedef struct tile_walk {
+  const matmul_x *x;
+  tile_scratch *s;
+  int g, n; // blocks
+  int most; // fours of columns whose products fit into 16 bits
+} tile_walk;
+
+// The tile's blocks with the panel of `width` rows of x from `first` on. Of bytes without vpdpbusd half of
+// the panel at a time, since each dot has two sums.
+MATMUL_INLINE void panel_of(const tile_walk *c, bool bytes, int block, bool bias, int first, int width,
+                            float *acc) {
+#ifdef __AVXVNNI__
+  const int pass = width;
+#else
+  const int pass = bytes && width > 3 ? (width + 1) / 2 : width;
+#endif
+  const matmul_x *x = c->x;
+  const tile_scratch *s = c->s;
   const tile_ahead ahead = first == 0 ? s->ahead : (tile_ahead){.bytes = 0};
-  const int16_t *q = (const int16_t *)(const void *)(x->q + (size_t)first * x->q_stride) +
-                     (size_t)g * (size_t)(block * width);
+  const int x_bytes = block * width * (bytes ? 1 : 2);
+  const int8_t *q = x->q + (size_t)first * x->q_stride + (size_t)c->g * (size_t)x_bytes;
   const uint8_t *tile = s->tile;
-  for (int b = 0; b < n; b++) {
-    const size_t at = (size_t)first * x->s_stride + (size_t)(g + b);
-    __m256i a[2 * AVX2_PANEL_MAX];
+  for (int b = 0; b < c->n; b++, q += x_bytes, tile += block / (bytes ? 4 : 2) * GROUP) {
+    const size_t at = (size_t)first * x->s_stride + (size_t)(c->g + b);
+    const float *scale = s->scale + b * TILE_ROWS, *biases = s->bias + b * TILE_ROWS;
     MATMUL_UNROLL
-    for (int t = 0; t < width; t++)
-      a[2 * t] = a[2 * t + 1] = _mm256_set1_epi32(x->shift[at + (size_t)t * x->s_stride]);
-    for (int j = 0; j < block / 16; j++, tile += 8 * PAIR_BYTES, q += 16 * width)
-      eight_pairs(a, tile, q, width);
-    fetch_share(&ahead, b, n);
-    MATMUL_UNROLL
-    for (int t = 0; t < width; t++) {
-      const float dx = x->dx[at + (size_t)t * x->s_stride], sum = x->sum[at + (size_t)t * x->s_stride];
-      const int m = b * TILE_ROWS;
-      add_products(a[2 * t], bias, s->scale + m, s->bias + m, dx, sum, acc + t * TILE_ROWS);
-      add_products(a[2 * t + 1], bias, s->scale + m + 8, s->bias + m + 8, dx, sum, acc + t * TILE_ROWS + 8);
+    for (int t0 = 0; t0 < width; t0 += pass) {
+      const int count = width - t0 < pass ? width - t0 : pass;
+      __m256i a[2 * AVX2_PANEL_MAX];
+      MATMUL_UNROLL
+      for (int t = 0; t < count; t++)
+        a[2 * t] = a[2 * t + 1] = _mm256_set1_epi32(x->shift[at + (size_t)(t0 + t) * x->s_stride]);
+      if (bytes) {
+        some_fours(a, tile, q + 4 * t0, width, count, block / 4, c->most);
+      } else {
+        for (int j = 0; j < block / 16; j++) eight_pairs(a, tile + 8 * j * GROUP, q + 32 * j * width, width);
+      }
+      if (t0 == 0) fetch_share(&ahead, b, c->n);
+      MATMUL_UNROLL
+      for (int t = 0; t < count; t++) {
+        const size_t i = at + (size_t)(t0 + t) * x->s_stride;
+        float *to = acc + (t0 + t) * TILE_ROWS;
+        add_products(a[2 * t], bias, scale, biases, x->dx[i], x->sum[i], to);
+        add_products(a[2 * t + 1], bias, scale + 8, biases + 8, x->dx[i], x->sum[i], to + 8);
+      }
     }
   }
 }
 
-MATMUL_INLINE void panels_of(const matmul_x *x, int block, bool bias, tile_scratch *s, int g, int n) {
-  for (int k = 0, width; k < x->n_rows; k += width) {
-    float *acc = s->acc + k * TILE_ROWS;
-    switch (width = matmul_avx2_panel(x->n_rows - k)) {
-    case 1: panel_of(x, block, bias, s, g, n, k, 1, acc); break;
-    case 2: panel_of(x, block, bias, s, g, n, k, 2, acc); break;
-    case 3: panel_of(x, block, bias, s, g, n, k, 3, acc); break;
-    case 4: panel_of(x, block, bias, s, g, n, k, 4, acc); break;
-    case 5: panel_of(x, block, bias, s, g, n, k, 5, acc); break;
-    default: panel_of(x, block, bias, s, g, n, k, 6, acc); break;
+MATMUL_INLINE void panels_of(const tile_walk *c, bool bytes, int block, bool bias) {
+  for (int k = 0, width; k < c->x->n_rows; k += width) {
+    float *acc = c->s->acc + k * TILE_ROWS;
+    switch (width = matmul_avx2_panel(c->x->n_rows - k)) {
+    case 1: panel_of(c, bytes, block, bias, k, 1, acc); break;
+    case 2: panel_of(c, bytes, block, bias, k, 2, acc); break;
+    case 3: panel_of(c, bytes, block, bias, k, 3, acc); break;
+    case 4: panel_of(c, bytes, block, bias, k, 4, acc); break;
+    case 5: panel_of(c, bytes, block, bias, k, 5, acc); break;
+    default: panel_of(c, bytes, block, bias, k, 6, acc); break;
     }
   }
 }
 
-static void panels_64(const matmul_x *x, tile_scratch *s, int g, int n) { panels_of(x, 64, true, s, g, n); }
-static void panels_32(const matmul_x *x, tile_scratch *s, int g, int n) { panels_of(x, 32, true, s, g, n); }
-static void panels_32_plain(const matmul_x *x, tile_scratch *s, int g, int n) {
-  panels_of(x, 32, false, s, g, n);
-}
-static void panels_16(const matmul_x *x, tile_scratch *s, int g, int n) { panels_of(x, 16, true, s, g, n); }
-static void panels_16_plain(const matmul_x *x, tile_scratch *s, int g, int n) {
-  panels_of(x, 16, false, s, g, n);
+typedef void panels_fn(const tile_walk *c);
+static void panels_64(const tile_walk *c) { panels_of(c, false, 64, true); }
+static void panels_32(const tile_walk *c) { panels_of(c, false, 32, true); }
+static void panels_32_plain(const tile_walk *c) { panels_of(c, false, 32, false); }
+static void panels_16(const tile_walk *c) { panels_of(c, false, 16, true); }
+static void panels_16_plain(const tile_walk *c) { panels_of(c, false, 16, false); }
+static void bytes_64(const tile_walk *c) { panels_of(c, true, 64, true); }
+static void bytes_32(const tile_walk *c) { panels_of(c, true, 32, true); }
+static void bytes_32_plain(const tile_walk *c) { panels_of(c, true, 32, false); }
+static void bytes_16(const tile_walk *c) { panels_of(c, true, 16, true); }
+static void bytes_16_plain(const tile_walk *c) { panels_of(c, true, 16, false); }
+
+static panels_fn *panels_for(const pn_weight *w, bool bytes) {
+  if (w->block == 64) return bytes ? bytes_64 : panels_64;
+  if (w->block == 16 && w->biased) return bytes ? bytes_16 : panels_16;
+  if (w->block == 16) return bytes ? bytes_16_plain : panels_16_plain;
+  if (w->biased) return bytes ? bytes_32 : panels_32;
+  return bytes ? bytes_32_plain : panels_32_plain;
 }
 
 size_t AVX2_OF_TIER(tile_bytes)(void) { return sizeof(tile_scratch); }
@@ -273,22 +373,20 @@ size_t AVX2_OF_TIER(tile_bytes)(void) { return sizeof(tile_scratch); }
 void AVX2_OF_TIER(tile)(const pn_weight *w, int64_t r0, int n, const matmul_x *x, float *out,
                         int64_t out_stride, void *scratch) {
   tile_scratch *s = scratch;
+  const bool bytes = matmul_avx2_bytes_of(x);
+  panels_fn *panels = panels_for(w, bytes);
+  tile_walk c = {.x = x, .s = s, .most = w->bits <= 4 ? 8 : w->bits == 5 ? 4 : 2};
+  const size_t block_bytes = matmul_avx2_block_bytes(w);
   const int chunk = AVX2_CHUNK / w->block;
+  if (c.most > w->block / 4) c.most = w->block / 4;
   memset(s->acc, 0, (size_t)x->n_rows * TILE_ROWS * sizeof *s->acc);
-  for (int g = 0; g < w->n_blocks; g += chunk) {
-    const int m = w->n_blocks - g < chunk ? w->n_blocks - g : chunk;
-    fill(w, r0, n, g, m, s);
-    const size_t at = (size_t)g * matmul_avx2_block_bytes(w);
-    s->ahead = (tile_ahead){(const uint8_t *)w->m.data + (size_t)(r0 + TILE_ROWS) * w->m.row_bytes + at,
-                            w->m.row_bytes, (size_t)m * matmul_avx2_block_bytes(w)};
-    if (w->block == 64)
-      panels_64(x, s, g, m);
-    else if (w->block == 16)
-      (w->biased ? panels_16 : panels_16_plain)(x, s, g, m);
-    else if (w->biased)
-      panels_32(x, s, g, m);
-    else
-      panels_32_plain(x, s, g, m);
+  for (; c.g < w->n_blocks; c.g += chunk) {
+    c.n = w->n_blocks - c.g < chunk ? w->n_blocks - c.g : chunk;
+    fill(w, r0, n, c.g, c.n, bytes, s);
+    s->ahead = (tile_ahead){(const uint8_t *)w->m.data + (size_t)(r0 + TILE_ROWS) * w->m.row_bytes +
+                                (size_t)c.g * block_bytes,
+                            w->m.row_bytes, (size_t)c.n * block_bytes};
+    panels(&c);
   }
   for (int k = 0; k < x->n_rows; k++)
     memcpy(out + k * out_stride + r0, s->acc + k * TILE_ROWS, (size_t)n * sizeof *out);

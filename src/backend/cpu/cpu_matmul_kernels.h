@@ -26,7 +26,7 @@ typedef enum matmul_layout {
   MATMUL_EVEN_ODD, // low stream: even columns, high stream: odd columns
   MATMUL_HALVES,   // low stream: first half of every block, high stream: second half
   MATMUL_PAIRS,    // low stream: blocks 0, 2, ..., high stream: blocks 1, 3, ...; in panels as MATMUL_PLAIN
-  MATMUL_LESS_128, // as PLAIN, for kernels that take codes of 8 bits less 128
+  MATMUL_WIDE,     // as PLAIN, of codes of 8 bits, for kernels that take those in another way
 } matmul_layout;
 
 // How the rows of x lie.

@@ -7,7 +7,7 @@
 #include <math.h>
 
 static matmul_layout layout(const pn_weight *w) {
-  if (w->bits == 8) return MATMUL_LESS_128;
+  if (w->bits == 8) return MATMUL_WIDE;
   return w->m.kind == PN_AFFINE && w->m.bits == 4 ? MATMUL_EVEN_ODD : MATMUL_PLAIN;
 }
 
@@ -75,7 +75,7 @@ static void quantise(const matmul_x *x, int r) {
     const int sum = round_block(x, x->f + (int64_t)r * x->f_stride + (int64_t)b * x->block, q, x->dx + at);
     for (int k = 0; k < x->planes && x->layout == MATMUL_EVEN_ODD; k++) by_parity(q + k * x->block, x->block);
     x->sum[at] = x->dx[at] * (float)sum;
-    if (x->layout == MATMUL_LESS_128)
+    if (x->layout == MATMUL_WIDE)
       x->shift[at] = (128 - x->offset) * sum;
     else
       x->shift[at] = panels ? 0 : -x->offset * sum; // tiles hold codes less their offset
