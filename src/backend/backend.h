@@ -173,8 +173,8 @@ typedef enum pn_op {
   // rounded to the KV's type.
   PN_OP_KV_WRITE,
   // out[r][h] = sum_p softmax_p(scale * x[r][h] . K_p) V_p, query head h reading kv head h / (n_heads /
-  // n_kv_heads). On cpu: blocks of page_tokens positions from position 0, merged in ascending order (online
-  // softmax) within spans of 8 blocks, and the spans merged likewise.
+  // n_kv_heads). On cpu: spans of 256 positions from position 0 (as many whole pages as fit) have a softmax
+  // each, and are merged in ascending order.
   PN_OP_ATTENTION,
   // out[r][i] = silu(x[r][i]) * y[r][i], silu(x) = x / (1 + exp(-x)).
   PN_OP_SILU_MUL,

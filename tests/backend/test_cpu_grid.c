@@ -1,15 +1,13 @@
-// Every op of `cpu` on every instruction set that the machine has: against `ref` within a tolerance, and
-// bit for bit against the scalar kernels on one thread, for any number of rows, threads and any cut into
-// calls.
+// Every op of `cpu` but attention (test_attention_grid.c) on every instruction set that the machine has:
+// against `ref` within a tolerance, and bit for bit against the scalar kernels on one thread, for any number
+// of rows, threads and any cut into calls.
 //   test_cpu_grid [quick | products]    on fewer shapes; of products, only those
 //   test_cpu_grid module NAME FOLDERS   the same of a backend in a module, whose bits must not depend on
 //     rows and cuts, and in products with quantised weights are those of the cpu
-#include "../backend_options.h"
 #include "backend/backend.h"
 #include "backend/cpu/cpu_ops.h"
 #include "base/kind.h"
-#include "base/rng.h"
-#include "check.h"
+#include "grid.h"
 #include "one_op.h"
 #include "random_matrix.h"
 
@@ -31,39 +29,7 @@ static family families[] = {{.activations = "int16", .tolerance = 1e-4},
 enum { N_FAMILIES = sizeof families / sizeof *families };
 static pn_backend *ref, *scalar, *best, **all = families[0].all;
 static int n_all;                       // of each family
-static bool quick;                      // fewer shapes, for emulators and sanitizers
 static pn_backend *module, *cpu_scalar; // NULL unless a module is tested
-static pn_rng rng;
-
-static float normal(void) { return random_normal(&rng); }
-
-static float *normals(size_t n) {
-  float *p = malloc((n ? n : 1) * sizeof *p);
-  for (size_t i = 0; i < n; i++) p[i] = normal();
-  return p;
-}
-
-static float *copy_of(const float *p, size_t n) {
-  float *q = malloc((n ? n : 1) * sizeof *q);
-  memcpy(q, p, n * sizeof *q);
-  return q;
-}
-
-static bool close_to(const float *a, const float *b, size_t n, double tolerance, size_t *where) {
-  for (*where = 0; *where < n; ++*where) {
-    double x = (double)a[*where], y = (double)b[*where];
-    if (!(fabs(x - y) <= tolerance * (1 + fabs(y)))) return false;
-  }
-  return true;
-}
-
-static pn_backend *open_backend(const char *name, const char *isa, int n_threads, const char *activations) {
-  pn_error e = {0};
-  pn_backend *b = open_test_backend(name, n_threads, isa, activations, &e);
-  CHECK(b, "%s %s: %s", name, isa ? isa : "", e.msg);
-  if (!b) exit(1);
-  return b;
-}
 
 static void open_all(void) {
   ref = open_backend("ref", NULL, 2, NULL);
@@ -79,15 +45,10 @@ static void open_all(void) {
   best = all[1];
 }
 
-static void open_module(const char *name, const char *folders) {
-  pn_error e = {0};
-  const pn_backend_options o = {.name = name, .folders = folders};
+static void open_with_module(const char *name, const char *folders) {
   ref = open_backend("ref", NULL, 2, NULL);
   cpu_scalar = open_backend("cpu", "scalar", 1, "int16");
-  module = pn_backend_open(&o, &e);
-  if (!module) printf("%s: %s\n", name, e.msg);
-  if (!module) exit(e.code == PN_ERR_DEVICE ? 77 : 1); // 77: skipped
-  printf("%s\n", module->ops->describe(module));
+  module = open_module(name, folders);
   families[0].scalar = families[0].all[0] = scalar = best = module;
   n_all = 1;
 }
@@ -288,220 +249,6 @@ static void check_many_ropes(void) {
   }
   free(base);
   free(in);
-}
-
-// Sequences that are written and attended to in steps of up to `chunk` rows a sequence.
-typedef struct attention_case {
-  int heads, kv_heads, dim, window, page_tokens, n_seqs, length[3];
-  pn_kv_type type;
-  double tolerance;
-} attention_case;
-
-enum { N_LAYERS = 2, MAX_TOKENS = 3 * 1024, MAX_PAGES = 1024 };
-
-typedef struct attention_input {
-  float *q, *k, *v; // [token of all sequences][heads * dim]
-  int32_t table[3][MAX_PAGES];
-  const int32_t *pages[3];
-  int first[3], n_tokens, n_pages;
-} attention_input;
-
-static void make_input(const attention_case *c, attention_input *in) {
-  memset(in, 0, sizeof *in);
-  for (int s = 0; s < c->n_seqs; s++) {
-    in->first[s] = in->n_tokens;
-    in->n_tokens += c->length[s];
-    in->pages[s] = in->table[s];
-  }
-  // Pages of the sequences interleaved and descending, so that neighbours in a sequence are not neighbours in
-  // memory.
-  for (int s = 0; s < c->n_seqs; s++)
-    for (int p = 0; p * c->page_tokens < c->length[s]; p++) in->n_pages++;
-  int next = in->n_pages;
-  for (int p = 0; next > 0; p++)
-    for (int s = 0; s < c->n_seqs; s++)
-      if (p * c->page_tokens < c->length[s]) in->table[s][p] = --next;
-  in->q = normals((size_t)in->n_tokens * (size_t)(c->heads * c->dim));
-  in->k = normals((size_t)in->n_tokens * (size_t)(c->kv_heads * c->dim));
-  in->v = normals((size_t)in->n_tokens * (size_t)(c->kv_heads * c->dim));
-}
-
-// The rows of one step: tokens [done, done + chunk) of every sequence.
-static int make_step(const attention_case *c, const attention_input *in, int done, int chunk, int32_t *token,
-                     int32_t *seq, int32_t *pos, int32_t *slot) {
-  int n = 0;
-  for (int s = 0; s < c->n_seqs; s++)
-    for (int p = done; p < done + chunk && p < c->length[s]; p++, n++) {
-      token[n] = in->first[s] + p;
-      seq[n] = s;
-      pos[n] = p;
-      slot[n] = in->table[s][p / c->page_tokens] * c->page_tokens + p % c->page_tokens;
-    }
-  return n;
-}
-
-static float *rows_of(const float *all_rows, const int32_t *token, int n, int width) {
-  float *x = malloc((size_t)n * (size_t)width * sizeof *x);
-  for (int r = 0; r < n; r++)
-    memcpy(x + (size_t)r * (size_t)width, all_rows + (size_t)token[r] * (size_t)width,
-           (size_t)width * sizeof *x);
-  return x;
-}
-
-// out[token][heads * dim], of layer 1.
-static void run_attention(pn_backend *b, const attention_case *c, const attention_input *in, int chunk,
-                          float *out) {
-  static int32_t token[MAX_TOKENS], seq[MAX_TOKENS], pos[MAX_TOKENS], slot[MAX_TOKENS];
-  pn_error e = {0};
-  int width = c->heads * c->dim, kv_width = c->kv_heads * c->dim;
-  pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, in->n_pages, c->type, 0};
-  pn_kv *kv = b->ops->kv_open(b, &shape, &e);
-  CHECK(kv, "%s", e.msg);
-  if (!kv) return;
-  pn_attention a = {0, 1, c->heads, c->kv_heads, c->dim, 1 / sqrtf((float)c->dim), c->window};
-  for (int done = 0, n; (n = make_step(c, in, done, chunk, token, seq, pos, slot)) > 0; done += chunk) {
-    pn_batch batch = {n, c->n_seqs, token, seq, pos, 1, &(pn_kv_rows){kv, slot, in->pages, NULL}, 0, NULL};
-    float *q = rows_of(in->q, token, n, width), *k = rows_of(in->k, token, n, kv_width),
-          *v = rows_of(in->v, token, n, kv_width), *o = malloc((size_t)n * (size_t)width * sizeof *o);
-    run_kv_write(b, &batch, 0, v, k, kv_width); // another layer's content must not matter
-    run_kv_write(b, &batch, 1, k, v, kv_width);
-    run_attention_op(b, &batch, a, q, o);
-    for (int r = 0; r < n; r++)
-      memcpy(out + (size_t)token[r] * (size_t)width, o + (size_t)r * (size_t)width,
-             (size_t)width * sizeof *o);
-    free(q);
-    free(k);
-    free(v);
-    free(o);
-  }
-  b->ops->kv_close(b, kv);
-}
-
-// Modules need not have every KV.
-static bool has_kv(const attention_case *c) {
-  const pn_kv_shape shape = {N_LAYERS, c->kv_heads, c->dim, c->page_tokens, 1, c->type, 0};
-  return !module || module->ops->kv_bytes(module, &shape) > 0;
-}
-
-static void check_attention(const attention_case *c) {
-  static const int chunks[] = {1, 3, 40, 1024};
-  attention_input in;
-  make_input(c, &in);
-  size_t n = (size_t)in.n_tokens * (size_t)(c->heads * c->dim), where;
-  float *want = malloc(n * 4), *base = malloc(n * 4), *got = malloc(n * 4);
-  run_attention(ref, c, &in, 1024, want);
-  run_attention(scalar, c, &in, 1024, base);
-  CHECK(close_to(base, want, n, c->tolerance, &where),
-        "attention dim %d heads %d/%d window %d at %zu: %.9g, ref %.9g", c->dim, c->heads, c->kv_heads,
-        c->window, where, (double)base[where], (double)want[where]);
-  for (int i = 0; i < n_all; i++)
-    for (int k = 0; k < 4; k++) {
-      if (chunks[k] < 40 && in.n_tokens > 400 && i != 1 && i != 5) continue; // slow; two of them tell enough
-      run_attention(all[i], c, &in, chunks[k], got);
-      CHECK(memcmp(got, base, n * 4) == 0,
-            "attention dim %d heads %d/%d window %d page %d: %s in steps of %d differs", c->dim, c->heads,
-            c->kv_heads, c->window, c->page_tokens, all[i]->ops->describe(all[i]), chunks[k]);
-    }
-  free(want);
-  free(base);
-  free(got);
-  free(in.q);
-  free(in.k);
-  free(in.v);
-}
-
-static void check_attentions(void) {
-  static const attention_case cases[] = {
-      {4, 4, 64, 0, 32, 1, {1}, PN_KV_F16, 2e-5},
-      {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_F16, 2e-5},
-      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_F16, 2e-5},
-      {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_F16, 2e-5},
-      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_F16, 2e-5},
-      {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_BF16, 2e-5},
-      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_F32, 2e-5},
-      {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_F16, 2e-5},
-      {40, 2, 8, 5, 16, 1, {60}, PN_KV_BF16, 2e-5},
-      {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_F32, 2e-5},
-      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_F16, 2e-5},
-      {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_F16, 2e-5},
-      {2, 1, 64, 1, 32, 1, {70}, PN_KV_F32, 2e-5},
-      {2, 1, 256, 0, 256, 1, {600}, PN_KV_BF16, 2e-5},
-      {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_INT8, 2e-5},
-      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_INT8, 2e-5},
-      {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_INT8, 2e-5},
-      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_INT8, 2e-5},
-      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_INT8, 2e-5},
-      {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_INT8, 2e-5},
-      {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_INT8, 2e-5},
-      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_INT8, 2e-5},
-      {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_INT8, 2e-5},
-      {2, 1, 256, 0, 256, 1, {600}, PN_KV_INT8, 2e-5},
-      {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_INT8, 2e-5},
-      {9, 3, 64, 0, 32, 3, {31, 32, 33}, PN_KV_INT4, 2e-5},
-      {9, 3, 64, 0, 32, 2, {700, 5}, PN_KV_INT4, 2e-5},
-      {4, 4, 96, 0, 32, 2, {300, 257}, PN_KV_INT4, 2e-5},
-      {8, 2, 80, 7, 32, 2, {90, 40}, PN_KV_INT4, 2e-5},
-      {6, 1, 33, 0, 32, 3, {70, 1, 40}, PN_KV_INT4, 2e-5},
-      {20, 1, 16, 0, 16, 2, {200, 40}, PN_KV_INT4, 2e-5},
-      {2, 2, 1, 0, 5, 2, {64, 17}, PN_KV_INT4, 2e-5},
-      {3, 3, 17, 11, 5, 2, {64, 17}, PN_KV_INT4, 2e-5},
-      {4, 1, 64, 300, 48, 2, {900, 410}, PN_KV_INT4, 2e-5},
-      {2, 1, 256, 0, 256, 1, {600}, PN_KV_INT4, 2e-5},
-      {8, 2, 128, 40, 32, 2, {150, 33}, PN_KV_INT4, 2e-5},
-  };
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (has_kv(&cases[i]) && (!quick || (cases[i].length[0] <= 300 && cases[i].heads <= 9)))
-      check_attention(&cases[i]);
-}
-
-// A page that another sequence left full of infinities and NaNs must not leak into one that has written only
-// its head: neither in that page nor in a copy of it, nor past the window of a row, whatever the type.
-static void check_stale_page(pn_backend *b, pn_kv_type type) {
-  enum { DIM = 64, OLD = 32, NEW = 5, WINDOW = 2 };
-  pn_error e = {0};
-  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){1, 1, DIM, 32, 2, type, 0}, &e);
-  CHECK(kv, "%s", e.msg);
-  if (!kv) return;
-  const char *who = b->ops->describe(b), *name = pn_kv_type_name(type);
-  float bad[OLD * DIM], good[NEW * DIM], out[NEW * DIM], most = type == PN_KV_INT4 ? 2e-3f : 1e-6f;
-  for (int k = 0; k < OLD * DIM; k++) bad[k] = k % 2 ? INFINITY : NAN;
-  for (int k = 0; k < NEW * DIM; k++) good[k] = 1;
-  for (int32_t page = 0; page < 2; page++) {
-    int32_t zeros[OLD] = {0}, pos[OLD], slot[OLD];
-    const int32_t *pages = &page;
-    for (int k = 0; k < OLD; k++) slot[k] = page * OLD + (pos[k] = k);
-    const pn_batch old = {OLD, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, pos, &pages, NULL}, 0, NULL},
-                   fresh = {NEW, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, slot, &pages, NULL}, 0, NULL};
-    const pn_attention a = {0, 0, 1, 1, DIM, 1, 0}, windowed = {0, 0, 1, 1, DIM, 1, WINDOW};
-    run_kv_write(b, &old, 0, bad, bad, DIM);
-    if (page == 1) CHECK(b->ops->kv_copy(b, kv, 0, 1, &e), "%s", e.msg);
-    run_kv_write(b, &fresh, 0, good, good, DIM);
-    run_attention_op(b, &fresh, a, good, out);
-    for (int k = 0; k < NEW * DIM; k++)
-      CHECK(fabsf(out[k] - 1) < most, "%s %s: stale page %d: %g", who, name, page, (double)out[k]);
-    // Positions 0 and 1 turn bad; rows from 3 on see 2 positions only.
-    run_kv_write(b, &(pn_batch){2, 1, zeros, zeros, pos, 1, &(pn_kv_rows){kv, slot, &pages, NULL}, 0, NULL},
-                 0, bad, bad, DIM);
-    run_attention_op(
-        b, &(pn_batch){2, 1, zeros, zeros, pos + 3, 1, &(pn_kv_rows){kv, slot + 3, &pages, NULL}, 0, NULL},
-        windowed, good, out);
-    for (int k = 0; k < 2 * DIM; k++)
-      CHECK(fabsf(out[k] - 1) < most, "%s %s: before the window: %g", who, name, (double)out[k]);
-    // A vector that is not finite and is seen must show.
-    const pn_batch one = {1, 1, zeros, zeros, pos + 3, 1, &(pn_kv_rows){kv, slot + 3, &pages, NULL}, 0, NULL};
-    run_kv_write(b, &one, 0, good, bad, DIM);
-    run_attention_op(b, &one, windowed, good, out);
-    CHECK(!isfinite(out[0]), "%s %s: a NaN was lost: %g", who, name, (double)out[0]);
-  }
-  b->ops->kv_close(b, kv);
-}
-
-static void check_stale_pages(void) {
-  for (int type = 0; type < PN_KV_N_TYPES; type++) {
-    check_stale_page(ref, (pn_kv_type)type);
-    for (int i = 0; i < n_all && (!module || type != PN_KV_INT4); i++)
-      check_stale_page(all[i], (pn_kv_type)type);
-  }
 }
 
 // embed (when it fits) and a product of two parts, through the table: out = [rows][2 * m.rows].
@@ -743,8 +490,6 @@ static void check_all_but_products(void) {
   check_row_ops();
   check_ropes();
   check_many_ropes();
-  check_attentions();
-  check_stale_pages();
   check_short_convs();
 }
 
@@ -753,7 +498,7 @@ int main(int argc, char **argv) {
   quick = products || (argc > 1 && strcmp(argv[1], "quick") == 0);
   pn_rng_seed(&rng, 7);
   if (argc == 4 && strcmp(argv[1], "module") == 0)
-    open_module(argv[2], argv[3]);
+    open_with_module(argv[2], argv[3]);
   else
     open_all();
   if (!products) check_all_but_products();

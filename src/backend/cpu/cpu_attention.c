@@ -1,11 +1,14 @@
+// Attention of the cpu backend: which queries go through the kernels together, and on which thread.
 #include "backend/cpu/cpu_hadamard.h"
 #include "backend/cpu/cpu_state.h"
 
 #include <math.h>
 #include <string.h>
 
-// A work item is a block of rows of one sequence, one kv head and up to CPU_ATTEND_QUERIES of the query heads
-// that read it, so that every page is fetched once for all of them.
+// An item is a block of rows of one sequence, one kv head and up to CPU_ATTEND_QUERIES of the query heads
+// that read it, so that K and V are widened once for all of them. Items are either computed whole, span by
+// span, or (by_span) cut into their spans, which threads share out and in which blocks that read the same
+// pages are computed together.
 typedef struct attend_job {
   cpu_backend *s;
   const pn_kv_rows *places;
@@ -18,15 +21,28 @@ typedef struct attend_job {
   int group;      // query heads a kv head
   int item_heads; // query heads an item
   int n_chunks;   // items that share out a group
+  int span_tokens;
   int64_t n_items;
-  int n_spans;  // most spans of an item
-  bool by_span; // threads share out spans, not items
+  int n_spans; // that a row sees at most, when by_span
   int state_floats;
 } attend_job;
 
+// The queries of one call of the kernels, and whose they are.
+typedef struct query_set {
+  cpu_attend at;
+  cpu_kv_head head;
+  int first_head, last_head;
+  int begin, end; // all positions that they see
+  int row[CPU_ATTEND_QUERIES], query_head[CPU_ATTEND_QUERIES];
+} query_set;
+
 // For each query a vector, and one more float behind it.
-static size_t room_floats(const cpu_backend *s) {
+static size_t query_floats(const cpu_backend *s) {
   return (size_t)CPU_ATTEND_QUERIES * (size_t)(s->max_dim_pad + CPU_LANES);
+}
+
+static size_t room_floats(const cpu_backend *s) {
+  return query_floats(s) + cpu_attend_room_floats(s->max_dim_pad);
 }
 
 float *cpu_attention_room(const cpu_backend *s, int thread) {
@@ -44,64 +60,51 @@ bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e) {
   return pn_fail(e, PN_ERR_NOMEM, "no memory for the attention of heads of %d", dim_pad);
 }
 
-// Cut the batch into runs of at most n rows of one sequence.
-static void make_blocks(cpu_backend *s, int n) {
-  if (s->block_rows == n) return;
-  cpu_block *blocks = s->blocks.p;
-  const pn_batch *b = &s->batch;
-  s->n_blocks = 0;
-  s->block_rows = n;
-  for (int r = 0; r < b->n_rows; r++) {
-    cpu_block *last = s->n_blocks ? &blocks[s->n_blocks - 1] : NULL;
-    if (last && last->n < n && b->seq[r] == b->seq[last->row])
-      last->n++;
-    else
-      blocks[s->n_blocks++] = (cpu_block){r, 1};
-  }
+// The first position that a row at `pos` sees.
+static int sees_from(const attend_job *j, int pos) {
+  return j->a->window && pos >= j->a->window ? pos - j->a->window + 1 : 0;
 }
 
-// The item's queries, without states; [*begin, *end) holds all positions that they see. `into` gets what
-// attend_out needs. Items are numbered with the kv heads outermost and, in each, long contexts first.
-static void describe_item(const attend_job *j, int64_t item, cpu_attend *at, cpu_kv_head *head, int *begin,
-                          int *end, float **out) {
+// An empty set of the chunk-th heads; chunks are numbered with the kv heads outermost.
+static void begin_set(const attend_job *j, int chunk, int thread, query_set *set) {
+  int kv_head = chunk / j->n_chunks;
+  set->first_head = kv_head * j->group + chunk % j->n_chunks * j->item_heads;
+  set->last_head = set->first_head + j->item_heads;
+  if (set->last_head > (kv_head + 1) * j->group) set->last_head = (kv_head + 1) * j->group;
+  set->head = j->kv->head;
+  set->head.base =
+      j->kv->data + (size_t)j->a->layer * j->kv->layer_bytes + (size_t)kv_head * j->kv->head_bytes;
+  set->at.kv = &set->head;
+  set->at.scale = j->a->scale;
+  set->at.n_queries = 0;
+  set->at.room = cpu_attention_room(j->s, thread) + query_floats(j->s);
+  set->begin = INT32_MAX;
+  set->end = 0;
+}
+
+// With the rows of a block that see positions of the span; -1: of any.
+static void add_block(const attend_job *j, const cpu_block *block, int span, query_set *set) {
   const pn_batch *b = &j->s->batch;
-  int n_blocks = j->s->n_blocks, chunk = (int)(item / n_blocks);
-  int kv_head = chunk / j->n_chunks, first_head = kv_head * j->group + chunk % j->n_chunks * j->item_heads;
-  int last_head = (kv_head + 1) * j->group;
-  if (first_head + j->item_heads < last_head) last_head = first_head + j->item_heads;
-  cpu_block block = ((const cpu_block *)j->s->blocks.p)[n_blocks - 1 - item % n_blocks];
-  *head = j->kv->head;
-  head->base = j->kv->data + (size_t)j->a->layer * j->kv->layer_bytes + (size_t)kv_head * j->kv->head_bytes;
-  at->kv = head;
-  at->pages = j->places->pages[b->seq[block.row]];
-  at->scale = j->a->scale;
-  at->n_queries = 0;
-  *begin = INT32_MAX;
-  *end = 0;
-  for (int r = block.row; r < block.row + block.n; r++) {
-    int to = b->pos[r] + 1, from = j->a->window && to > j->a->window ? to - j->a->window : 0;
-    if (from < *begin) *begin = from;
-    if (to > *end) *end = to;
-    for (int h = first_head; h < last_head; h++) {
+  cpu_attend *at = &set->at;
+  at->pages = j->places->pages[b->seq[block->row]];
+  for (int r = block->row; r < block->row + block->n; r++) {
+    int from = sees_from(j, b->pos[r]), to = b->pos[r] + 1;
+    if (span >= 0 && (from >= (span + 1) * j->span_tokens || to <= span * j->span_tokens)) continue;
+    if (from < set->begin) set->begin = from;
+    if (to > set->end) set->end = to;
+    for (int h = set->first_head; h < set->last_head; h++) {
       int i = at->n_queries++;
       at->q[i] = j->q + r * j->q_stride + (int64_t)h * j->a->head_dim;
       at->begin[i] = from;
       at->end[i] = to;
-      out[i] = j->out + r * j->out_stride + (int64_t)h * j->a->head_dim;
+      set->row[i] = r;
+      set->query_head[i] = h;
     }
   }
 }
 
-static void fresh_states(const attend_job *j, cpu_attend *at, float *states) {
-  for (int i = 0; i < at->n_queries; i++) {
-    at->state[i] = states + (int64_t)i * j->state_floats;
-    memset(at->state[i], 0, (size_t)j->state_floats * sizeof(float));
-    at->state[i][j->kv->head.dim_pad] = -INFINITY;
-  }
-}
-
 // int4 has K and V rotated, so that it wants the queries likewise; see cpu_attend for what lies behind them.
-static void turn_queries(const attend_job *j, cpu_attend *at, int thread) {
+static void turn_queries(const attend_job *j, int thread, cpu_attend *at) {
   if (j->kv->shape.type != PN_KV_INT4) return;
   float *to = cpu_attention_room(j->s, thread);
   const int dim = j->a->head_dim, pad = j->kv->head.dim_pad;
@@ -114,77 +117,94 @@ static void turn_queries(const attend_job *j, cpu_attend *at, int thread) {
   }
 }
 
-static int span_tokens(const attend_job *j) { return CPU_SPAN_PAGES * j->kv->head.page_tokens; }
-
-static void attend_span(const attend_job *j, const cpu_attend *at, int span, int end) {
-  int first = span * CPU_SPAN_PAGES, last = first + CPU_SPAN_PAGES;
-  int needed = (end + j->kv->head.page_tokens - 1) / j->kv->head.page_tokens;
-  j->s->ops->attend(at, first, last < needed ? last : needed);
-}
-
 // A state that saw no position of its span has nothing to say.
 static void merge(const attend_job *j, float *into, const float *from) {
-  if (from[j->kv->head.dim_pad] != -INFINITY) j->s->ops->attend_merge(into, from, j->kv->head.dim_pad);
+  const int pad = j->kv->head.dim_pad;
+  if (from[pad] == -INFINITY) return;
+  if (into[pad] == -INFINITY)
+    memcpy(into, from, (size_t)j->state_floats * sizeof *into);
+  else
+    j->s->ops->attend_merge(into, from, pad);
 }
 
-static void finish(const attend_job *j, const float *state, float *out) {
+static void finish(const attend_job *j, const float *state, int row, int head) {
+  float *out = j->out + row * j->out_stride + (int64_t)head * j->a->head_dim;
   j->s->ops->attend_finish(state, j->kv->head.dim_pad, j->a->head_dim, out);
   if (j->kv->shape.type == PN_KV_INT4) cpu_hadamard(out, j->a->head_dim);
 }
 
-// All spans of an item on one thread.
+// All spans of an item on one thread. Of a chunk's items those with long contexts come first.
 static void attend_item(const attend_job *j, int64_t item, int thread) {
-  cpu_attend at;
-  cpu_kv_head head;
-  int begin, end;
-  float *out[CPU_ATTEND_QUERIES], *running[CPU_ATTEND_QUERIES];
-  describe_item(j, item, &at, &head, &begin, &end, out);
-  turn_queries(j, &at, thread);
-  size_t set = (size_t)CPU_ATTEND_QUERIES * (size_t)j->state_floats;
-  float *states = (float *)j->s->states.p + (size_t)thread * 2 * set;
-  int first = begin / span_tokens(j), last = (end - 1) / span_tokens(j);
-  fresh_states(j, &at, states);
-  memcpy(running, at.state, sizeof running);
-  attend_span(j, &at, first, end);
-  for (int span = first + 1; span <= last; span++) {
-    fresh_states(j, &at, states + set);
-    attend_span(j, &at, span, end);
-    for (int i = 0; i < at.n_queries; i++) merge(j, running[i], at.state[i]);
+  query_set set;
+  const int n_blocks = j->s->n_blocks;
+  const cpu_block *blocks = j->s->blocks.p;
+  begin_set(j, (int)(item / n_blocks), thread, &set);
+  add_block(j, &blocks[n_blocks - 1 - item % n_blocks], -1, &set);
+  turn_queries(j, thread, &set.at);
+  const size_t floats = (size_t)j->state_floats;
+  float *running = (float *)j->s->states.p + (size_t)thread * 2 * CPU_ATTEND_QUERIES * floats;
+  float *found = running;
+  const int first = set.begin / j->span_tokens, last = (set.end - 1) / j->span_tokens;
+  for (int span = first; span <= last; span++) {
+    if (span > first) found = running + CPU_ATTEND_QUERIES * floats;
+    for (int i = 0; i < set.at.n_queries; i++) set.at.state[i] = found + (size_t)i * floats;
+    j->s->ops->attend(&set.at, span);
+    for (int i = 0; span > first && i < set.at.n_queries; i++)
+      merge(j, running + (size_t)i * floats, set.at.state[i]);
   }
-  for (int i = 0; i < at.n_queries; i++) finish(j, running[i], out[i]);
+  for (int i = 0; i < set.at.n_queries; i++)
+    finish(j, running + (size_t)i * floats, set.row[i], set.query_head[i]);
 }
 
-static float *span_states(const attend_job *j, int64_t item, int span) {
-  return (float *)j->s->spans.p + (item * j->n_spans + span) * CPU_ATTEND_QUERIES * j->state_floats;
+// Of a query and a span that its row sees.
+static float *span_state(const attend_job *j, int row, int head, int span) {
+  int64_t query = (int64_t)row * j->a->n_heads + head;
+  int64_t index = query * j->n_spans + span - sees_from(j, j->s->batch.pos[row]) / j->span_tokens;
+  return (float *)j->s->spans.p + index * j->state_floats;
 }
 
-// The span-th span that the item sees, into the item's shared states.
-static void attend_one_span(const attend_job *j, int64_t item, int span, int thread) {
-  cpu_attend at;
-  cpu_kv_head head;
-  int begin, end;
-  float *out[CPU_ATTEND_QUERIES];
-  describe_item(j, item, &at, &head, &begin, &end, out);
-  int first = begin / span_tokens(j), last = (end - 1) / span_tokens(j);
-  if (first + span > last) return;
-  turn_queries(j, &at, thread);
-  fresh_states(j, &at, span_states(j, item, span));
-  attend_span(j, &at, first + span, end);
-}
-
-static void merge_item(const attend_job *j, int64_t item) {
-  cpu_attend at;
-  cpu_kv_head head;
-  int begin, end;
-  float *out[CPU_ATTEND_QUERIES];
-  describe_item(j, item, &at, &head, &begin, &end, out);
-  int n = (end - 1) / span_tokens(j) - begin / span_tokens(j) + 1;
-  for (int i = 0; i < at.n_queries; i++) {
-    float *into = span_states(j, item, 0) + (int64_t)i * j->state_floats;
-    for (int span = 1; span < n; span++)
-      merge(j, into, span_states(j, item, span) + (int64_t)i * j->state_floats);
-    finish(j, into, out[i]);
+// The blocks that read `span` from the same pages stand side by side; as many as fit are computed together,
+// from the first on. The number of blocks that are computed with block i, 0 when it is with one before it.
+static int blocks_with(const attend_job *j, int i, int span) {
+  const cpu_block *blocks = j->s->blocks.p;
+  int at = i;
+  while (at > 0 && blocks[at].shared > span) at--;
+  for (;;) {
+    int n = 1, rows = blocks[at].n;
+    for (; at + n < j->s->n_blocks && blocks[at + n].shared > span; n++) {
+      if ((rows + blocks[at + n].n) * j->item_heads > CPU_ATTEND_QUERIES) break;
+      rows += blocks[at + n].n;
+    }
+    if (at == i) return n;
+    if (at + n > i) return 0;
+    at += n;
   }
+}
+
+// The k-th span that a block sees, and what is computed with it, for the chunk-th heads.
+static void attend_one_span(const attend_job *j, int64_t index, int thread) {
+  query_set set;
+  const cpu_block *blocks = j->s->blocks.p;
+  const int i = (int)(index % j->s->n_blocks);
+  const int64_t span_of_chunk = index / j->s->n_blocks;
+  const int span = sees_from(j, blocks[i].lowest) / j->span_tokens + (int)(span_of_chunk % j->n_spans);
+  if (span > blocks[i].highest / j->span_tokens) return;
+  const int n = blocks_with(j, i, span);
+  if (n == 0) return;
+  begin_set(j, (int)(span_of_chunk / j->n_spans), thread, &set);
+  for (int k = i; k < i + n; k++) add_block(j, &blocks[k], span, &set);
+  turn_queries(j, thread, &set.at);
+  for (int q = 0; q < set.at.n_queries; q++)
+    set.at.state[q] = span_state(j, set.row[q], set.query_head[q], span);
+  j->s->ops->attend(&set.at, span);
+}
+
+static void merge_query(const attend_job *j, int row, int head) {
+  const int pos = j->s->batch.pos[row], first = sees_from(j, pos) / j->span_tokens;
+  float *into = span_state(j, row, head, first);
+  for (int span = first + 1; span <= pos / j->span_tokens; span++)
+    merge(j, into, span_state(j, row, head, span));
+  finish(j, into, row, head);
 }
 
 static void attend_items(void *ctx, int thread, int64_t begin, int64_t end) {
@@ -192,52 +212,59 @@ static void attend_items(void *ctx, int thread, int64_t begin, int64_t end) {
 }
 
 static void attend_spans(void *ctx, int thread, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) attend_one_span(ctx, i, thread);
+}
+
+static void merge_queries(void *ctx, int thread, int64_t begin, int64_t end) {
   const attend_job *j = ctx;
-  for (int64_t i = begin; i < end; i++) attend_one_span(j, i / j->n_spans, (int)(i % j->n_spans), thread);
-}
-
-static void merge_items(void *ctx, int thread, int64_t begin, int64_t end) {
   (void)thread;
-  for (int64_t i = begin; i < end; i++) merge_item(ctx, i);
+  for (int64_t i = begin; i < end; i++) merge_query(j, (int)(i / j->a->n_heads), (int)(i % j->a->n_heads));
 }
 
-// A row whose merged first span is fresh can't be: every row sees at least its own position, and a row of a
-// block that begins later than the others merges into a fresh first state, which is a copy.
+// Spans can be shared out where their states have room; what is worth it are few items, or shared pages.
+static bool by_span(const attend_job *j, int longest) {
+  const int n_threads = cpu_pool_threads(j->s->pool);
+  const uint64_t n_states = (uint64_t)j->s->batch.n_rows * (uint64_t)j->a->n_heads * (uint64_t)j->n_spans;
+  if (n_states * (uint64_t)j->state_floats * sizeof(float) > CPU_SPAN_BYTES) return false;
+  return j->s->blocks_share || (n_threads > 1 && j->n_items < 8 * n_threads && longest > j->span_tokens);
+}
+
+static void attend_all(attend_job *j) {
+  const pn_batch *b = &j->s->batch;
+  const int n_heads = j->a->n_heads;
+  int longest = 0; // context of a row
+  for (int r = 0; r < b->n_rows; r++) {
+    const int spans = b->pos[r] / j->span_tokens - sees_from(j, b->pos[r]) / j->span_tokens + 1;
+    if (spans > j->n_spans) j->n_spans = spans;
+    if (b->pos[r] >= longest) longest = b->pos[r] + 1;
+  }
+  const bool spans = by_span(j, longest);
+  const int64_t work = (int64_t)b->n_rows * n_heads * j->a->head_dim * longest;
+  const int64_t n_pieces = j->n_items * j->n_spans, n_queries = (int64_t)b->n_rows * n_heads;
+  const bool alone = work < 32 * 1024; // too little to wake anyone for: one piece
+  cpu_pool *pool = j->s->pool;
+  if (!spans) {
+    cpu_pool_run(pool, attend_items, j, j->n_items, alone ? j->n_items : 1);
+    return;
+  }
+  cpu_pool_run(pool, attend_spans, j, n_pieces, alone ? n_pieces : cpu_pool_chunk(pool, n_pieces, 32));
+  cpu_pool_run(pool, merge_queries, j, n_queries, alone ? n_queries : cpu_pool_chunk(pool, n_queries, 1));
+}
+
 void cpu_attention(cpu_backend *s, const pn_step *step) {
   const pn_attention *a = &step->attention;
   const pn_kv_rows *places = &s->batch.kv[a->group];
   const pn_kv *kv = places->kv;
   const cpu_rows q = cpu_rows_of(s, step->in[0]), out = cpu_rows_of(s, step->out);
-  attend_job j = {.s = s,
-                  .places = places,
-                  .kv = kv,
-                  .a = a,
-                  .q = q.p,
-                  .q_stride = q.stride,
-                  .out = out.p,
-                  .out_stride = out.stride};
+  attend_job j = {.s = s, .places = places, .kv = kv, .a = a, .q = q.p, .q_stride = q.stride};
+  j.out = out.p;
+  j.out_stride = out.stride;
   j.group = a->n_heads / a->n_kv_heads;
   j.item_heads = j.group < CPU_ATTEND_QUERIES ? j.group : CPU_ATTEND_QUERIES;
   j.n_chunks = (j.group + j.item_heads - 1) / j.item_heads;
+  j.span_tokens = cpu_span_pages(kv->head.page_tokens) * kv->head.page_tokens;
   j.state_floats = cpu_attend_state_floats(kv->head.dim_pad);
-  make_blocks(s, CPU_ATTEND_QUERIES / j.item_heads);
+  cpu_attention_blocks(s, places, a->window, CPU_ATTEND_QUERIES / j.item_heads);
   j.n_items = (int64_t)s->n_blocks * a->n_kv_heads * j.n_chunks;
-  int longest = 0;
-  for (int r = 0; r < s->batch.n_rows; r++)
-    if (s->batch.pos[r] >= longest) longest = s->batch.pos[r] + 1;
-  j.n_spans = longest / span_tokens(&j) + 1;
-  uint64_t span_bytes = (uint64_t)j.n_items * (uint64_t)j.n_spans * CPU_ATTEND_QUERIES *
-                        (uint64_t)j.state_floats * sizeof(float);
-  int n_threads = cpu_pool_threads(s->pool);
-  j.by_span =
-      n_threads > 1 && j.n_items < 4 * n_threads && longest > span_tokens(&j) && span_bytes <= CPU_SPAN_BYTES;
-  int64_t work = (int64_t)s->batch.n_rows * a->n_heads * a->head_dim * longest;
-  if (n_threads > 1 && work < 32 * 1024) // too little to wake anyone for
-    attend_items(&j, 0, 0, j.n_items);
-  else if (!j.by_span)
-    cpu_pool_run(s->pool, attend_items, &j, j.n_items, 1);
-  else {
-    cpu_pool_run(s->pool, attend_spans, &j, j.n_items * j.n_spans, 1);
-    cpu_pool_run(s->pool, merge_items, &j, j.n_items, cpu_pool_chunk(s->pool, j.n_items, 1));
-  }
+  attend_all(&j);
 }

@@ -7,6 +7,8 @@
 //  - exp: x is clamped to [-87.3, 88]; n = round to even(x * log2 e); r = x - n ln 2 in two fma steps;
 //    polynomial of degree 6 by Horner in fma; times 2^n. Relative error below 1.5e-7 in that range, exp(0) =
 //    1;
+//  - 2^x for x <= 0, in attention: x is raised to -125 at least; n = round to even(x); polynomial of degree 5
+//    of x - n by Horner in fma; times 2^n. Relative error below 1.7e-7, 2^0 = 1;
 //  - attention: see cpu_attend;
 //  - sampling: weights in whole units, whose sums are exact in any order (pn_backend_ops.sample).
 #ifndef PN_BACKEND_CPU_OPS_H
@@ -19,8 +21,9 @@
 
 enum {
   CPU_LANES = 16,
-  CPU_ATTEND_QUERIES = 16, // most queries in one cpu_attend
-  CPU_MAX_PAGE_TOKENS = 256,
+  CPU_ATTEND_QUERIES = 72, // most queries in one cpu_attend
+  CPU_SPAN_TOKENS = 256,
+  CPU_MAX_PAGE_TOKENS = CPU_SPAN_TOKENS,
   CPU_INT4_K_TOP = 63, // largest codes of int4
   CPU_INT4_V_TOP = 15,
 };
@@ -42,27 +45,39 @@ typedef struct cpu_kv_head {
   char *base;
 } cpu_kv_head;
 
-// The running softmax of a query: acc[dim_pad], then max, then sum. A fresh one has acc = 0, max = -inf, sum
-// = 0.
+// Positions are cut into spans from position 0: as many whole pages as 256 tokens hold, so that pages of 16,
+// 32, 64, 128 and 256 tokens give the same bits.
+static inline int cpu_span_pages(int page_tokens) { return CPU_SPAN_TOKENS / page_tokens; }
+
+// What a query found in a span: acc[dim_pad], then max, then sum. Of none: max = -inf, the rest says nothing.
 static inline int cpu_attend_state_floats(int dim_pad) { return dim_pad + CPU_LANES; }
 
-// Queries of one sequence that read the same kv head. For each query and each page in ascending order:
-//   s_p = scale * dot, dot = fma(q[d], K[d][p], dot) for d ascending; m' = max(m, max s_p); a = exp(m - m');
-//   e_p = exp(s_p - m'); sum = fma(sum, a, tree sum of e_p); acc = fma(e_p, V_p, acc * a) for p ascending.
-// int8, with codes in place of K and V: s_p = scale * (dot * kscale_p), acc = fma(e_p * vscale_p, code, acc).
-// int4 likewise, the queries being rotated and zero from head_dim to dim_pad, with q[dim_pad] = sum of q[d],
-// ascending: s_p = scale * fma(kscale_p, dot, kmin_p * q[dim_pad]); acc begins a page as fma(acc, a, tree sum
-// of e_p * vmin_p). What a page holds behind the positions that a query sees never enters its result, not
-// even a NaN.
+// Queries that read the same kv head of the same pages. For each query, over the positions of a span that it
+// sees:
+//   s_p = (scale log2 e) * dot, dot = fma(q[d], K[d][p], dot) for d ascending from 0; m = max s_p; e_p =
+//   2^(s_p - m); sum of e_p: vector p / 16 of the span adds to vector p / 16 % 4 of four, ascending, then
+//   (0 + 2) + (1 + 3), then its lanes as above; acc = fma(e_p, V_p, acc) for p ascending from 0.
+// int8, with codes in place of K and V: s_p = (scale log2 e) * (dot * kscale_p), acc = fma(e_p * vscale_p,
+// code, acc). int4 likewise, the queries being rotated and zero from head_dim to dim_pad, with q[dim_pad] =
+// sum of q[d], ascending: s_p = (scale log2 e) * fma(kscale_p, dot, kmin_p * q[dim_pad]); acc begins at the
+// sum of e_p * vmin_p, added up like that of e_p.
+// What a page holds behind the positions that a query sees never enters its result, not even a NaN.
 typedef struct cpu_attend {
   const cpu_kv_head *kv;
-  const int32_t *pages; // the sequence's page table
+  const int32_t *pages; // a page table that is true of the span for all queries
   float scale;
   int n_queries;
   const float *q[CPU_ATTEND_QUERIES];
   int32_t begin[CPU_ATTEND_QUERIES], end[CPU_ATTEND_QUERIES]; // a query sees positions [begin, end)
   float *state[CPU_ATTEND_QUERIES];
+  float *room; // cpu_attend_room_floats of scratch
 } cpu_attend;
+
+// Scores, scales of positions, and a panel of K or V.
+static inline size_t cpu_attend_room_floats(int dim_pad) {
+  size_t rows = (size_t)(dim_pad > CPU_SPAN_TOKENS ? dim_pad : CPU_SPAN_TOKENS);
+  return (CPU_ATTEND_QUERIES + 4) * (CPU_SPAN_TOKENS + CPU_LANES) + (rows + CPU_LANES) * 2 * CPU_LANES;
+}
 
 // Logits as weights: x = (logit - top) * inverse; the weight is exp(x) in units of 2^-PN_SAMPLE_UNIT_BITS,
 // rounded to even, and 0 where x >= least does not hold.
@@ -95,8 +110,8 @@ typedef struct cpu_ops {
   // code = round to even((x - min) / scale), cut to the range, 0 for scale 0. Where x has an infinity or a
   // NaN, or f16 can't hold one of them, the codes are 0 and the scale is NaN.
   void (*store_codes)(uint8_t *codes, const float *x, int n, int top, uint16_t *scale, uint16_t *min);
-  // Fold pages [page_begin, page_end) into the states of the queries.
-  void (*attend)(const cpu_attend *a, int page_begin, int page_end);
+  // The states of the queries for a span.
+  void (*attend)(const cpu_attend *a, int span);
   // Fold the state `from`, of later positions, into `into`.
   void (*attend_merge)(float *into, const float *from, int dim_pad);
   // out[0 .. head_dim) = acc * (1 / sum).

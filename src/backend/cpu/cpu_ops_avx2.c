@@ -7,8 +7,11 @@
 
 #define OPS_TABLE cpu_ops_avx2
 #define OPS_NAME "avx2"
-#define TILE_QUERIES 2
-#define TILE_VECTORS 4
+// Of 16 registers a tile of panels has 12 sums, 2 of K or V and a broadcast.
+#define TILE_QUERIES 6
+#define PANEL_VECTORS 1
+#define KEY_VECTORS(nq) ((nq) <= 2 ? 2 : 1)
+#define VALUE_VECTORS(nq) ((nq) == 1 ? 4 : (nq) == 2 ? 2 : 1)
 #define BOTH(call_a, call_b) ((v16){(call_a), (call_b)})
 
 typedef struct v16 {
@@ -49,6 +52,12 @@ static inline __m256 pow2(__m256 n) {
       _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
 static inline v16 v_pow2(v16 n) { return BOTH(pow2(n.a), pow2(n.b)); }
+// x * 2^n where that is a normal number, for whole n.
+static inline __m256 scale2(__m256 x, __m256 n) {
+  return _mm256_castsi256_ps(
+      _mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+}
+static inline v16 v_scale2(v16 x, v16 n) { return BOTH(scale2(x.a, n.a), scale2(x.b, n.b)); }
 static inline v16 v_swap_pairs(v16 x) {
   return BOTH(_mm256_permute_ps(x.a, 0xB1), _mm256_permute_ps(x.b, 0xB1));
 }

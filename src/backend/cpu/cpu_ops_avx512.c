@@ -7,8 +7,11 @@
 
 #define OPS_TABLE cpu_ops_avx512
 #define OPS_NAME "avx512"
+// Of 32 registers a tile of panels has 16 sums, 2 of K or V and a broadcast.
 #define TILE_QUERIES 8
-#define TILE_VECTORS 8
+#define PANEL_VECTORS 2
+#define KEY_VECTORS(nq) 2
+#define VALUE_VECTORS(nq) 4
 
 typedef __m512 v16;
 
@@ -31,6 +34,11 @@ static inline v16 v_round(v16 a) {
 static inline v16 v_pow2(v16 n) {
   return _mm512_castsi512_ps(
       _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+// x * 2^n where that is a normal number, for whole n.
+static inline v16 v_scale2(v16 x, v16 n) {
+  return _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
 }
 static inline v16 v_swap_pairs(v16 a) { return _mm512_permute_ps(a, 0xB1); }
 static inline __m256 upper(v16 v) {

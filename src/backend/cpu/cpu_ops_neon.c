@@ -7,8 +7,11 @@
 
 #define OPS_TABLE cpu_ops_neon
 #define OPS_NAME "neon"
-#define TILE_QUERIES 2
-#define TILE_VECTORS 4
+// Of 32 registers a tile of panels has 24 sums, 4 of K or V and a broadcast.
+#define TILE_QUERIES 6
+#define PANEL_VECTORS 1
+#define KEY_VECTORS(nq) ((nq) <= 2 ? 2 : 1)
+#define VALUE_VECTORS(nq) ((nq) == 1 ? 4 : (nq) == 2 ? 2 : 1)
 #define FOUR(f, x) ((v16){f((x).a), f((x).b), f((x).c), f((x).d)})
 #define FOUR2(f, x, y) ((v16){f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d)})
 
@@ -57,6 +60,11 @@ static inline float32x4_t pow2(float32x4_t n) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
 }
 static inline v16 v_pow2(v16 n) { return FOUR(pow2, n); }
+// x * 2^n where that is a normal number, for whole n.
+static inline float32x4_t scale2(float32x4_t x, float32x4_t n) {
+  return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(vcvtq_s32_f32(n), 23)));
+}
+static inline v16 v_scale2(v16 x, v16 n) { return FOUR2(scale2, x, n); }
 static inline v16 v_swap_pairs(v16 x) { return FOUR(vrev64q_f32, x); }
 static inline float v_sum(v16 v) {
   float32x4_t x = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));

@@ -6,8 +6,10 @@
 
 #define OPS_TABLE cpu_ops_scalar
 #define OPS_NAME "scalar"
-#define TILE_QUERIES 2
-#define TILE_VECTORS 2
+#define TILE_QUERIES 4
+#define PANEL_VECTORS 1
+#define KEY_VECTORS(nq) 1
+#define VALUE_VECTORS(nq) 1
 #define INLINE static inline // the compiler's choice: every kernel of every type unrolled takes it minutes
 #define EACH for (int l = 0; l < CPU_LANES; l++)
 
@@ -74,6 +76,16 @@ static inline v16 v_pow2(v16 n) {
     memcpy(&n.f[l], &u, 4);
   }
   return n;
+}
+// x * 2^n where that is a normal number, for whole n.
+static inline v16 v_scale2(v16 x, v16 n) {
+  EACH {
+    uint32_t u;
+    memcpy(&u, &x.f[l], 4);
+    u += (uint32_t)(int32_t)n.f[l] << 23;
+    memcpy(&x.f[l], &u, 4);
+  }
+  return x;
 }
 static inline v16 v_swap_pairs(v16 a) {
   v16 v;

@@ -10,7 +10,6 @@
 #include "backend/cpu/cpu_workspace.h"
 
 enum {
-  CPU_SPAN_PAGES = 8,       // pages whose softmax runs in one go; spans are merged in ascending order
   CPU_ROPE_TABLES = 4,      // kinds of rotation that one step may use without computing a table twice
   CPU_ROPE_MAX_ROT = 512,   // rotated dimensions up to which there is a table
   CPU_SPAN_BYTES = 32 << 20 // address space for the states of spans that threads share out
@@ -28,6 +27,8 @@ struct pn_kv {
 // Rows row .. row + n - 1 of the batch, all of one sequence.
 typedef struct cpu_block {
   int row, n;
+  int lowest, highest; // of their positions
+  int shared;          // spans, from the first on, that lie in the same pages as those of the block before it
 } cpu_block;
 
 typedef struct cpu_rope_table {
@@ -52,9 +53,12 @@ typedef struct cpu_backend {
   int n_ropes;
   cpu_scratch rope_floats; // [CPU_ROPE_TABLES][max_rows][2 * CPU_ROPE_MAX_ROT]
 
-  cpu_scratch blocks; // [max_rows] cpu_block
+  cpu_scratch blocks; // [max_rows] cpu_block, of cpu_attention_blocks
   int n_blocks;
-  int block_rows; // rows a block that `blocks` was made for; 0: not made in this batch
+  bool blocks_share;              // there is one with shared > 0
+  int block_rows;                 // what `blocks` was made for; 0 rows: not made in this batch
+  const pn_kv_rows *block_places; // likewise
+  int block_window;
 
   int max_dim_pad;    // of all KVs opened
   cpu_scratch states; // [n_threads][2][CPU_ATTEND_QUERIES] states
@@ -74,10 +78,13 @@ void cpu_sampler_free(struct cpu_sampler *s);
 
 // Room for the states of a KV's heads.
 bool cpu_attention_reserve(cpu_backend *s, int dim_pad, pn_error *e);
-// Room of one thread for the heads that it works on, CPU_ATTEND_QUERIES * (dim_pad + 16) floats.
+// Room of one thread for the heads that it works on, CPU_ATTEND_QUERIES * (dim_pad + 16) floats and more.
 float *cpu_attention_room(const cpu_backend *s, int thread);
-// Spans of CPU_SPAN_PAGES pages from position 0 each have their own softmax state, pages ascending in it; a
-// query's states are merged in ascending order, whoever computed them.
+// Cut the batch into blocks of at most most_rows rows, for layers that find K and V at `places` and have this
+// window; kept for the batch. Of several sequences, those that read the same pages are put side by side.
+void cpu_attention_blocks(cpu_backend *s, const pn_kv_rows *places, int window, int most_rows);
+// Each span (cpu_ops.h) has its own softmax state; a query's states are merged in ascending order, whoever
+// computed them and with what other queries.
 void cpu_attention(cpu_backend *s, const pn_step *step);
 
 pn_kv *cpu_kv_open(pn_backend *b, const pn_kv_shape *shape, pn_error *e);
