@@ -3,7 +3,6 @@
 #define PN_TESTS_GRID_H
 
 #include "../backend_options.h"
-#include "base/rng.h"
 #include "check.h"
 #include "random_matrix.h"
 
@@ -45,14 +44,15 @@ static inline pn_backend *open_backend(const char *name, const char *isa, int n_
   return b;
 }
 
-// A backend in a module, or the end of the program: 77 (skipped) where it finds no device.
+// A backend in a module. Where there is no such device the program ends, and the test is skipped.
 static inline pn_backend *open_module(const char *name, const char *folders) {
   pn_error e = {0};
   const pn_backend_options o = {.name = name, .folders = folders};
-  pn_backend *b = pn_backend_open(&o, &e);
-  printf("%s\n", b ? b->ops->describe(b) : e.msg);
-  if (!b) exit(e.code == PN_ERR_DEVICE ? 77 : 1);
-  return b;
+  pn_backend *module = pn_backend_open(&o, &e);
+  if (!module) printf("%s: %s\n", name, e.msg);
+  if (!module) exit(e.code == PN_ERR_DEVICE ? 77 : 1);
+  printf("%s\n", module->ops->describe(module));
+  return module;
 }
 
 #endif

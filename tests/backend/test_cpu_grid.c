@@ -289,7 +289,7 @@ static void check_matrix(const family *f, pn_matrix m, int rows, double toleranc
   run_matrix(module && pn_kind_of(m.kind)->bits + m.bits > 0 ? cpu_scalar : f->scalar, &m, x, rows, base,
              base_row);
   double d = distance(base, want, n);
-  if (n < 32) tolerance *= 10; // few outputs may cancel to almost nothing
+  if (n < 64) tolerance *= 10; // few outputs may cancel to almost nothing
   CHECK(d <= tolerance, "matmul kind %d bits %d group %d, %lldx%lld, rows %d: distance %g", (int)m.kind,
         m.bits, m.group, (long long)m.rows, (long long)m.cols, rows, d);
   CHECK(close_to(base_row, row, n_embed, 1e-6, &where),
