@@ -1,6 +1,7 @@
 #include "api/answer_blocks.h"
 
 #include "base/rng.h"
+#include "grammar/grammar.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,18 +64,23 @@ static void end_call(void *ctx, bool whole) {
   if (b->n) b->p[b->n - 1].ended = true;
 }
 
-static bool is_tool(void *ctx, pn_str name) {
-  const answer_blocks *b = ctx;
+static const pn_json *schema_of(const answer_blocks *b, pn_str name) {
   for (const pn_json_member *it = pn_json_first(b->tools); it; it = pn_json_next(b->tools, it))
-    if (pn_str_eq(pn_json_key(it), name)) return true;
-  return false;
+    if (pn_str_eq(pn_json_key(it), name)) return pn_json_value(it);
+  return NULL;
+}
+
+static bool is_tool(void *ctx, pn_str name) { return schema_of(ctx, name) != NULL; }
+
+static unsigned kinds(void *ctx, pn_str tool, pn_str key) {
+  return pn_schema_kinds(schema_of(ctx, tool), key);
 }
 
 bool answer_blocks_init(answer_blocks *b, const answer_reading *how) {
   *b = (answer_blocks){0};
   if (!how->tongue) return true;
   if (how->tools) b->tools = pn_json_share(how->tools);
-  const pn_dialect_reading reading = {how->tongue, how->thinks, b->tools ? is_tool : NULL, b};
+  const pn_dialect_reading reading = {how->tongue, how->thinks, b->tools ? is_tool : NULL, kinds, b};
   const pn_dialect_sink sink = {b, take_text, take_thinking, take_call, take_arguments, end_call};
   b->reader = pn_dialect_reader_new(&reading, &sink);
   return b->reader != NULL;

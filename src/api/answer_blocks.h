@@ -20,8 +20,9 @@ typedef struct answer_block {
 // How an answer is to be read. Zero: all of it is text.
 typedef struct answer_reading {
   const pn_tongue *tongue; // NULL: no marks; must outlive the answer
-  const pn_json *tools;    // an object whose keys are the names that can be called; NULL: none. Shared
-  bool thinks;             // the answer begins within thinking
+  // An object: by the names that can be called, the schemas of their parameters. NULL: none. Shared.
+  const pn_json *tools;
+  bool thinks; // the answer begins within thinking
 } answer_reading;
 
 typedef struct answer_blocks {

@@ -32,8 +32,10 @@ static pn_json *callable(const messages_request *q, const pn_json *tool) {
 }
 
 static bool add_tool(const messages_request *q, answer_plan *p, const pn_json *tool) {
-  const char *name = pn_json_cstr(pn_json_get(pn_json_get(tool, "function"), "name"));
-  return pn_json_push(p->tools, callable(q, tool)) && pn_json_set(p->names, name, pn_json_new_bool(true));
+  const pn_json *f = pn_json_get(tool, "function"), *schema = pn_json_get(f, "parameters");
+  return pn_json_push(p->tools, callable(q, tool)) &&
+         pn_json_set(p->names, pn_json_cstr(pn_json_get(f, "name")),
+                     schema ? pn_json_share(schema) : pn_json_new_bool(true));
 }
 
 // What the conversation lets be called, and what the request insists on.

@@ -27,16 +27,23 @@ extern const pn_value_style pn_style_python; // as Python's literals; strings as
 void pn_style_write(pn_buf *out, const pn_value_style *s, const pn_json *v);
 void pn_style_write_str(pn_buf *out, const pn_value_style *s, pn_str text);
 
+// Arguments that stand one by one, as XML would have them: each is KEY name VALUE text PAD CLOSE NEXT. A
+// string is written as it is, any other value in the style's way. PAD and NEXT are white space or empty.
+typedef struct pn_parameter_marks {
+  const char *key, *value, *pad, *close, *next;
+} pn_parameter_marks;
+
 // A section is OPEN BEGIN call {BETWEEN call} END, and AGAIN, which is white space or empty, may lead to the
 // next one. A call is HEAD name MIDDLE arguments TAIL. Arguments are an object in the style's way, or NAMED:
-// a=1, b=2.
+// a=1, b=2, or PARAMETERS.
 typedef struct pn_dialect {
   const char *name, *about;
   const char *open, *begin, *head, *middle, *tail, *between, *end,
       *again; // between, again NULL: not possible
   const pn_value_style *values;
   bool named;
-  bool bare; // a section may also begin the answer without OPEN
+  bool bare;                            // a section may also begin the answer without OPEN
+  const pn_parameter_marks *parameters; // NULL: arguments are an object, or NAMED
 } pn_dialect;
 
 // All of them, an empty name at the end; the first is for models that know no tools.
@@ -57,6 +64,7 @@ typedef struct pn_tongue {
   const pn_thinking_marks *thinking; // NULL: the model does not think in marks
   // Owned; {NULL, 0} where the dialect has none.
   pn_str open, begin, head, middle, tail, between, end, again, quote, think_open, think_close;
+  pn_str key, value, pad, close, next; // of parameters
 } pn_tongue;
 // False: out of memory.
 bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *m, const pn_tokenizer *k);
@@ -100,6 +108,10 @@ typedef struct pn_dialect_sink {
 //   fit: at bytes that can't follow, at a key that its object has already, beyond limits of depth, key length
 //   and number of members, and at the dialect's own control tokens. The rest is text then. What an answer's
 //   end leaves half is dropped; a key without a value gets null.
+// - A parameter that can only be a string is the text up to CLOSE, without one PAD in front of it. One that
+//   can be no string is JSON. One that can be both is JSON where it begins as an array or object that it may
+//   be, or is as a whole a number, true, false or null that it may be; else it is a string. A parameter that
+//   comes a second time is dropped.
 // - A call whose arguments are complete is whole. What doesn't fit behind it is text, except an END that is
 //   cut off, which is dropped, and `, "id": "..."` in front of the brace that ends the call, which some
 //   models write.
@@ -108,10 +120,21 @@ typedef struct pn_dialect_sink {
 // - Control tokens that are no mark at their place are dropped.
 // Text of UTF-8 that comes in whole characters comes out in whole characters.
 typedef struct pn_dialect_reader pn_dialect_reader;
+// Kinds of JSON values, for sets of them.
+enum {
+  PN_KIND_NULL = 1,
+  PN_KIND_BOOL = 2,
+  PN_KIND_NUMBER = 4,
+  PN_KIND_STRING = 8,
+  PN_KIND_ARRAY = 16,
+  PN_KIND_OBJECT = 32,
+  PN_KIND_ANY = 63,
+};
 typedef struct pn_dialect_reading {
   const pn_tongue *tongue;
-  bool thinks;                             // it begins within its thinking
-  bool (*is_tool)(void *ctx, pn_str name); // NULL: there are no tools, and nothing is a call
+  bool thinks;                                           // it begins within its thinking
+  bool (*is_tool)(void *ctx, pn_str name);               // NULL: there are no tools, and nothing is a call
+  unsigned (*kinds)(void *ctx, pn_str tool, pn_str key); // of a tool's parameter; NULL: any
   void *ctx;
 } pn_dialect_reading;
 // The tongue must outlive it; the sink is copied. NULL: out of memory. One owner.

@@ -32,6 +32,7 @@ struct pn_dialect_reader {
   pn_buf said;  // text or thinking that the sink is not told of yet
   bool said_thinks;
   pn_buf json;
+  pn_buf tool; // the name of the call whose arguments are read
   value_reader arguments;
 };
 
@@ -50,6 +51,7 @@ void pn_dialect_reader_free(pn_dialect_reader *r) {
   pn_buf_fini(&r->space);
   pn_buf_fini(&r->said);
   pn_buf_fini(&r->json);
+  pn_buf_fini(&r->tool);
   free(r);
 }
 
@@ -86,7 +88,10 @@ static void begin_call(pn_dialect_reader *r, pn_str name) {
   pn_buf_clear(&r->space);
   r->sink.call(r->sink.ctx, name);
   value_reader_fini(&r->arguments);
-  r->arguments = (value_reader){.tongue = r->how.tongue, .out = &r->json};
+  pn_buf_clear(&r->tool);
+  pn_buf_str(&r->tool, name);
+  r->arguments =
+      (value_reader){.tongue = r->how.tongue, .how = &r->how, .tool = pn_buf_view(&r->tool), .out = &r->json};
   r->mode = IN_ARGUMENTS;
 }
 
@@ -108,13 +113,20 @@ static raw_match begins(const pn_dialect_reader *r, pn_str raw, pn_str want) {
 
 static pn_str rest_of(pn_str raw, size_t n) { return raw.n ? (pn_str){raw.p + n, raw.n - n} : raw; }
 
+// The byte with which an object, the first parameter or, when there is none, what closes the call begins.
+static bool may_follow_name(const pn_tongue *t, char c) {
+  if (!t->dialect->parameters) return c == '{';
+  pn_str close = t->tail.n ? t->tail : t->end;
+  return c == t->key.p[0] || (close.n && c == close.p[0]);
+}
+
 // The name of a call and MIDDLE. A name ends where MIDDLE, or else the arguments begin, of which names have
 // no byte.
 static raw_match name_begins(const pn_dialect_reader *r, pn_str raw, pn_str *name, size_t *n) {
-  pn_str middle = r->how.tongue->middle;
-  char end = middle.n ? middle.p[0] : '{';
+  const pn_tongue *t = r->how.tongue;
+  pn_str middle = t->middle;
   size_t i = 0;
-  for (; i < raw.n && raw.p[i] != end; i++)
+  for (; i < raw.n && !(middle.n ? raw.p[i] == middle.p[0] : may_follow_name(t, raw.p[i])); i++)
     if (i == MAX_NAME || (unsigned char)raw.p[i] <= ' ' || (unsigned char)raw.p[i] >= 0xFE) return RAW_NO;
   if (i == raw.n) return r->ended ? RAW_NO : RAW_MORE;
   raw_match m = begins(r, rest_of(raw, i), middle);
@@ -308,7 +320,8 @@ static void take_steps(pn_dialect_reader *r) {
 }
 
 static bool has_memory(const pn_dialect_reader *r) {
-  return !(r->held.oom || r->space.oom || r->said.oom || r->json.oom || r->arguments.key.oom);
+  return !(r->held.oom || r->space.oom || r->said.oom || r->json.oom || r->tool.oom || r->arguments.key.oom ||
+           r->arguments.dropped.oom);
 }
 
 bool pn_dialect_read(pn_dialect_reader *r, pn_str raw) {

@@ -9,6 +9,22 @@ static void write_open(pn_buf *out, const pn_dialect *d) {
   pn_buf_z(out, d->begin);
 }
 
+// `value` NULL: any.
+static void write_parameter(pn_buf *out, const pn_dialect *d, pn_str name, const pn_json *value) {
+  const pn_parameter_marks *m = d->parameters;
+  const pn_value_style raw = {.quote = ""};
+  pn_buf_z(out, m->key);
+  pn_buf_str(out, name);
+  pn_buf_z(out, m->value);
+  if (!value)
+    pn_buf_z(out, "...");
+  else
+    pn_style_write(out, pn_json_is(value, PN_JSON_STRING) ? &raw : d->values, value);
+  pn_buf_z(out, m->pad);
+  pn_buf_z(out, m->close);
+  pn_buf_z(out, m->next);
+}
+
 void pn_dialect_write_tools(pn_buf *out, const pn_dialect *d, const pn_json *tools) {
   pn_buf_z(out, "You can use the tools that are listed here, one JSON object a line, with the JSON Schema of "
                 "their arguments:\n<tools>\n");
@@ -21,13 +37,21 @@ void pn_dialect_write_tools(pn_buf *out, const pn_dialect *d, const pn_json *too
   pn_buf_z(out, d->head);
   pn_buf_z(out, "...");
   pn_buf_z(out, d->middle);
-  pn_buf_z(out, d->named ? "..." : "{...}");
+  if (d->parameters)
+    write_parameter(out, d, PN_STR("..."), NULL);
+  else
+    pn_buf_z(out, d->named ? "..." : "{...}");
   pn_buf_z(out, d->tail);
   pn_buf_z(out, d->end);
   pn_buf_z(out, "\nIts result follows in <tool_response> marks.");
 }
 
 static void write_arguments(pn_buf *out, const pn_dialect *d, const pn_json *arguments) {
+  if (d->parameters) {
+    for (const pn_json_member *it = pn_json_first(arguments); it; it = pn_json_next(arguments, it))
+      write_parameter(out, d, pn_json_key(it), pn_json_value(it));
+    return;
+  }
   if (!d->named) {
     if (pn_json_is(arguments, PN_JSON_OBJECT))
       pn_style_write(out, d->values, arguments);

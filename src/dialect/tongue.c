@@ -33,6 +33,8 @@ static bool raw_text(pn_str *out, const char *z, const pn_tokenizer *k) {
 }
 
 bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *m, const pn_tokenizer *k) {
+  static const pn_parameter_marks none = {0};
+  const pn_parameter_marks *x = d->parameters ? d->parameters : &none;
   *t = (pn_tongue){.dialect = d, .thinking = m};
   const struct {
     pn_str *out;
@@ -49,6 +51,11 @@ bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *
       {&t->quote, d->values->quote},
       {&t->think_open, m ? m->open : NULL},
       {&t->think_close, m ? m->close : NULL},
+      {&t->key, x->key},
+      {&t->value, x->value},
+      {&t->pad, x->pad},
+      {&t->close, x->close},
+      {&t->next, x->next},
   };
   bool ok = true;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -58,8 +65,9 @@ bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *
 }
 
 void pn_tongue_fini(pn_tongue *t) {
-  const pn_str parts[] = {t->open, t->begin, t->head,  t->middle,     t->tail,       t->between,
-                          t->end,  t->again, t->quote, t->think_open, t->think_close};
+  const pn_str parts[] = {t->open,  t->begin, t->head,  t->middle, t->tail,       t->between,
+                          t->end,   t->again, t->quote, t->key,    t->think_open, t->think_close,
+                          t->value, t->pad,   t->close, t->next};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) free((void *)(uintptr_t)parts[i].p);
   *t = (pn_tongue){0};
 }

@@ -14,6 +14,7 @@
 
 void value_reader_fini(value_reader *r) {
   pn_buf_fini(&r->key);
+  pn_buf_fini(&r->dropped);
   free(r->seen);
   *r = (value_reader){0};
 }
@@ -60,8 +61,7 @@ static bool grow_seen(value_reader *r) {
   return true;
 }
 
-// False: the object has this key, or there are too many.
-static bool add_key(value_reader *r) {
+bool value_add_key(value_reader *r) {
   if (r->n_seen == VALUE_MAX_MEMBERS) return false;
   if (r->n_seen * 2 >= r->cap_seen && !grow_seen(r)) {
     r->out->oom = true;
@@ -76,12 +76,16 @@ static bool add_key(value_reader *r) {
   return true;
 }
 
-static value_result read_colon(value_reader *r, pn_str raw, size_t *used) {
-  if (raw.p[0] != (at_named(r) ? '=' : ':') || !add_key(r)) return VALUE_BAD;
+void value_begin_member(value_reader *r) {
   begin_item(r);
   pn_buf_char(r->out, '"');
   pn_buf_str(r->out, pn_buf_view(&r->key));
   pn_buf_z(r->out, "\":");
+}
+
+static value_result read_colon(value_reader *r, pn_str raw, size_t *used) {
+  if (raw.p[0] != (at_named(r) ? '=' : ':') || !value_add_key(r)) return VALUE_BAD;
+  value_begin_member(r);
   r->place = VALUE_AT_VALUE;
   *used = 1;
   return VALUE_MORE;
@@ -125,8 +129,7 @@ static value_result read_bare_key(value_reader *r, pn_str raw, size_t *used) {
 
 // --- values ------------------------------------------------------------------------------------------------
 
-// Only what is a number in JSON.
-static bool is_number(pn_str s, bool *whole) {
+bool value_is_number(pn_str s, bool *whole) {
   size_t i = s.n && s.p[0] == '-', from = i;
 #define DIGITS                                                                                               \
   for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++) {}
@@ -156,7 +159,7 @@ static value_result read_number(value_reader *r, pn_str raw, size_t *used) {
   if (n > VALUE_MAX_NUMBER) return VALUE_BAD;
   if (n == raw.n) return VALUE_MORE;
   bool whole = false;
-  if (!is_number((pn_str){raw.p, n}, &whole)) return VALUE_BAD;
+  if (!value_is_number((pn_str){raw.p, n}, &whole)) return VALUE_BAD;
   memcpy(text, raw.p, n);
   text[n] = '\0';
   if (!isfinite(strtod(text, NULL))) return VALUE_BAD;
@@ -244,7 +247,8 @@ static value_result read_behind(value_reader *r, pn_str raw, size_t *used) {
 // A control token that is no quote: the dialect's marks end the arguments, others say nothing.
 static value_result read_control(value_reader *r, pn_str raw, size_t *used) {
   const pn_tongue *t = r->tongue;
-  const pn_str marks[] = {t->open, t->begin, t->head, t->middle, t->tail, t->between, t->end, t->quote};
+  const pn_str marks[] = {t->open, t->begin, t->head, t->middle, t->tail, t->between,
+                          t->end,  t->quote, t->key,  t->value,  t->close};
   size_t max = VALUE_MAX_CONTROL,
          end = pn_str_find((pn_str){raw.p, raw.n < max ? raw.n : max}, PN_STR("\xFE"), 0);
   if (end == SIZE_MAX) return raw.n < max ? VALUE_MORE : VALUE_BAD;
@@ -261,7 +265,19 @@ static bool is_quote(const value_reader *r, pn_str raw) {
   return place && r->tongue->quote.n && raw_begins(raw, r->tongue->quote) != RAW_NO;
 }
 
+// Whether parameters decide what comes: everywhere but within a value of theirs.
+static bool at_parameters(const value_reader *r) {
+  return r->tongue->dialect->parameters &&
+         (r->place >= VALUE_AT_PARAMETER || (r->depth == 1 && r->place == VALUE_BEHIND));
+}
+
 static value_result read_step(value_reader *r, pn_str raw, size_t *used) {
+  if (at_parameters(r)) {
+    value_result result = parameter_step(r, raw, used);
+    if (result == VALUE_BAD && raw.p[0] == PN_RAW_BEGIN) return read_control(r, raw, used);
+    if (result == VALUE_BAD && raw.p[0] == PN_RAW_END) return *used = 1, VALUE_MORE;
+    return result;
+  }
   bool in_text = r->place == VALUE_IN_STRING || r->place == VALUE_IN_BARE_KEY;
   if (raw.p[0] == PN_RAW_BEGIN && !is_quote(r, raw)) return read_control(r, raw, used);
   if (raw.p[0] == PN_RAW_END || (!in_text && raw_is_space(raw.p[0]))) return *used = 1, VALUE_MORE;
@@ -285,19 +301,23 @@ static value_result read_step(value_reader *r, pn_str raw, size_t *used) {
   case VALUE_AT_VALUE: return read_value(r, raw, used);
   case VALUE_IN_STRING: return read_string(r, raw, used);
   case VALUE_BEHIND: return read_behind(r, raw, used);
-  case VALUE_AT_END: break;
+  default: return VALUE_DONE;
   }
-  return VALUE_DONE;
 }
 
 value_result value_read(value_reader *r, pn_str raw, size_t *used) {
   *used = 0;
   if (r->tongue->dialect->named && r->place == VALUE_AT_ARGUMENTS) push(r, false);
+  if (r->tongue->dialect->parameters && r->place == VALUE_AT_ARGUMENTS) {
+    push(r, false);
+    r->place = VALUE_AT_PARAMETER;
+  }
   while (*used < raw.n && r->place != VALUE_AT_END) {
     value_place before = r->place;
     size_t n = 0;
     value_result result = read_step(r, (pn_str){raw.p + *used, raw.n - *used}, &n);
     *used += n;
+    if (result == VALUE_DONE && r->depth) pop(r);
     if (result != VALUE_MORE) return result;
     if (n == 0 && r->place == before) return VALUE_MORE;
   }
@@ -306,7 +326,10 @@ value_result value_read(value_reader *r, pn_str raw, size_t *used) {
 
 void value_close(value_reader *r) {
   if (r->place == VALUE_AT_ARGUMENTS) push(r, false);
-  if (r->place == VALUE_IN_STRING && !r->is_key) pn_buf_char(r->out, '"');
-  if (r->place == VALUE_AT_VALUE && !top(r)->is_array) pn_buf_z(r->out, "null");
-  while (r->depth) pop(r);
+  if ((r->place == VALUE_IN_STRING && !r->is_key) || r->place == VALUE_IN_CONTENT) pn_buf_char(r->out, '"');
+  bool waits = r->place == VALUE_AT_CONTENT || (r->place == VALUE_AT_VALUE && !top(r)->is_array);
+  if (waits) pn_buf_z(r->out, "null");
+  while (r->depth > 1) pop(r);
+  parameter_end(r);
+  if (r->depth) pop(r);
 }

@@ -28,6 +28,10 @@ typedef enum value_place {
   VALUE_AT_ITEM_OR_CLOSE, // behind an array's opening
   VALUE_IN_STRING,        //
   VALUE_BEHIND,           // a value
+  VALUE_AT_PARAMETER,     // or behind the last one
+  VALUE_IN_NAME,          // of a parameter
+  VALUE_AT_CONTENT,       // of a parameter
+  VALUE_IN_CONTENT,       // a parameter's string, as it is
   VALUE_AT_END,           //
 } value_place;
 
@@ -36,9 +40,11 @@ typedef struct value_level {
   uint64_t serial; // of the object
 } value_level;
 
-// Zero-initialise with .tongue and .out set. One owner.
+// Zero-initialise with .tongue and .out set, and for parameters .how and .tool. One owner.
 typedef struct value_reader {
   const pn_tongue *tongue;
+  const pn_dialect_reading *how;
+  pn_str tool;
   pn_buf *out; // only whole literals, characters and escapes
   value_place place;
   value_level levels[VALUE_MAX_DEPTH];
@@ -49,6 +55,8 @@ typedef struct value_reader {
   // Keys that there were, as hashes: JSON readers refuse an object that has a key twice.
   uint64_t *seen, serial;
   size_t n_seen, cap_seen;
+  // A parameter that came before goes to `dropped` while out is kept aside.
+  pn_buf dropped, *aside; // aside NULL: nothing is dropped
 } value_reader;
 void value_reader_fini(value_reader *r);
 
@@ -56,5 +64,14 @@ void value_reader_fini(value_reader *r);
 value_result value_read(value_reader *r, pn_str raw, size_t *used);
 // Close what is open. An item that has only begun is left out, a key without a value gets null.
 void value_close(value_reader *r);
+
+// --- of value_reader.c and parameter_reader.c --------------------------------------------------------------
+
+// One step at a place of parameters: as value_read. VALUE_DONE: all parameters are over.
+value_result parameter_step(value_reader *r, pn_str raw, size_t *used);
+void parameter_end(value_reader *r); // a value is over, or given up: what was dropped is gone
+bool value_add_key(value_reader *r); // false: the object has it already, there are too many, or no memory
+void value_begin_member(value_reader *r);
+bool value_is_number(pn_str s, bool *whole); // only what is one in JSON
 
 #endif

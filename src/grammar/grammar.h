@@ -66,6 +66,10 @@ const pn_guide_gap *pn_guide_gaps(const pn_guide *g, size_t *n);
 // what could not be enforced. False: *e says where and why.
 bool pn_schema_valid(const pn_json *schema, const pn_json *value, pn_error *e);
 
+// Which kinds of values a parameter of this name may be, by the schema of all parameters of a tool: a set of
+// PN_KIND_. Never fewer than the schema allows; the grammar goes by the same.
+unsigned pn_schema_kinds(const pn_json *schema, pn_str key);
+
 // One answer on its way. The matchers of a guide belong to one thread.
 typedef struct pn_matcher pn_matcher;
 pn_matcher *pn_matcher_new(pn_guide *g, pn_error *e); // takes a reference

@@ -147,12 +147,25 @@ static bool ready(pn_matcher *m) {
   return (!pushdown_is_large(&g->pushdown) || shrink(g)) && m->set >= 0;
 }
 
-static bool thinks(const pn_matcher *m) {
+// The rules in which the matcher may be, one after the other from *i on; NULL: there are no more.
+static const grammar_rule *next_rule(const pn_matcher *m, size_t *i) {
   size_t n;
   const pushdown *k = &m->guide->pushdown;
   const place *p = pushdown_places(k, m->set, &n);
-  for (size_t i = 0; i < n; i++)
-    if (k->r->p[k->r->rule_of[p[i].state]].is_thinking) return true;
+  return *i < n ? &k->r->p[k->r->rule_of[p[(*i)++].state]] : NULL;
+}
+
+static bool thinks(const pn_matcher *m) {
+  const grammar_rule *r;
+  for (size_t i = 0; (r = next_rule(m, &i));)
+    if (r->is_thinking) return true;
+  return false;
+}
+
+static bool in_raw(const pn_matcher *m) {
+  const grammar_rule *r;
+  for (size_t i = 0; (r = next_rule(m, &i));)
+    if (r->is_raw) return true;
   return false;
 }
 
@@ -175,18 +188,22 @@ static bool is_end(const pn_guide *g, int32_t id) {
   return false;
 }
 
+// Free text and strings without quotes hold no members, whatever they look like. Where a value began that
+// could have been such a string, its first token counts.
+static void watch_keys(pn_matcher *m, bool in_text, bool was_raw, pn_str token) {
+  if (in_text || was_raw) key_watch_reset(&m->keys);
+  if (!in_text && (!was_raw || (token.n && strchr("{[", token.p[0])))) key_watch_read(&m->keys, token);
+}
+
 bool pn_matcher_take(pn_matcher *m, int32_t id) {
   if (!ready(m) || m->ended) return false;
   pn_guide *g = m->guide;
   if (is_end(g, id) && g->pushdown.known[m->set].may_end) return m->ended = true;
-  bool thought = thinks(m), text = thought || pn_matcher_in_text(m);
+  bool thought = thinks(m), text = thought || pn_matcher_in_text(m), raw = in_raw(m);
   int32_t to = pushdown_step_token(&g->pushdown, m->set, id);
   if (to < 0) return false;
   m->set = to;
-  if (text)
-    key_watch_reset(&m->keys);
-  else
-    key_watch_read(&m->keys, vocab_text(g->vocab, id));
+  watch_keys(m, text || in_raw(m), raw, vocab_text(g->vocab, id));
   if (m->keys.oom) return false;
   if (!thought || g->think_tokens == 0 || ++m->n_thought < g->think_tokens || !thinks(m)) return true;
   m->set = pushdown_start(&g->pushdown, g->closing);
@@ -201,12 +218,10 @@ bool pn_matcher_over(const pn_matcher *m) {
 }
 
 bool pn_matcher_in_text(const pn_matcher *m) {
-  size_t n;
-  const pushdown *k = &m->guide->pushdown;
+  const grammar_rule *r;
   if (m->set < 0) return true;
-  const place *p = pushdown_places(k, m->set, &n);
-  for (size_t i = 0; i < n; i++)
-    if (k->r->p[k->r->rule_of[p[i].state]].is_text) return true;
+  for (size_t i = 0; (r = next_rule(m, &i));)
+    if (r->is_text) return true;
   return false;
 }
 

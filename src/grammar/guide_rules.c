@@ -1,5 +1,6 @@
 #include "grammar/guide_rules.h"
 
+#include "grammar/schema_kinds.h"
 #include "grammar/schema_rules.h"
 
 #include <stdio.h>
@@ -45,13 +46,13 @@ static bool add_gap(guide_work *w, pn_str where, pn_rung rung, const char *what)
 // --- values ------------------------------------------------------------------------------------------------
 
 // The rule of a schema: as strict as it can be held, one rung after the other.
-static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bool strict, bool named) {
+static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bool strict, schema_place as) {
   static const char object[] = "{\"type\":\"object\"}";
   pn_error now = {0};
   schema_compiler *c = &w->compiler;
   size_t n_rules = w->r->n;
   c->w.relax = false;
-  int32_t rule = schema_rule(c, schema, named, &now);
+  int32_t rule = schema_rule(c, schema, as, &now);
   if (rule >= 0) return rule;
   if (strict || now.code == PN_ERR_NOMEM) {
     if (w->e) *w->e = now;
@@ -60,7 +61,7 @@ static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bo
   // What was begun is never called.
   schema_compiler_drop(c, n_rules);
   c->w.relax = true;
-  rule = schema_rule(c, schema, named, &now);
+  rule = schema_rule(c, schema, as, &now);
   if (rule >= 0) {
     for (size_t i = 0; i < c->w.n_gaps; i++) {
       char what[300];
@@ -72,8 +73,9 @@ static int32_t value_rule(guide_work *w, const pn_json *schema, pn_str where, bo
   }
   schema_compiler_drop(c, n_rules);
   if (!add_gap(w, where, PN_RUNG_ANY, now.msg)) return -1;
-  pn_json *any = pn_json_parse(pn_str_of(object), NULL);
-  rule = any ? schema_rule(c, any, named, w->e) : (no_memory(w), -1);
+  pn_json *any =
+      as == SCHEMA_PARAMETERS ? schema_kinds_alone(schema) : pn_json_parse(pn_str_of(object), NULL);
+  rule = any ? schema_rule(c, any, as, w->e) : (no_memory(w), -1);
   schema_compiler_own(c, any);
   return rule;
 }
@@ -96,10 +98,12 @@ static bool write_call(guide_work *w, nfa *n, int32_t from, int32_t to, const pn
     schema_compiler_own(&w->compiler, own);
     schema = own;
   }
-  int32_t arguments =
-      schema ? value_rule(w, schema, pn_buf_view(&where),
-                          pn_json_true(pn_json_get(function_of(tool), "strict")), t->dialect->named)
-             : (no_memory(w), -1);
+  schema_place as = t->dialect->parameters ? SCHEMA_PARAMETERS
+                    : t->dialect->named    ? SCHEMA_NAMED
+                                           : SCHEMA_VALUE;
+  int32_t arguments = schema ? value_rule(w, schema, pn_buf_view(&where),
+                                          pn_json_true(pn_json_get(function_of(tool), "strict")), as)
+                             : (no_memory(w), -1);
   pn_buf_fini(&where);
   if (arguments < 0) return false;
   const pn_tokenizer *k = w->compiler.tokenizer;
@@ -222,7 +226,7 @@ static bool write_body(guide_work *w) {
     nfa_call(&n, nfa_raw(&n, from, a->tongue->open, k), w->sections, to);
     if (a->tongue->dialect->bare) nfa_call(&n, from, w->sections, to);
   } else if (a->schema) {
-    int32_t rule = value_rule(w, a->schema, PN_STR("schema"), a->strict, false);
+    int32_t rule = value_rule(w, a->schema, PN_STR("schema"), a->strict, SCHEMA_VALUE);
     if (rule < 0) return nfa_fini(&n), false;
     nfa_call(&n, from, rule, to);
     if (a->calls == PN_CALLS_AUTO) nfa_call(&n, nfa_raw(&n, from, a->tongue->open, k), w->sections, to);
@@ -298,6 +302,7 @@ bool guide_rules(rules *r, const pn_guide_ask *ask, int32_t *closing, guide_gaps
     w.sections = rules_add(r);
     w.compiler.style = t->dialect->values;
     w.compiler.quote = t->quote;
+    w.compiler.tongue = t;
   }
   *closing = -1;
   if (thinks) {

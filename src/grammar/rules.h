@@ -20,6 +20,7 @@ typedef struct grammar_rule {
   int8_t *plain; // by state: any so many plain characters may follow, and stay within the rule; NULL: unknown
   bool is_text;  // free text of the answer, in which stop strings count
   bool is_thinking;
+  bool is_raw; // a string that stands as it is
   // A string whose characters are counted by whoever follows it, so that the automaton needn't.
   bool counted;
   int32_t inside;               // the state in which a character may begin

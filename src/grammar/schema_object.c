@@ -1,4 +1,5 @@
 // The objects of a schema. Known properties come in their order, each at most once; then all others.
+#include "grammar/grammar.h"
 #include "grammar/regex.h"
 #include "grammar/schema_keys.h"
 #include "grammar/schema_rules.h"
@@ -243,6 +244,22 @@ static bool find_finite_names(object_work *o) {
   return true;
 }
 
+// What stands in front of a name that is no string, and behind any name.
+static int32_t write_key_begin(object_work *o, nfa *n, int32_t from) {
+  return o->style->parameters ? nfa_raw(n, from, o->c->tongue->key, o->c->tokenizer) : from;
+}
+
+static int32_t write_key_end(object_work *o, nfa *n, int32_t from) {
+  return o->style->parameters ? nfa_raw(n, from, o->c->tongue->value, o->c->tokenizer)
+                              : nfa_text(n, from, pn_str_of(o->style->colon));
+}
+
+// Of a member's value; {NULL, 0}: of those that have no name of their own.
+static int32_t value_rule(object_work *o, pn_str name, const schema_terms *terms) {
+  if (!o->style->parameters) return compiler_rule(o->c, terms, o->e);
+  return compiler_parameter(o->c, terms, pn_schema_kinds(o->c->w.root, name), o->e);
+}
+
 // What may stand between the known properties and the end: from `at` back to `next`, behind a comma unless it
 // is the first.
 static bool write_others(object_work *o, nfa *n, int32_t at, int32_t next) {
@@ -260,10 +277,10 @@ static bool write_others(object_work *o, nfa *n, int32_t at, int32_t next) {
       int32_t name = name_rule(o, form, matches, &none);
       if (name < 0) return false;
       if (none) continue;
-      int32_t value = compiler_rule(o->c, &terms, o->e), colon = nfa_state(n);
+      int32_t value = value_rule(o, (pn_str){0}, &terms), colon = nfa_state(n);
       if (value < 0) return false;
-      nfa_call(n, at, name, colon);
-      nfa_call(n, nfa_text(n, colon, pn_str_of(o->style->colon)), value, next);
+      nfa_call(n, write_key_begin(o, n, at), name, colon);
+      nfa_call(n, write_key_end(o, n, colon), value, next);
     }
   }
   return true;
@@ -282,8 +299,8 @@ static bool can_be_bare(pn_str name) {
 }
 
 static int32_t write_key(object_work *o, nfa *n, int32_t from, pn_str name) {
-  if (o->style->bare_keys && can_be_bare(name)) {
-    from = nfa_text(n, from, name);
+  if (o->style->parameters || (o->style->bare_keys && can_be_bare(name))) {
+    from = nfa_text(n, write_key_begin(o, n, from), name);
   } else if (o->style->bare_keys) { // as the style writes a text
     pn_json *v = pn_json_new_str(name);
     n->oom |= !v;
@@ -296,7 +313,7 @@ static int32_t write_key(object_work *o, nfa *n, int32_t from, pn_str name) {
     from = nfa_text(n, from, pn_buf_view(&text));
     pn_buf_fini(&text);
   }
-  return nfa_text(n, from, pn_str_of(o->style->colon));
+  return write_key_end(o, n, from);
 }
 
 // The keys of all members that may come, as symbols.
@@ -309,14 +326,16 @@ static bool find_keys(object_work *o, member_keys *keys) {
   for (size_t i = 0; i < o->n_props; i++) {
     const known_prop *p = &o->props[i];
     if (p->forbidden) continue;
-    int32_t rule = compiler_rule(o->c, &p->terms, o->e);
+    int32_t rule = value_rule(o, p->name, &p->terms);
     if (rule < 0) return false;
     nfa line = {0};
     write_key(o, &line, nfa_state(&line), p->name);
     int32_t *symbols = pn_arena_array(a, line.n_edges + 1, sizeof *symbols);
     o->c->w.oom |= line.oom || !symbols;
     for (size_t k = 0; symbols && k < line.n_edges; k++) symbols[k] = line.edges[k].lo;
-    bool whole = line.n_edges + 1 == (size_t)line.n_states; // no control token is missing in it
+    // No control token is missing in it.
+    bool whole = line.n_edges + 1 == (size_t)line.n_states &&
+                 (!o->style->parameters || compiler_can_name(o->c, p->name));
     if (whole) keys->p[keys->n++] = (member_key){symbols, line.n_edges, rule, p->required};
     o->never |= !whole && p->required;
     nfa_fini(&line);
@@ -358,7 +377,7 @@ static bool write_rows(object_work *o, nfa *n, const member_keys *keys, int32_t 
         return o->c->w.oom = true, false;
     }
     for (size_t i = 0; more && i < keys->n; i++) { // the last row has the same ends as the one before it
-      nfa_jump(n, k ? nfa_text(n, now.at[i], pn_str_of(o->c->style->comma)) : now.at[i], starts.at[i]);
+      nfa_jump(n, k ? nfa_text(n, now.at[i], pn_str_of(o->style->comma)) : now.at[i], starts.at[i]);
       if (k == 0) break;
     }
   }
@@ -394,7 +413,7 @@ static bool write_members(object_work *o, nfa *n, int32_t open, int32_t close) {
   for (int k = 0; k <= last; k++) {
     if (k >= min && !(max >= 0 && k > max)) nfa_jump(n, others[k], close);
     if (max >= 0 && k >= max) continue;
-    int32_t at = k ? nfa_text(n, others[k], pn_str_of(o->c->style->comma)) : others[k];
+    int32_t at = k ? nfa_text(n, others[k], pn_str_of(o->style->comma)) : others[k];
     if (!write_others(o, n, at, others[k < last ? k + 1 : last])) return false;
   }
   return true;

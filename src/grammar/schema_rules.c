@@ -321,31 +321,35 @@ static bool write_strings(schema_compiler *c, nfa *n, int32_t from, int32_t to, 
 }
 
 static bool write_form(schema_compiler *c, nfa *n, int32_t from, int32_t to, const schema_terms *terms,
-                       const schema_form *f, bool named, pn_error *e) {
-  static const object_style braces = {"{", "}", NULL, false}, arguments = {"", "", "=", true};
-  object_style o = named ? arguments : braces;
-  if (!named) {
-    o.colon = c->style->colon;
-    o.bare_keys = c->style->bare_keys;
-  }
-  if (f->listed && !named) {
+                       const schema_form *f, schema_place as, pn_error *e) {
+  const object_style styles[] = {
+      [SCHEMA_VALUE] = {"{", "}", c->style->colon, c->style->comma, c->style->bare_keys, false},
+      [SCHEMA_NAMED] = {"", "", "=", c->style->comma, true, false},
+      [SCHEMA_PARAMETERS] = {"", "", "", "", true, true},
+  };
+  bool arguments = as != SCHEMA_VALUE;
+  if (f->listed && !arguments) {
     write_listed(c, n, from, to, terms, f->listed);
     return true;
   }
-  if ((f->types & TYPE_OBJECT) && !compiler_write_object(c, n, from, to, f, &o, e)) return false;
-  if (named) return true;
+  if (f->listed &&
+      !schema_cannot(&c->w, f->listed, "", "arguments that are listed as a whole can't be enforced here", e))
+    return false;
+  if ((f->types & TYPE_OBJECT) && !compiler_write_object(c, n, from, to, f, &styles[as], e)) return false;
+  if (arguments) return true;
   write_constants(c, n, from, to, f);
   if ((f->types & (TYPE_INT | TYPE_REAL)) && !write_numbers(c, n, from, to, f, e)) return false;
   if ((f->types & TYPE_STRING) && !write_strings(c, n, from, to, f, e)) return false;
   return !(f->types & TYPE_ARRAY) || compiler_write_array(c, n, from, to, f, e);
 }
 
-static bool write_rule(schema_compiler *c, const schema_terms *terms, int32_t rule, bool named, pn_error *e) {
+static bool write_rule(schema_compiler *c, const schema_terms *terms, int32_t rule, schema_place as,
+                       pn_error *e) {
   nfa n = {0};
   int32_t from = nfa_state(&n), to = nfa_state(&n);
   schema_forms forms = {0};
   bool ok = schema_forms_of(&c->w, terms, &forms, e);
-  for (size_t i = 0; ok && i < forms.n; i++) ok = write_form(c, &n, from, to, terms, &forms.p[i], named, e);
+  for (size_t i = 0; ok && i < forms.n; i++) ok = write_form(c, &n, from, to, terms, &forms.p[i], as, e);
   dfa *d = ok ? dfa_of(&n, from, to, MAX_RULE_STATES, e) : NULL;
   nfa_fini(&n);
   if (d) c->r->p[rule].d = d;
@@ -355,22 +359,22 @@ static bool write_rule(schema_compiler *c, const schema_terms *terms, int32_t ru
 static bool write_pending(schema_compiler *c, pn_error *e) {
   while (c->n_pending) {
     struct schema_pending p = c->pending[--c->n_pending];
-    if (!write_rule(c, &p.terms, p.rule, false, e)) return false;
+    if (!write_rule(c, &p.terms, p.rule, SCHEMA_VALUE, e)) return false;
   }
   return true;
 }
 
-int32_t schema_rule(schema_compiler *c, const pn_json *root, bool named, pn_error *e) {
+int32_t schema_rule(schema_compiler *c, const pn_json *root, schema_place as, pn_error *e) {
   c->w.root = root;
   c->w.steps = 0;
   c->w.n_gaps = 0;
   schema_terms all = {0};
   schema_terms_add(&c->w, &all, root, false);
   int32_t rule;
-  if (named) {
+  if (as != SCHEMA_VALUE) {
     rule = rules_add(c->r);
     if (c->r->oom) return no_memory(e);
-    if (!write_rule(c, &all, rule, true, e)) return -1;
+    if (!write_rule(c, &all, rule, as, e)) return -1;
   } else {
     rule = compiler_rule(c, &all, e);
   }

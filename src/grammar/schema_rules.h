@@ -10,10 +10,18 @@
 #include "grammar/schema_judge.h"
 #include "grammar/strings.h"
 
-// Zero-initialise with r, style and, where the style has marks, quote and tokenizer set; schema_compiler_fini
-// frees.
+// Where a value stands.
+typedef enum schema_place {
+  SCHEMA_VALUE,
+  SCHEMA_NAMED,      // an object without braces, its members as name=value
+  SCHEMA_PARAMETERS, // an object as the tongue's parameters
+} schema_place;
+
+// Zero-initialise with r, style and, where the style has marks, quote and tokenizer set, for parameters also
+// tongue; schema_compiler_fini frees.
 typedef struct schema_compiler {
   rules *r;
+  const pn_tongue *tongue;
   const pn_value_style *style;
   pn_str quote; // of the style, as raw text
   const pn_tokenizer *tokenizer;
@@ -34,6 +42,7 @@ typedef struct schema_compiler {
   size_t n_pending, cap_pending;
   pn_json **own; // schemas that live as long as this
   size_t n_own;
+  pn_json *narrow[2]; // of parameters: no string, a string; owned by `own`
 } schema_compiler;
 void schema_compiler_fini(schema_compiler *c);
 void schema_compiler_own(schema_compiler *c, pn_json *schema); // takes it over
@@ -42,9 +51,9 @@ void schema_compiler_drop(schema_compiler *c, size_t first);
 void schema_compiler_restyle(schema_compiler *c); // from here on values are JSON
 
 // The rule of all values that are valid by `root`. Everything in `root` must live until the compiler is gone.
-// `named`: an object without braces, its members as name=value. -1: PN_ERR_UNSUPPORTED and PN_ERR_LIMIT name
-// the place, unless w.relax is set: then w.gaps has what is left out.
-int32_t schema_rule(schema_compiler *c, const pn_json *root, bool named, pn_error *e);
+// -1: PN_ERR_UNSUPPORTED and PN_ERR_LIMIT name the place, unless w.relax is set: then w.gaps has what is left
+// out.
+int32_t schema_rule(schema_compiler *c, const pn_json *root, schema_place as, pn_error *e);
 
 // Raw text as edges: bytes, and control tokens between their marks.
 int32_t nfa_raw(nfa *n, int32_t from, pn_str raw, const pn_tokenizer *t);
@@ -71,7 +80,8 @@ typedef struct string_parts {
   string_limits limits;
   dfa *owned[2 * STRING_MAX_PARTS];
   int n_owned;
-  pn_buf key; // the same as bytes
+  const dfa *always; // no such text, even when the limits are left out; NULL: none
+  pn_buf key;        // the same as bytes
 } string_parts;
 bool string_parts_of(schema_compiler *c, const schema_form *f, string_parts *out, pn_error *e);
 void string_parts_fini(string_parts *p);
@@ -79,9 +89,15 @@ void string_parts_fini(string_parts *p);
 bool string_parts_add(string_parts *p, dfa *d, bool in, pn_str name);
 int32_t string_parts_rule(schema_compiler *c, const string_parts *p, bool bare, pn_error *e);
 
+// schema_parameters.c: what follows a parameter's VALUE, for which all terms hold and which may be of these
+// kinds.
+int32_t compiler_parameter(schema_compiler *c, const schema_terms *terms, unsigned kinds, pn_error *e);
+bool compiler_can_name(const schema_compiler *c, pn_str name); // whether a parameter can have this name
+
 typedef struct object_style {
-  const char *open, *close, *colon;
+  const char *open, *close, *colon, *comma;
   bool bare_keys;
+  bool parameters; // instead of all of these
 } object_style;
 bool compiler_write_object(schema_compiler *c, nfa *n, int32_t from, int32_t to, const schema_form *f,
                            const object_style *o, pn_error *e);

@@ -116,6 +116,7 @@ int32_t string_parts_rule(schema_compiler *c, const string_parts *p, bool bare, 
     return -1;
   }
   string_limits any = {.max = -1};
+  if (p->always) any.out[any.n_out++] = p->always;
   bool ok = raw ? raw_string_rule(&c->r->p[rule], &any, spelled ? c->quote : (pn_str){0}, e)
                 : string_rule(&c->r->p[rule], &any, e);
   return ok ? rule : -1;

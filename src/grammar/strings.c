@@ -221,6 +221,7 @@ bool raw_string_rule(grammar_rule *r, const string_limits *limits, pn_str mark, 
   string_limits all = *limits;
   nfa n = {0};
   dfa *holds = NULL;
+  r->is_raw = true;
   if (mark.n && all.n_out < STRING_MAX_PARTS) {
     int32_t from = nfa_state(&n), end;
     nfa_add(&n, from, 0, 255, from);

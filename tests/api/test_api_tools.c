@@ -208,6 +208,36 @@ static void what_can_not_be_held_is_refused(void **state) {
   play_fini(&p);
 }
 
+// What a parameter's text is, its schema says; long strings come out as they grow.
+static void parameters_follow_their_schemas(void **state) {
+  (void)state;
+  play p;
+  play_init_options(&p, &(pn_api_options){.engine = &p.engine,
+                                          .tokenizer = &p.tokenizer,
+                                          .chat_template = &p.tmpl,
+                                          .dialect = "qwen_xml",
+                                          .model_name = "org/tiny"});
+  pn_reply *r =
+      play_call(&p, "POST", "/v1/messages",
+                "{\"model\":\"m\",\"max_tokens\":50,\"stream\":true,\"tools\":[{\"name\":\"put\",\"input_"
+                "schema\":{\"type\":"
+                "\"object\",\"properties\":{\"s\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\"}}}}],"
+                "\"messages\":[{\"role\":\"user\",\"content\":\"U\"}]}");
+  assert_non_null(strstr(pn_buf_cstr(&p.seen), "<function=...>"));
+  pn_buf got = {0};
+  fake_emit_text(&p.engine, "<tool_call>\n<function=put>\n<parameter=s>\n42 \"");
+  assert_false(play_pull(r, &got));
+  assert_non_null(strstr(pn_buf_cstr(&got), "\"partial_json\":\"{\\\"s\\\":\\\"42 \\\\\\\"\""));
+  fake_emit_text(&p.engine, "\n</parameter>\n<parameter=n>\n42\n</parameter>\n</function>\n</tool_call>");
+  fake_emit_done(&p.engine, PN_STOP_END_TURN, -1, 9);
+  assert_true(play_pull(r, &got));
+  assert_non_null(strstr(pn_buf_cstr(&got), "\\\"n\\\":42}"));
+  assert_non_null(strstr(pn_buf_cstr(&got), "\"stop_reason\":\"tool_use\""));
+  pn_buf_fini(&got);
+  pn_reply_free(r, false);
+  play_fini(&p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_call_is_a_block),
                                      cmocka_unit_test(a_cut_call_is_closed),
@@ -215,6 +245,7 @@ int main(void) {
                                      cmocka_unit_test(a_stream_grows),
                                      cmocka_unit_test(calls_come_back_as_they_were),
                                      cmocka_unit_test(openai_has_tool_calls),
+                                     cmocka_unit_test(parameters_follow_their_schemas),
                                      cmocka_unit_test(what_can_not_be_held_is_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,12 @@ static const char *const all[] = {"<tool_call>",
                                   "<tool_response>",
                                   "<code>",
                                   "</code>",
+                                  "<arg_key>",
+                                  "</arg_key>",
+                                  "<arg_value>",
+                                  "</arg_value>",
+                                  "<minimax:tool_call>",
+                                  "</minimax:tool_call>",
                                   NULL};
 const pn_tokenizer no_controls = {none}, all_controls = {all};
 

@@ -28,6 +28,16 @@ bool is_known(void *ctx, pn_str name) {
   return pn_str_is(name, "f") || pn_str_is(name, "g") || pn_str_is(name, "get_weather");
 }
 
+unsigned kinds_by_name(void *ctx, pn_str tool, pn_str key) {
+  (void)ctx, (void)tool;
+  switch (key.n ? key.p[0] : '\0') {
+  case 's': return PN_KIND_STRING;
+  case 'j': return PN_KIND_ANY & ~(unsigned)PN_KIND_STRING;
+  case 'n': return PN_KIND_STRING | PN_KIND_NULL;
+  default: return PN_KIND_ANY;
+  }
+}
+
 static void add(played *p, int kind, char begin, char end, pn_str text) {
   if (text.n == 0 || p->last == CALL) p->bad = true;
   if (p->last == kind)
@@ -73,8 +83,9 @@ pn_dialect_sink play_sink(played *p) {
 static bool play_pieces(const pn_tongue *t, bool thinks, pn_str raw, const size_t *ends, size_t n,
                         played *p) {
   pn_dialect_sink sink = play_sink(p);
-  pn_dialect_reader *r =
-      pn_dialect_reader_new(&(pn_dialect_reading){.tongue = t, .thinks = thinks, .is_tool = is_known}, &sink);
+  pn_dialect_reader *r = pn_dialect_reader_new(
+      &(pn_dialect_reading){.tongue = t, .thinks = thinks, .is_tool = is_known, .kinds = kinds_by_name},
+      &sink);
   bool ok = r != NULL;
   size_t at = 0;
   for (size_t i = 0; ok && at < raw.n; i++) {

@@ -24,6 +24,8 @@ void raw_of(const pn_tokenizer *k, pn_str text, pn_buf *raw);
 
 // Tools are f, g and get_weather.
 bool is_known(void *ctx, pn_str name);
+// Parameters that begin with s are strings, with j anything else, with n strings or null; others are any.
+unsigned kinds_by_name(void *ctx, pn_str tool, pn_str key);
 pn_dialect_sink play_sink(played *p);
 // A reader that is given `raw` in pieces that end at the places a <= b.
 bool play_raw(const pn_tongue *t, bool thinks, pn_str raw, size_t a, size_t b, played *p);

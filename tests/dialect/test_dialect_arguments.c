@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define P(name, open, text) "<parameter=" name ">" open text "</parameter>\n"
+
 static const struct {
   const char *dialect, *arguments, *want;
 } cases[] = {
@@ -68,6 +70,44 @@ static const struct {
     {"functiongemma", "{a b :1, c : 2}", "{\"a b\":1,\"c\":2}!"},
     {"functiongemma", "{a:x}", "{\"a\":null}?'x}<end_function_call>'"},
     {"functiongemma", "{[:x}", "{}?'[:x}<end_function_call>'"},
+    // Parameters: strings as they are, but for one line break on either side.
+    {"qwen_xml", "", "{}!"},
+    {"qwen_xml", P("s", "\n", "\n"), "{\"s\":\"\"}!"},
+    {"qwen_xml", P("s", "", "\n"), "{\"s\":\"\"}!"},
+    {"qwen_xml", P("s", "\n", "a\"b\\\n\n"), "{\"s\":\"a\\\"b\\\\\\n\"}!"},
+    {"qwen_xml", P("s", "\n", "a < b </param </parameter\n</parameter\n \n"),
+     "{\"s\":\"a < b </param </parameter\\n</parameter\\n \"}!"},
+    {"qwen_xml", P("s", "\n", "x"), "{\"s\":\"x\"}!"},
+    {"qwen_xml", P("s", "\n", "5\n") P("s1", "\n", "null\n") P("s2", "\n", "{\"a\": 1}\n"),
+     "{\"s\":\"5\",\"s1\":\"null\",\"s2\":\"{\\\"a\\\": 1}\"}!"},
+    {"qwen_xml", P("s", "\n", "\xC3\xA9\xF0\x9F\x98\x80\x01\n"),
+     "{\"s\":\"\xC3\xA9\xF0\x9F\x98\x80\\u0001\"}!"},
+    // Values that are no strings.
+    {"qwen_xml", P("j", "\n", "[1, {\"a\": \"</parameter>\"}]\n") P("j1", "\n", " True"),
+     "{\"j\":[1,{\"a\":\"</parameter>\"}],\"j1\":true}!"},
+    {"qwen_xml", P("j", "\n", "-1.5e3\n\n") P("j2", "\n", "None\n"), "{\"j\":-1.5e3,\"j2\":null}!"},
+    {"qwen_xml", P("j", "\n", "word\n"), "{\"j\":\"word\"}!"},
+    {"qwen_xml", P("j", "\n", "[1, x]\n"), "{\"j\":[1]}?'x]\n</parameter>\n</function>'"},
+    {"qwen_xml", P("j", "\n", "1 2\n"), "{\"j\":1}?'2\n</parameter>\n</function>'"},
+    // Values that can be both.
+    {"qwen_xml",
+     P("n", "\n", "null\n") P("n1", "\n", "null \n") P("n2", "\n", "nullx\n") P("n3", "\n", "5\n"),
+     "{\"n\":null,\"n1\":\"null \",\"n2\":\"nullx\",\"n3\":\"5\"}!"},
+    {"qwen_xml", P("a", "\n", "5\n") P("b", "\n", "5 \n") P("c", "\n", "-\n") P("d", "\n", "0x1F\n"),
+     "{\"a\":5,\"b\":\"5 \",\"c\":\"-\",\"d\":\"0x1F\"}!"},
+    {"qwen_xml", P("a", "\n", "{\"k\": [true]}\n") P("b", "\n", "false\n") P("c", "\n", "False alarm\n"),
+     "{\"a\":{\"k\":[true]},\"b\":false,\"c\":\"False alarm\"}!"},
+    {"qwen_xml", P("a", "\n", "2024-01-01\n") P("b", "\n", "\"q\"\n"),
+     "{\"a\":\"2024-01-01\",\"b\":\"\\\"q\\\"\"}!"},
+    // Names.
+    {"qwen_xml", P("s", "\n", "a\n") P("s", "\n", "b\n") P("t", "\n", "c\n"), "{\"s\":\"a\",\"t\":\"c\"}!"},
+    {"qwen_xml", P("j", "\n", "1\n") P("j", "\n", "[{\"a\": 2}]\n"), "{\"j\":1}!"},
+    {"qwen_xml", P("a b\"", "\n", "x\n"), "{\"a b\\\"\":\"x\"}!"},
+    {"qwen_xml", "<parameter=s\n>", "{}?'\n></function>'"},
+    {"glm", "<arg_key>s</arg_key><arg_value>x\n</arg_value><arg_key>j</arg_key><arg_value>1</arg_value>",
+     "{\"s\":\"x\\n\",\"j\":1}!"},
+    {"glm_lines", "<arg_key>s</arg_key>\n<arg_value></arg_value>\n", "{\"s\":\"\"}!"},
+    {"minimax", "<parameter name=\"s\">x</parameter>\n", "{\"s\":\"x\"}!"},
 };
 
 static void play(const pn_tongue *t, pn_str text, size_t a, size_t b, const char *want) {

@@ -18,6 +18,8 @@ enum { NONE = -1, THINK, BRACKETS, CHANNEL, THINKS = 10 };
 #define ITEM(name, arguments) "{\"name\": \"" name "\", \"arguments\": " arguments "}"
 #define LLAMA(name, arguments) "{\"name\": \"" name "\", \"parameters\": " arguments "}"
 
+#define XML(name, parameters) "<tool_call>\n<function=" name ">\n" parameters "</function>\n</tool_call>"
+
 static const transcript transcripts[] = {
     {"hermes", NONE, "", ""},
     {"hermes", NONE, "Just text.\n", "'Just text.\n'"},
@@ -110,6 +112,33 @@ static const transcript transcripts[] = {
      "f{}!g{\"n\":3}!"},
     {"gemma4", NONE, "a <|tool_call>call:f{a:<|\"|>x<b><|\"|>,c:{d:true}}<tool_call|>",
      "'a'f{\"a\":\"x<b>\",\"c\":{\"d\":true}}!"},
+    // Parameters.
+    {"qwen_xml", THINK + THINKS,
+     "Hm.\n</think>\n\nI look.\n\n" XML("f", "<parameter=s>\nx <tool_call> y\n</parameter>\n") "\n" XML("g",
+                                                                                                        ""),
+     "(Hm.)'I look.'f{\"s\":\"x <tool_call> y\"}!g{}!"},
+    {"qwen_xml", NONE, "a <function=f>\n</function>", "'a <function=f>\n</function>'"},
+    {"qwen_xml", NONE, XML("h", ""), "'" XML("h", "") "'"},
+    {"qwen_xml", NONE, XML("f", "") " so", "f{}!' so'"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n<parameter=s>\nx", "f{\"s\":\"x\"}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n<parameter=s>\nx\n</param", "f{\"s\":\"x\"}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n<parameter=s", "f{}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n<parameter=s>\n", "f{\"s\":null}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n<parameter=j>\n[1, 2", "f{\"j\":[1]}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n", "f{}?"},
+    {"qwen_xml", NONE, "<tool_call>\n<function=f>\n</function>", "f{}!"},
+    {"glm", NONE,
+     "a<tool_call>f</tool_call><tool_call>g<arg_key>s</arg_key><arg_value>x</arg_value></tool_call>",
+     "'a'f{}!g{\"s\":\"x\"}!"},
+    {"glm", NONE, "<tool_call>h</tool_call>", NULL},
+    {"glm", NONE, "<tool_call>f</tool_call>x", "f{}!'x'"},
+    {"glm_lines", NONE,
+     "<tool_call>f\n<arg_key>s</arg_key>\n<arg_value>x</arg_value>\n</tool_call>\n<tool_call>g\n</tool_call>",
+     "f{\"s\":\"x\"}!g{}!"},
+    {"minimax", NONE,
+     "<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"s\">x</parameter>\n</invoke>\n<invoke "
+     "name=\"g\">\n</invoke>\n</minimax:tool_call>",
+     "f{\"s\":\"x\"}!g{}!"},
 };
 
 static void make(pn_tongue *t, const transcript *x, const pn_tokenizer *k, pn_buf *raw) {

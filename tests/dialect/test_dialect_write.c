@@ -8,38 +8,54 @@ static const struct {
   const char *dialect, *one, *two; // the second call behind the first
 } cases[] = {
     {"hermes",
-     "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, "
+     "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, "
      "null]}}\n</tool_call>",
      "\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>"},
     {"hermes_inline",
-     "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}</tool_call>",
+     "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}</tool_call>",
      "\n<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>"},
-    {"llama3", "{\"name\": \"f\", \"parameters\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+    {"llama3", "{\"name\": \"f\", \"parameters\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      "; {\"name\": \"g\", \"parameters\": {}}"},
     {"mistral",
-     "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+     "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
     {"mistral_spaced",
-     "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+     "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
-    {"mistral_args", "[TOOL_CALLS]f[ARGS]{\"a\": \"x\", \"n\": 3, \"b\": [true, null]}",
+    {"mistral_args", "[TOOL_CALLS]f[ARGS]{\"a\": \"x\", \"m\": 3, \"b\": [true, null]}",
      "[TOOL_CALLS]g[ARGS]{}"},
-    {"phi4", "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+    {"phi4", "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
-    {"functools", "functools[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+    {"functools", "functools[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
     {"granite",
-     "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+     "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
     {"granite_text",
-     "<tool_call>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"n\": 3, \"b\": [true, null]}}",
+     "<tool_call>[{\"name\": \"f\", \"arguments\": {\"a\": \"x\", \"m\": 3, \"b\": [true, null]}}",
      ", {\"name\": \"g\", \"arguments\": {}}"},
-    {"smollm3_python", "<code>\nf(a=\"x\", n=3, b=[True, None])", "\ng()"},
-    {"gemma3", "```tool_code\nf(a=\"x\", n=3, b=[True, None])", "\ng()"},
-    {"functiongemma", "<start_function_call>call:f{a:<escape>x<escape>,n:3,b:[true,null]}<end_function_call>",
+    {"smollm3_python", "<code>\nf(a=\"x\", m=3, b=[True, None])", "\ng()"},
+    {"gemma3", "```tool_code\nf(a=\"x\", m=3, b=[True, None])", "\ng()"},
+    {"functiongemma", "<start_function_call>call:f{a:<escape>x<escape>,m:3,b:[true,null]}<end_function_call>",
      "<start_function_call>call:g{}<end_function_call>"},
-    {"gemma4", "<|tool_call>call:f{a:<|\"|>x<|\"|>,n:3,b:[true,null]}<tool_call|>",
+    {"gemma4", "<|tool_call>call:f{a:<|\"|>x<|\"|>,m:3,b:[true,null]}<tool_call|>",
      "<|tool_call>call:g{}<tool_call|>"},
+    {"qwen_xml",
+     "<tool_call>\n<function=f>\n<parameter=a>\nx\n</parameter>\n<parameter=m>\n3\n</parameter>\n"
+     "<parameter=b>\n[true, null]\n</parameter>\n</function>\n</tool_call>",
+     "\n<tool_call>\n<function=g>\n</function>\n</tool_call>"},
+    {"glm",
+     "<tool_call>f<arg_key>a</arg_key><arg_value>x</arg_value><arg_key>m</arg_key><arg_value>3</arg_value>"
+     "<arg_key>b</arg_key><arg_value>[true, null]</arg_value></tool_call>",
+     "<tool_call>g</tool_call>"},
+    {"glm_lines",
+     "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n<arg_key>m</arg_key>\n<arg_value>3"
+     "</arg_value>\n<arg_key>b</arg_key>\n<arg_value>[true, null]</arg_value>\n</tool_call>",
+     "\n<tool_call>g\n</tool_call>"},
+    {"minimax",
+     "<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"a\">x</parameter>\n"
+     "<parameter name=\"m\">3</parameter>\n<parameter name=\"b\">[true, null]</parameter>\n</invoke>",
+     "\n<invoke name=\"g\">\n</invoke>"},
 };
 
 static void check_read(const pn_dialect *d, const pn_tokenizer *k, pn_str text, const char *want) {
@@ -57,7 +73,7 @@ static void check_read(const pn_dialect *d, const pn_tokenizer *k, pn_str text, 
 
 static void calls_are_written_and_read(void **state) {
   (void)state;
-  pn_json *arguments = pn_json_parse(PN_STR("{\"a\":\"x\",\"n\":3,\"b\":[true,null]}"), NULL);
+  pn_json *arguments = pn_json_parse(PN_STR("{\"a\":\"x\",\"m\":3,\"b\":[true,null]}"), NULL);
   size_t n = 0;
   while (pn_dialects[n].name) n++;
   assert_int_equal(n, sizeof cases / sizeof *cases);
@@ -74,8 +90,8 @@ static void calls_are_written_and_read(void **state) {
     pn_buf_z(&want, cases[i].two);
     if (d->between) pn_buf_z(&want, d->end);
     assert_string_equal(pn_buf_cstr(&out), pn_buf_cstr(&want));
-    check_read(d, &no_controls, pn_buf_view(&out), "f{\"a\":\"x\",\"n\":3,\"b\":[true,null]}!g{}!");
-    check_read(d, &all_controls, pn_buf_view(&out), "f{\"a\":\"x\",\"n\":3,\"b\":[true,null]}!g{}!");
+    check_read(d, &no_controls, pn_buf_view(&out), "f{\"a\":\"x\",\"m\":3,\"b\":[true,null]}!g{}!");
+    check_read(d, &all_controls, pn_buf_view(&out), "f{\"a\":\"x\",\"m\":3,\"b\":[true,null]}!g{}!");
     pn_buf_fini(&out);
     pn_buf_fini(&want);
   }
@@ -87,7 +103,7 @@ static void calls_are_written_and_read(void **state) {
 static void odd_arguments_come_back(void **state) {
   (void)state;
   static const char odd[] = "{\"a b\":{\"\":1},\"a:b\":{\"it's\":[]},\" k\":\"\\\"\\\\\\n\\u0001\",\"a=b\":"
-                            "\"</tool_call>\",\"{\":\"\xF0\x9F\x98\x80\",\"n\":[1e+22,0.5,-3]}";
+                            "\"</tool_call>\",\"{\":\"\xF0\x9F\x98\x80\",\"m\":[1e+22,0.5,-3]}";
   pn_json *arguments = pn_json_parse(pn_str_of(odd), NULL);
   assert_non_null(arguments);
   for (const pn_dialect *d = pn_dialects; d->name; d++) {
@@ -111,6 +127,8 @@ static void tools_are_shown(void **state) {
       {"hermes", "<tool_call>\n{\"name\": \"...\", \"arguments\": {...}}\n</tool_call>"},
       {"gemma3", "```tool_code\n...(...)\n```"},
       {"llama3", "{\"name\": \"...\", \"parameters\": {...}}"},
+      {"qwen_xml",
+       "<tool_call>\n<function=...>\n<parameter=...>\n...\n</parameter>\n</function>\n</tool_call>"},
   };
   pn_json *list = pn_json_parse(PN_STR("[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"), NULL);
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {

@@ -1,4 +1,5 @@
-// Schemas of any text: compiling them ends, soon, and whatever is said under one is valid by it. Built for
+// Schemas of any text: compiling them ends, soon, and whatever is said under one is valid by it, also as the
+// parameters of a tool. Built for
 // libFuzzer it is the entry alone; else main plays the files of a folder, each as it is and with seeded
 // mutations.
 #include "base/clock.h"
@@ -6,6 +7,7 @@
 #include "base/rng.h"
 #include "grammar/grammar.h"
 #include "grammar/regex.h"
+#include "hear_call.h"
 #include "toy_tokenizer.h"
 
 #include <dirent.h>
@@ -87,6 +89,46 @@ static void play_schema(const pn_json *schema, pn_str input, bool strict) {
   pn_guide_unref(g);
 }
 
+static pn_guide *guide_of_call(const pn_tongue *t, const pn_json *schema, pn_error *e) {
+  pn_json *tools =
+      pn_json_parse(PN_STR("[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}]"), NULL);
+  pn_json *f = (pn_json *)(uintptr_t)pn_json_get(pn_json_at(tools, 0), "function");
+  check(pn_json_set(f, "parameters", pn_json_share(schema)), "no memory", (pn_str){0}, (pn_str){0});
+  pn_guide *g = pn_guide_new(
+      &(pn_guide_ask){.vocab = vocab, .tongue = t, .tools = tools, .calls = PN_CALLS_MUST, .one_call = true},
+      e);
+  pn_json_free(tools);
+  return g;
+}
+
+// What is said as a call of a tool is read as arguments that are valid.
+static void play_parameters(const pn_json *schema, pn_str input) {
+  pn_tongue t;
+  pn_error e = {0};
+  if (!pn_json_is(schema, PN_JSON_OBJECT)) return;
+  check(pn_tongue_init(&t, pn_dialect_find(input.n % 2 ? "qwen_xml" : "glm"), NULL, NULL), "no memory", input,
+        (pn_str){0});
+  pn_guide *g = guide_of_call(&t, schema, &e);
+  pn_rng rng;
+  pn_rng_seed(&rng, input.n);
+  for (int i = 0; g && i < 3; i++) {
+    pn_buf said = {0}, heard = {0};
+    if (say(g, &rng, input, &said)) {
+      check(hear_call(&t, schema, pn_buf_view(&said), &heard), "not heard as one call", input,
+            pn_buf_view(&said));
+      pn_json *v = pn_json_parse(pn_buf_view(&heard), &e);
+      check(v != NULL, e.msg, input, pn_buf_view(&said));
+      if (!pn_schema_valid(schema, v, &e) && e.code == PN_ERR_USAGE)
+        check(false, e.msg, input, pn_buf_view(&said));
+      pn_json_free(v);
+    }
+    pn_buf_fini(&said);
+    pn_buf_fini(&heard);
+  }
+  pn_guide_unref(g);
+  pn_tongue_fini(&t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   pn_str input = {(const char *)data, n};
   if (!vocab) vocab = pn_vocab_new(&toy, NULL);
@@ -94,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   if (schema) {
     play_schema(schema, input, true);
     play_schema(schema, input, false);
+    play_parameters(schema, input);
     pn_json_free(schema);
   } else {
     dfa_free(regex_compile(input, NULL));

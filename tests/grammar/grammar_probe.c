@@ -4,11 +4,14 @@
 // {"schema":S,"seed":N,"max_tokens":N}    ->
 // {"text":"...","ended":B,"n_tokens":N,"mask_us":mean,"worst_us":N}: an answer of a model that finds
 //                                            all tokens equally likely, but likes to end things
+// {"schema":S,"dialect":"...","seed":N,"max_tokens":N}: the same of a call of the tool f, whose parameters
+// have the schema; "arguments":"..." is what is read of it, or null
 // Times are those of the processor: other work on the machine does not count.
 #include "base/rng.h"
 #include "grammar/grammar.h"
 #include "grammar/guide_rules.h"
 #include "grammar/pushdown.h"
+#include "hear_call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +92,16 @@ static int32_t pick(const pn_mask *mask, pn_rng *rng, size_t n_vocab) {
   }
 }
 
+static void write_heard(pn_buf *out, const pn_tongue *t, const pn_json *schema, pn_str raw) {
+  pn_buf arguments = {0};
+  pn_buf_z(out, ",\"arguments\":");
+  if (hear_call(t, schema, raw, &arguments))
+    pn_json_write_str(out, pn_buf_view(&arguments));
+  else
+    pn_buf_z(out, "null");
+  pn_buf_fini(&arguments);
+}
+
 static void sample(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
   pn_error e = {0};
   pn_guide *g = pn_guide_new(ask, &e);
@@ -99,7 +112,7 @@ static void sample(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
     return;
   }
   pn_matcher *m = pn_matcher_new(g, &e);
-  pn_buf text = {0};
+  pn_buf text = {0}, raw = {0};
   pn_rng rng;
   pn_rng_seed(&rng, (uint64_t)pn_json_int(pn_json_get(q, "seed")));
   int64_t max = pn_json_int(pn_json_get(q, "max_tokens")), n = 0, forced = 0;
@@ -123,7 +136,11 @@ static void sample(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
     }
     for (int i = 0; i < n_ids && !fault; i++, n++) {
       if (!pn_matcher_take(m, ids[i])) fault = "an allowed token was refused";
-      if (!pn_tokenizer_is_control(tokenizer, ids[i])) pn_detokenizer_add(&d, ids[i], &text);
+      bool control = pn_tokenizer_is_control(tokenizer, ids[i]);
+      if (!control) pn_detokenizer_add(&d, ids[i], &text);
+      if (control) pn_buf_char(&raw, PN_RAW_BEGIN);
+      pn_tokenizer_decode(tokenizer, &ids[i], 1, true, &raw);
+      if (control) pn_buf_char(&raw, PN_RAW_END);
     }
   }
   pn_detokenizer_flush(&d, &text);
@@ -133,17 +150,37 @@ static void sample(const pn_json *q, const pn_guide_ask *ask, pn_buf *out) {
                 pn_matcher_over(m) ? "true" : "false", (long long)n, (long long)forced,
                 n_masks ? (double)us / (double)n_masks : 0.0, (unsigned long long)worst);
   if (fault) pn_buf_printf(out, ",\"fault\":\"%s\"", fault);
+  if (ask->tongue) write_heard(out, ask->tongue, pn_json_get(q, "schema"), pn_buf_view(&raw));
   pn_buf_char(out, '}');
   pn_buf_fini(&text);
+  pn_buf_fini(&raw);
   pn_matcher_free(m);
   pn_guide_unref(g);
 }
 
+// The tool f with these parameters.
+static pn_json *tools_of(const pn_json *schema, bool strict) {
+  pn_json *tools = pn_json_new_array(), *tool = pn_json_new_object(), *f = pn_json_new_object();
+  pn_json_set(f, "name", pn_json_new_str(PN_STR("f")));
+  pn_json_set(f, "parameters", pn_json_share(schema));
+  pn_json_set(f, "strict", pn_json_new_bool(strict));
+  pn_json_set(tool, "function", f);
+  pn_json_push(tools, tool);
+  return tools;
+}
+
 static void serve(char *line) {
   pn_buf out = {0};
-  pn_json *q = pn_json_parse(pn_str_of(line), NULL);
-  const pn_guide_ask ask = {
-      .vocab = vocab, .schema = pn_json_get(q, "schema"), .strict = pn_json_true(pn_json_get(q, "strict"))};
+  pn_json *q = pn_json_parse(pn_str_of(line), NULL), *tools = NULL;
+  const pn_json *schema = pn_json_get(q, "schema"), *name = pn_json_get(q, "dialect");
+  pn_guide_ask ask = {.vocab = vocab, .schema = schema, .strict = pn_json_true(pn_json_get(q, "strict"))};
+  const pn_dialect *d = name ? pn_dialect_find(pn_json_cstr(name)) : NULL;
+  pn_tongue tongue = {0};
+  if (d && pn_tongue_init(&tongue, d, NULL, tokenizer)) {
+    tools = tools_of(schema, ask.strict);
+    ask = (pn_guide_ask){
+        .vocab = vocab, .tongue = &tongue, .tools = tools, .calls = PN_CALLS_MUST, .one_call = true};
+  }
   if (pn_json_get(q, "texts"))
     check(q, &ask, &out);
   else
@@ -151,6 +188,8 @@ static void serve(char *line) {
   puts(pn_buf_cstr(&out));
   fflush(stdout);
   pn_buf_fini(&out);
+  pn_tongue_fini(&tongue);
+  pn_json_free(tools);
   pn_json_free(q);
 }
 

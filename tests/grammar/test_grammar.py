@@ -105,3 +105,27 @@ def test_random_answers(grammar, seed):
             value = json.loads(answer["text"])
             assert reference(schema).is_valid(value), (dumps(schema), answer["text"])
     assert ended > 400
+
+
+@pytest.mark.parametrize("dialect", ["qwen_xml", "glm", "glm_lines", "minimax", "hermes", "gemma4", "gemma3"])
+def test_random_calls(grammar, dialect):
+    """The arguments that are read of a call are valid by the tool's schema, however the dialect writes them."""
+    rng = random.Random(2000)
+    ended = made = 0
+    while made < 150:
+        schema = random_schema(rng, depth=2, keywords=KEYWORDS)
+        if not isinstance(schema, dict):
+            continue
+        schema = {**schema, "type": "object"}
+        answer = grammar(schema=schema, dialect=dialect, seed=rng.randrange(1 << 30), max_tokens=300, strict=True)
+        if "error" in answer:
+            continue
+        made += 1
+        assert "fault" not in answer, (dumps(schema), answer)
+        if not answer["ended"]:
+            continue
+        ended += 1
+        assert answer["arguments"] is not None, (dumps(schema), answer["text"])
+        value = json.loads(answer["arguments"])
+        assert reference(schema).is_valid(value), (dumps(schema), answer["text"], answer["arguments"])
+    assert ended > 60
