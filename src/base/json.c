@@ -10,10 +10,48 @@
 static json_t *raw(const pn_json *v) { return (json_t *)(uintptr_t)v; }
 static pn_json *cooked(json_t *v) { return (pn_json *)(void *)v; }
 
+static json_t *load(pn_str text, json_error_t *e) {
+  const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+  return json_loadb(text.p ? text.p : "", text.n, flags, e);
+}
+
+// Where the string ends that begins at s.p[at]: behind its closing quote.
+static size_t string_end(pn_str s, size_t at) {
+  for (at++; at < s.n && s.p[at] != '"'; at++)
+    if (s.p[at] == '\\') at++;
+  return at < s.n ? at + 1 : s.n;
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// The text with a fraction behind every whole number of many digits, so that it is read as a real.
+static void write_as_reals(pn_buf *out, pn_str s) {
+  enum { SAFE_DIGITS = 18 };
+  for (size_t at = 0, end; at < s.n; at = end) {
+    end = s.p[at] == '"' ? string_end(s, at) : at + 1;
+    bool number = is_digit(s.p[at]);
+    while (number && end < s.n && is_digit(s.p[end])) end++;
+    // Digits of a fraction or an exponent belong to a real already.
+    bool whole =
+        number && !(at && memchr(".eE+", s.p[at - 1], 4)) && !(end < s.n && memchr(".eE", s.p[end], 3));
+    pn_buf_add(out, s.p + at, end - at);
+    if (whole && end - at > SAFE_DIGITS) pn_buf_z(out, ".0");
+  }
+}
+
+// JSON sets its numbers no limit; real files hold 1e30 as a whole number.
+static json_t *load_large(pn_str text, json_error_t *e) {
+  pn_buf reals = {0};
+  write_as_reals(&reals, text);
+  json_t *v = reals.oom ? NULL : load(pn_buf_view(&reals), e);
+  pn_buf_fini(&reals);
+  return v;
+}
+
 pn_json *pn_json_parse(pn_str text, pn_error *e) {
   json_error_t je;
-  json_t *v = json_loadb(text.p ? text.p : "", text.n,
-                         JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+  json_t *v = load(text, &je);
+  if (!v && json_error_code(&je) == json_error_numeric_overflow) v = load_large(text, &je);
   if (v) return cooked(v);
   if (json_error_code(&je) == json_error_out_of_memory)
     pn_fail(e, PN_ERR_NOMEM, "out of memory while parsing JSON");

@@ -20,7 +20,8 @@ typedef enum pn_json_type {
 } pn_json_type;
 
 // Parse one whole text (any value at the top). Refused, with line and column: invalid UTF-8, duplicate keys,
-// nesting over 2,048, integers beyond 64 bits. Strings may hold NUL.
+// nesting over 2,048, reals beyond doubles. Strings may hold NUL. Where an integer is beyond 64 bits, all of
+// over 18 digits become reals.
 pn_json *pn_json_parse(pn_str text, pn_error *e);
 void pn_json_free(pn_json *v);
 

@@ -14,25 +14,15 @@ static pn_json *parse(const char *text) {
 
 static void wrong_texts_are_refused(void **state) {
   (void)state;
-  static const char *const texts[] = {"",
-                                      "{",
-                                      "[1,]",
-                                      "{\"a\":1,\"a\":2}",
-                                      "nul",
-                                      "\"\xFF\"",
-                                      "[1] 2",
-                                      "{\"a\" 1}",
-                                      "'a'",
-                                      "18446744073709551616",
-                                      "01",
-                                      "\"\n\"",
-                                      "\"\\ud800\"",
-                                      "[1",
-                                      "NaN",
-                                      "1e999",
-                                      "/*c*/1",
-                                      "{\"a\":1}x",
-                                      "\"\xED\xA0\x80\""};
+  static const char *const texts[] = {"",           "{",
+                                      "[1,]",       "{\"a\":1,\"a\":2}",
+                                      "nul",        "\"\xFF\"",
+                                      "[1] 2",      "{\"a\" 1}",
+                                      "'a'",        "01",
+                                      "\"\n\"",     "\"\\ud800\"",
+                                      "[1",         "NaN",
+                                      "1e999",      "/*c*/1",
+                                      "{\"a\":1}x", "\"\xED\xA0\x80\""};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     pn_error e = {0};
     pn_json *v = pn_json_parse(pn_str_of(texts[i]), &e);
@@ -164,15 +154,31 @@ static void strings_are_escaped(void **state) {
   pn_buf_fini(&b);
 }
 
+// Whole numbers beyond 64 bits are reals; digits in strings and in reals stay as they are.
+static void large_integers_are_reals(void **state) {
+  (void)state;
+  pn_json *v =
+      parse("{\"a\\\"1000000000000000000000\":[1000000000000000019884624838656,-18446744073709551616,"
+            "0.1234567890123456789012,1e5,12,9223372036854775807]}");
+  const pn_json *list = pn_json_get(v, "a\"1000000000000000000000");
+  assert_int_equal(pn_json_len(list), 6);
+  assert_true(pn_json_is(pn_json_at(list, 0), PN_JSON_REAL));
+  assert_true(pn_json_num(pn_json_at(list, 0)) == 1e30);
+  assert_true(pn_json_num(pn_json_at(list, 1)) == -18446744073709551616.0);
+  assert_true(pn_json_num(pn_json_at(list, 2)) == 0.1234567890123456789012);
+  assert_true(pn_json_is(pn_json_at(list, 4), PN_JSON_INT));
+  pn_json_free(v);
+  pn_error e = {0};
+  assert_null(pn_json_parse(PN_STR("[18446744073709551616,]"), &e));
+  assert_int_equal(e.code, PN_ERR_CORRUPT);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(wrong_texts_are_refused),
-      cmocka_unit_test(nesting_is_bounded),
-      cmocka_unit_test(values_are_read),
-      cmocka_unit_test(wrong_types_read_as_empty),
-      cmocka_unit_test(members_keep_the_order_of_the_text),
-      cmocka_unit_test(written_as_built),
-      cmocka_unit_test(strings_are_escaped),
+      cmocka_unit_test(wrong_texts_are_refused),   cmocka_unit_test(large_integers_are_reals),
+      cmocka_unit_test(nesting_is_bounded),        cmocka_unit_test(values_are_read),
+      cmocka_unit_test(wrong_types_read_as_empty), cmocka_unit_test(members_keep_the_order_of_the_text),
+      cmocka_unit_test(written_as_built),          cmocka_unit_test(strings_are_escaped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
