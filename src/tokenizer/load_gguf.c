@@ -8,30 +8,7 @@
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
 
 #define TOKENS "tokenizer.ggml.tokens"
-
-// Pre-tokenisers by the name in tokenizer.ggml.pre.
-static const struct pre {
-  const char *name;
-  scan_kind split;
-  bool digits, nfc, ignore_merges;
-} pres[] = {
-    {"smollm", SCAN_GPT2, true, false, false},
-    {"starcoder", SCAN_GPT2, true, false, false},
-    {"refact", SCAN_GPT2, true, false, false},
-    {"command-r", SCAN_GPT2, true, false, false},
-    {"gpt-2", SCAN_GPT2, false, false, false},
-    {"default", SCAN_GPT2, false, false, false},
-    {"mpt", SCAN_GPT2, false, false, false},
-    {"olmo", SCAN_GPT2, false, false, false},
-    {"llama-bpe", SCAN_LLAMA3, false, false, true},
-    {"llama3", SCAN_LLAMA3, false, false, true},
-    {"llama-v3", SCAN_LLAMA3, false, false, true},
-    {"dbrx", SCAN_LLAMA3, false, false, false},
-    {"smaug-bpe", SCAN_LLAMA3, false, false, true},
-    {"qwen2", SCAN_QWEN2, false, true, false},
-    {"deepseek-r1-qwen", SCAN_QWEN2, false, false, false},
-    {"stablelm2", SCAN_QWEN2, false, false, false},
-};
+#define BAR "\xE2\x96\x81"
 
 static const pn_gguf_value *list(const pn_gguf *g, const char *key, bool strings, pn_error *e) {
   const pn_gguf_value *v = pn_gguf_get(g, key);
@@ -91,30 +68,38 @@ static bool load_types(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *t
     if ((type != TYPE_CONTROL && type != TYPE_UNKNOWN && type != TYPE_USER) || s.n == 0) continue;
     bool mark = swallow &&
                 (pn_str_is(s, "</s>") || (pn_str_starts(s, PN_STR("<|")) && !pn_str_is(s, "<|endoftext|>")));
-    entries[n++] = (added_entry){.content = s, .id = id, .special = type != TYPE_USER, .rstrip = mark};
+    // SentencePiece looks for its own in the text where blanks are U+2581 already.
+    entries[n++] = (added_entry){.content = s,
+                                 .id = id,
+                                 .special = type != TYPE_USER,
+                                 .rstrip = mark,
+                                 .as_normalized = pn_str_is(text(g, "tokenizer.ggml.model"), "llama")};
   }
   bool ok = parts_add_tokens(t, entries, n, "tokenizer.ggml.token_type", e);
   free(entries);
   return ok;
 }
 
+// Blanks are U+2581, and what has no token is spelled by its bytes.
+static void use_bars(pn_tokenizer *t) {
+  const pn_str bar = PN_STR(BAR), blank = PN_STR(" ");
+  t->normalizer.steps[t->normalizer.n++] =
+      (normalize_step){.kind = NORMALIZE_REPLACE, .from = blank, .to = bar};
+  t->bpe.byte_fallback = t->decoder.byte_fallback = true;
+  t->bpe.fuse_unk = true;
+  t->decoder.replaces[t->decoder.n_replaces++] = (struct decoder_replace){bar, blank};
+}
+
 static bool load_gpt2(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
-  pn_str name = text(g, "tokenizer.ggml.pre");
-  const struct pre *p = NULL;
-  if (name.n == 0) name = PN_STR("default");
-  for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
-    if (pn_str_is(name, pres[i].name)) p = &pres[i];
-  if (!p)
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "tokenizer.ggml.pre \"%.*s\" is not supported",
-                   name.n < 60 ? (int)name.n : 60, name.p);
   t->bpe.byte_level = t->decoder.byte_level = true;
-  t->bpe.ignore_merges = p->ignore_merges;
-  if (p->nfc) t->normalizer.steps[t->normalizer.n++] = (normalize_step){.kind = NORMALIZE_NFC};
-  const char *pattern = p->split == SCAN_GPT2     ? scan_gpt2_pattern
-                        : p->split == SCAN_LLAMA3 ? scan_llama3_pattern
-                                                  : scan_qwen2_pattern;
-  if (p->digits && !load_digits_step(t, "tokenizer.ggml.pre", e)) return false;
-  return load_split_step(t, pn_str_of(pattern), false, PRETOK_ISOLATED, false, "tokenizer.ggml.pre", e);
+  return load_gguf_split(t, text(g, "tokenizer.ggml.pre"), e);
+}
+
+// Gemma 4: merges over characters, blanks are U+2581, and line breaks stand by themselves.
+static bool load_gemma4(pn_tokenizer *t, pn_error *e) {
+  use_bars(t);
+  return load_split_step(t, PN_STR("[^\\n]+|[\\n]+"), false, PRETOK_ISOLATED, false, "tokenizer.ggml.model",
+                         e);
 }
 
 static bool load_merges(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
@@ -140,14 +125,10 @@ static bool load_merges(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
 // score first
 
 static void load_llama_pipeline(pn_tokenizer *t, const pn_gguf *g) {
-  const pn_str bar = PN_STR("\xE2\x96\x81"), blank = PN_STR(" ");
   bool prefix = flag(g, "tokenizer.ggml.add_space_prefix", true);
-  if (prefix) t->normalizer.steps[t->normalizer.n++] = (normalize_step){.kind = NORMALIZE_PREPEND, .to = bar};
-  t->normalizer.steps[t->normalizer.n++] =
-      (normalize_step){.kind = NORMALIZE_REPLACE, .from = blank, .to = bar};
-  t->bpe.byte_fallback = t->decoder.byte_fallback = true;
-  t->bpe.fuse_unk = true;
-  t->decoder.replaces[t->decoder.n_replaces++] = (struct decoder_replace){bar, blank};
+  if (prefix)
+    t->normalizer.steps[t->normalizer.n++] = (normalize_step){.kind = NORMALIZE_PREPEND, .to = PN_STR(BAR)};
+  use_bars(t);
   t->decoder.strip_blank = prefix;
 }
 
@@ -210,8 +191,8 @@ static bool load_scores(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *
 
 bool load_gguf(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
   pn_str model = text(g, "tokenizer.ggml.model");
-  bool llama = pn_str_is(model, "llama");
-  if (!llama && !pn_str_is(model, "gpt2"))
+  bool llama = pn_str_is(model, "llama"), gemma = pn_str_is(model, "gemma4");
+  if (!llama && !gemma && !pn_str_is(model, "gpt2"))
     return model.n ? pn_fail(e, PN_ERR_UNSUPPORTED, "tokenizer.ggml.model \"%.*s\" is not supported",
                              model.n < 60 ? (int)model.n : 60, model.p)
                    : pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.model is missing");
@@ -221,13 +202,13 @@ bool load_gguf(pn_tokenizer *t, const pn_gguf *g, pn_error *e) {
     return false;
   if (llama)
     load_llama_pipeline(t, g);
-  else if (!load_gpt2(t, g, e))
+  else if (!(gemma ? load_gemma4(t, e) : load_gpt2(t, g, e)))
     return false;
-  if (!load_types(t, g, types, e) || !vocab_index(&t->vocab, &t->arena, e) || !parts_index(t, e))
+  if (!load_types(t, g, types, e) || !vocab_index(&t->vocab, &t->arena, true, e) || !parts_index(t, e))
     return false;
   int64_t unk;
   const pn_gguf_value *u = pn_gguf_get(g, "tokenizer.ggml.unknown_token_id");
-  if (llama && u && pn_gguf_int(u, 0, &unk) && unk >= 0 && unk < (int64_t)t->vocab.n)
+  if (!t->bpe.byte_level && u && pn_gguf_int(u, 0, &unk) && unk >= 0 && unk < (int64_t)t->vocab.n)
     t->bpe.unk = (uint32_t)unk;
   if (!(llama ? load_scores(t, g, types, e) : load_merges(t, g, e))) return false;
   bpe_finish(&t->bpe);

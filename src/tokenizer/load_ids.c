@@ -14,19 +14,14 @@ static void add_known_ends(pn_tokenizer *t) {
   static const char deepseek[] = "<\xEF\xBD\x9C"
                                  "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>";
   static const char *const marks[] = {
-      "<|im_end|>",
-      "<|end|>",
-      "<|eot_id|>",
-      "<|eom_id|>",
-      "<end_of_turn>",
-      "<|eot|>",
-      "<|return|>",
-      "<|call|>",
-      "<|end_of_turn|>",
-      "<|endoftext|>",
+      "<|im_end|>",       "<|end|>",
+      "<|eot_id|>",       "<|eom_id|>",
+      "<end_of_turn>",    "<|eot|>",
+      "<|return|>",       "<|call|>",
+      "<|end_of_turn|>",  "<|endoftext|>",
       "<turn|>",
-      "<|end_of_text|>",
-      "<|END_OF_TURN_TOKEN|>",
+      "<|tool_response>", // Gemma 4 hands over to its tools with it
+      "<|end_of_text|>",  "<|END_OF_TURN_TOKEN|>",
       deepseek,
   };
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {

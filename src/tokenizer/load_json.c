@@ -177,7 +177,7 @@ bool load_json(pn_tokenizer *t, const pn_json *root, const long_lists *lists, pn
   t->decoder.byte_level |= t->bpe.byte_level;
   if (t->bpe.byte_fallback) t->decoder.byte_fallback = true;
   return load_vocab(t, pn_json_get(model, "vocab"), lists, added, e) && load_added(t, added, e) &&
-         vocab_index(&t->vocab, &t->arena, e) && parts_index(t, e) &&
+         vocab_index(&t->vocab, &t->arena, false, e) && parts_index(t, e) &&
          load_unknown(t, pn_json_get(model, "unk_token"), e) &&
          load_merges(t, pn_json_get(model, "merges"), lists, e) && (bpe_finish(&t->bpe), true);
 }

@@ -62,9 +62,10 @@ static void replace_all(pn_buf *b, pn_buf *scratch, const decoder *d) {
 // The bytes that one token decodes to.
 static bool set_bytes(pn_tokenizer *t, vocab_token *k, pn_buf *b, pn_buf *scratch, pn_error *e) {
   k->bytes = k->spelling;
-  if (k->flags & VOCAB_ADDED) return true;
+  bool added = k->flags & VOCAB_ADDED;
+  if (added && (t->decoder.byte_level || k->flags & VOCAB_CONTROL)) return true;
   pn_buf_clear(b);
-  int byte = t->decoder.byte_fallback ? fallback_byte(k->spelling) : -1;
+  int byte = t->decoder.byte_fallback && !added ? fallback_byte(k->spelling) : -1;
   if (t->decoder.byte_level) {
     if (!alphabet_decode(k->spelling, b)) return true; // cannot come from text: stands for its own spelling
   } else if (byte >= 0) {
@@ -162,8 +163,10 @@ bool parts_add_tokens(pn_tokenizer *t, const added_entry *entries, size_t n, con
                      .single_word = a->single_word};
     // Control marks are searched in the text as the template wrote it, whatever the normaliser would make of
     // it.
-    if (control || !a->normalized)
+    if (control || !(a->normalized || a->as_normalized))
       raw[n_raw++] = x;
+    else if (a->as_normalized)
+      late[n_late++] = x;
     else if ((ok = normalize_run(&t->normalizer, match, &t->arena, x.content, &x.content, e)))
       late[n_late++] = x;
   }

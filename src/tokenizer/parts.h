@@ -28,7 +28,9 @@ typedef struct decoder {
 typedef struct added_entry {
   pn_str content;
   int64_t id;
-  bool special, lstrip, rstrip, single_word, normalized;
+  bool special, lstrip, rstrip, single_word;
+  bool normalized;    // the content is normalised, and searched in normalised text
+  bool as_normalized; // it is so already
 } added_entry;
 
 struct pn_tokenizer {
@@ -59,7 +61,7 @@ bool parts_split_merge(pn_str merge, const char *where, size_t i, pn_str *left, 
 bool parts_add_merges(pn_tokenizer *t, const pn_str (*halves)[2], size_t n, const char *where, size_t first,
                       pn_buf *scratch, pn_error *e);
 
-// load_json.c, load_pipeline.c, load_gguf.c, load_ids.c
+// load_json.c, load_pipeline.c, load_gguf.c, gguf_splits.c, load_ids.c
 // `lists`: the vocabulary and the merges, which are empty in `root`; NULL: they are in it.
 bool load_json(pn_tokenizer *t, const pn_json *root, const long_lists *lists, pn_error *e);
 bool load_normalizer(pn_tokenizer *t, const pn_json *v, pn_error *e);
@@ -68,6 +70,7 @@ bool load_decoder(pn_tokenizer *t, const pn_json *v, pn_error *e);
 bool load_split_step(pn_tokenizer *t, pn_str pattern, bool literal, pretok_behavior behavior, bool invert,
                      const char *where, pn_error *e);
 bool load_digits_step(pn_tokenizer *t, const char *where, pn_error *e);
+bool load_gguf_split(pn_tokenizer *t, pn_str name, pn_error *e); // by tokenizer.ggml.pre; empty: the default
 bool load_gguf(pn_tokenizer *t, const pn_gguf *g, pn_error *e);
 bool load_json_ids(pn_tokenizer *t, pn_files *files, const pn_json *root, pn_error *e);
 bool load_gguf_ids(pn_tokenizer *t, const pn_gguf *g, pn_error *e);

@@ -10,7 +10,8 @@ typedef struct pn_tokenizer pn_tokenizer;
 
 // From tokenizer.json (and tokenizer_config.json, special_tokens_map.json, generation_config.json) of a
 // folder, or from the tokenizer.ggml.* keys of a GGUF file. Byte-level BPE (GPT-2 family) and
-// SentencePiece-style BPE with byte fallback (Llama-2 family). Anything else is refused by name.
+// SentencePiece-style BPE with byte fallback (Llama-2 family, Gemma). Anything else is refused by name. Of
+// tokens that a GGUF file spells alike the first is made from text, and a warning says so.
 pn_tokenizer *pn_tokenizer_open(pn_files *files, pn_error *e);
 void pn_tokenizer_close(pn_tokenizer *t);
 

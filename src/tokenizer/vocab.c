@@ -1,5 +1,9 @@
 #include "tokenizer/vocab.h"
 
+#include "base/log.h"
+
+#include <stdio.h>
+
 bool vocab_init(vocab *v, pn_arena *a, uint32_t n, pn_error *e) {
   if (n == 0) return pn_fail(e, PN_ERR_CORRUPT, "the tokenizer's vocabulary is empty");
   if (n > VOCAB_MAX_IDS)
@@ -44,7 +48,27 @@ static uint32_t spelling_hash(const vocab *v, uint32_t id) {
   return vocab_hash(v->t[id].spelling.p, v->t[id].spelling.n);
 }
 
-bool vocab_index(vocab *v, pn_arena *a, pn_error *e) {
+// The slot of this spelling, or the free one where it belongs.
+static struct vocab_slot *slot_of(const vocab *v, pn_str s, uint32_t hash) {
+  const vocab_table *t = &v->by_spelling;
+  for (size_t i = hash & t->mask;; i = (i + 1) & t->mask) {
+    struct vocab_slot *slot = &t->slots[i];
+    if (slot->id == VOCAB_NONE || (slot->hash == hash && pn_str_eq(v->t[slot->id].spelling, s))) return slot;
+  }
+}
+
+static void tell_twins(const vocab *v, size_t n, uint32_t first, uint32_t second) {
+  char spelling[64];
+  pn_str s = v->t[first].spelling;
+  snprintf(spelling, sizeof spelling, "%.*s", s.n < 60 ? (int)s.n : 60, s.p);
+  pn_log(
+      PN_LOG_WARN, NULL, "tokens that are spelled like an earlier one are never made from text",
+      PN_FIELDS(PN_I("tokens", n), PN_S("spelling", spelling), PN_I("first", first), PN_I("second", second)));
+}
+
+bool vocab_index(vocab *v, pn_arena *a, bool twins, pn_error *e) {
+  size_t n_twins = 0;
+  uint32_t twin[2] = {0};
   if (!table_init(&v->by_spelling, a, v->n, e)) return false;
   vocab_table *t = &v->by_spelling;
   uint32_t hashes[AHEAD];
@@ -56,13 +80,17 @@ bool vocab_index(vocab *v, pn_arena *a, pn_error *e) {
     }
     if (id < AHEAD || !(v->t[old].flags & VOCAB_USED)) continue;
     pn_str s = v->t[old].spelling;
-    size_t i = hash & t->mask;
-    for (; t->slots[i].id != VOCAB_NONE; i = (i + 1) & t->mask)
-      if (t->slots[i].hash == hash && pn_str_eq(v->t[t->slots[i].id].spelling, s))
-        return pn_fail(e, PN_ERR_CORRUPT, "the vocabulary gives \"%.*s\" two ids, %u and %u",
-                       s.n < 60 ? (int)s.n : 60, s.p, t->slots[i].id, old);
-    t->slots[i] = (struct vocab_slot){hash, old};
+    struct vocab_slot *slot = slot_of(v, s, hash);
+    if (slot->id == VOCAB_NONE) {
+      *slot = (struct vocab_slot){hash, old};
+    } else if (twins) {
+      if (n_twins++ == 0) twin[0] = slot->id, twin[1] = old;
+    } else {
+      return pn_fail(e, PN_ERR_CORRUPT, "the vocabulary gives \"%.*s\" two ids, %u and %u",
+                     s.n < 60 ? (int)s.n : 60, s.p, slot->id, old);
+    }
   }
+  if (n_twins) tell_twins(v, n_twins, twin[0], twin[1]);
   return true;
 }
 

@@ -15,7 +15,7 @@
 enum {
   VOCAB_USED = 1,    // the id exists
   VOCAB_CONTROL = 2, // special, or shaped like a control mark: never made from plain text
-  VOCAB_ADDED = 4,   // matched as a whole in the text before anything else; its spelling is literal text
+  VOCAB_ADDED = 4,   // matched as a whole in the text before anything else
   VOCAB_BYTE = 8,    // <0xNN> of byte fallback
   VOCAB_UNUSED = 16, // named by the file but never to be produced from text
 };
@@ -48,8 +48,9 @@ typedef struct vocab {
 bool vocab_init(vocab *v, pn_arena *a, uint32_t n, pn_error *e);
 // Give `id` its spelling; it must be free. `where` names the list of the file.
 bool vocab_set(vocab *v, pn_arena *a, const char *where, int64_t id, pn_str spelling, pn_error *e);
-// Build by_spelling. Two ids with one spelling are an error.
-bool vocab_index(vocab *v, pn_arena *a, pn_error *e);
+// Build by_spelling. Two ids with one spelling are an error, unless `twins`: then the first is found by it,
+// and a warning says how many there are.
+bool vocab_index(vocab *v, pn_arena *a, bool twins, pn_error *e);
 // Build by_text over the ordinary tokens; byte_level, bytes and flags must be final.
 bool vocab_index_text(vocab *v, pn_arena *a, pn_error *e);
 uint32_t vocab_find(const vocab *v, pn_str spelling); // or VOCAB_NONE

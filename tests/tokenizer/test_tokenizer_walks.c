@@ -45,7 +45,10 @@ static size_t random_text(pn_rng *r, char *out, size_t n) {
                                       "\x0B",
                                       "\xC5\xBF",
                                       "\xE1\xA0\x8E",
-                                      "\xF0\x9F\x98\x80"};
+                                      "\xF0\x9F\x98\x80",
+                                      "/",
+                                      "aBC",
+                                      "\xCC\x81"};
   size_t at = 0;
   for (size_t i = 0; i < n; i++) {
     const char *p = parts[pn_rng_below(r, sizeof parts / sizeof *parts)];
@@ -58,15 +61,23 @@ static size_t random_text(pn_rng *r, char *out, size_t n) {
 
 static void scans_like_the_patterns(void **state) {
   (void)state;
-  const char *const patterns[] = {NULL, scan_gpt2_pattern, scan_llama3_pattern, scan_qwen2_pattern};
+  const struct {
+    scan_kind kind;
+    const char *pattern;
+  } cases[] = {{SCAN_GPT2, scan_gpt2_pattern},
+               {SCAN_LLAMA3, scan_llama3_pattern},
+               {SCAN_QWEN2, scan_qwen2_pattern},
+               {SCAN_QWEN2, scan_qwen35_pattern},
+               {SCAN_O200K, scan_o200k_pattern}};
   pn_error e = {0};
   pn_rng r;
   pn_rng_seed(&r, 7);
   splitter_match *m = splitter_match_new(&e);
   size_t by_hand = 0, all = 0;
-  for (int kind = SCAN_GPT2; kind <= SCAN_QWEN2; kind++) {
-    assert_int_equal(scan_kind_of(pn_str_of(patterns[kind])), kind);
-    splitter *s = splitter_new(pn_str_of(patterns[kind]), false, "test", &e);
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    scan_kind kind = cases[k].kind;
+    assert_int_equal(scan_kind_of(pn_str_of(cases[k].pattern)), kind);
+    splitter *s = splitter_new(pn_str_of(cases[k].pattern), false, "test", &e);
     assert_non_null(s);
     for (int round = 0; round < 20000; round++) {
       char buffer[200];
@@ -75,8 +86,8 @@ static void scans_like_the_patterns(void **state) {
         pn_span hit;
         assert_int_equal(splitter_next(s, m, text, at, &hit, &e), SPLITTER_HIT);
         assert_int_equal(hit.begin, at);
-        size_t n = scan_match((scan_kind)kind, text, at);
-        if (n && n != hit.end - at) fail_msg("%d: %.*s at %zu: %zu", kind, (int)text.n, text.p, at, n);
+        size_t n = scan_match(kind, text, at);
+        if (n && n != hit.end - at) fail_msg("%zu: %.*s at %zu: %zu", k, (int)text.n, text.p, at, n);
         by_hand += n != 0;
         all++;
         at = hit.end;
