@@ -187,6 +187,22 @@ const shape answer_event = {.name = "MessageEvent", .types = SHAPE_OBJECT, .vari
 ONE_OF(model_tag, "model");
 ONE_OF(list_tag, "list");
 ONE_OF(lifecycle, "active");
+ONE_OF(tool_form, "read", "none", "foreign");
+static const shape_field card_tools_fields[] = {
+    {"dialect", &any_string, true, "In which calls are written and read."},
+    {"template", &tool_form, true,
+     "What the chat template does: writes calls so that they are read, knows no tools, or writes calls in "
+     "another form. Tools are told as text but for the first."},
+    {0},
+};
+static const shape card_tools = {.types = SHAPE_OBJECT, .fields = card_tools_fields};
+static const shape_field card_thinking_fields[] = {
+    {"open", &any_string, true, "What stands in front of a thought."},
+    {"close", &any_string, true, "What ends it."},
+    {"by_template", &any_boolean, true, "Whether the chat template has a switch for it."},
+    {0},
+};
+static const shape card_thinking = {.types = SHAPE_OBJECT | SHAPE_NULL, .fields = card_thinking_fields};
 static const shape_field model_fields[] = {
     {"type", &model_tag, true, NULL},
     {"id", &any_string, true, "The name to ask for."},
@@ -198,6 +214,8 @@ static const shape_field model_fields[] = {
     {"object", &model_tag, true, "For OpenAI's clients."},
     {"created", &count, true, "For OpenAI's clients."},
     {"owned_by", &any_string, true, "For OpenAI's clients."},
+    {"tools", &card_tools, true, "How the model calls tools."},
+    {"thinking", &card_thinking, true, "How the model marks what it thinks; null: it does not."},
     {0},
 };
 const shape answer_model = {.name = "Model", .types = SHAPE_OBJECT, .fields = model_fields};

@@ -39,10 +39,18 @@ void pn_api_free(pn_api *a);
 // clients repeat for longer than a 529; what runs goes on.
 void pn_api_set_draining(pn_api *a);
 
+// What a chat template does with tools.
+typedef enum pn_api_tool_form {
+  PN_API_TOOLS_READ,    // it writes them, in a dialect that is known
+  PN_API_TOOLS_UNKNOWN, // it knows none: they are told as text
+  PN_API_TOOLS_FOREIGN, // it writes calls in a form that can't be read: they are told as text
+} pn_api_tool_form;
+const char *pn_api_tool_form_name(pn_api_tool_form form); // "read", "none", "foreign"
+
 // What a model is known to do with tools and thinking: its compatibility card. Constant texts.
 typedef struct pn_api_card {
-  const char *dialect, *dialect_about;  // in which it calls tools
-  bool template_tools;                  // its template writes tools; else they are told as text
+  const char *dialect, *dialect_about; // in which it calls tools
+  pn_api_tool_form tool_form;
   const char *think_open, *think_close; // NULL: it does not think in marks
   bool template_thinking;               // its template switches thinking on and off
 } pn_api_card;

@@ -139,8 +139,10 @@ pn_api *pn_api_new(const pn_api_options *o, pn_error *e) {
   a->rate = api_rate_new(o->requests_per_minute, &no_rate);
   if (!a->kept || !a->kept_calls || !a->live || !a->guides || no_rate.code)
     pn_fail(e, PN_ERR_NOMEM, "out of memory while starting the API");
-  else if (speech_init(&a->speech, o, e) && start_counting(a, e) && batches_new(a, &a->batches, e))
+  else if (speech_init(&a->speech, o, e) && start_counting(a, e) && batches_new(a, &a->batches, e)) {
+    if (o->chat_template) speech_tell(&a->speech);
     return a;
+  }
   pn_api_free(a);
   return NULL;
 }

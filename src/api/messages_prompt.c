@@ -4,10 +4,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <string.h>
+
 void prompt_fini(prompt *p) {
   pn_ids_fini(&p->ids);
   pn_ids_fini(&p->marks);
   *p = (prompt){0};
+}
+
+static bool variable_is_ours(pn_str name) {
+  static const char *const ours[] = {"messages",  "tools",     "documents", "add_generation_prompt",
+                                     "bos_token", "eos_token", "unk_token", "pad_token"};
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (pn_str_is(name, ours[i])) return true;
+  return memchr(name.p, '\0', name.n) != NULL;
 }
 
 static pn_json *message_of(const turn *t) {
@@ -27,8 +37,30 @@ static pn_json *message_of(const turn *t) {
   return NULL;
 }
 
-static pn_json *variables(const messages_request *q, const turn_style *style, const turn_list *turns,
-                          bool go_on) {
+// What templates of models that think look at, under the names that they have for it.
+static bool set_thinking(const pn_api *a, const messages_request *q, pn_json *vars) {
+  pn_str effort = q->effort.n ? speech_effort(&a->speech, q->effort) : (pn_str){0};
+  bool ok = pn_json_set(vars, "enable_thinking", pn_json_new_bool(q->thinks));
+  if (effort.n) ok = pn_json_set(vars, "reasoning_effort", pn_json_new_str(effort)) && ok;
+  if (effort.n) ok = pn_json_set(vars, "reasoning_strength", pn_json_new_str(effort)) && ok;
+  if (q->keeps_thoughts < 0) return ok;
+  ok = pn_json_set(vars, "preserve_thinking", pn_json_new_bool(q->keeps_thoughts)) && ok;
+  return pn_json_set(vars, "clear_thinking", pn_json_new_bool(!q->keeps_thoughts)) && ok;
+}
+
+// Those of the request itself; the conversation is not theirs.
+static bool set_more(const pn_json *more, pn_json *vars) {
+  bool ok = true;
+  for (const pn_json_member *it = pn_json_first(more); it; it = pn_json_next(more, it)) {
+    const char *name = pn_json_key(it).p;
+    if (!variable_is_ours(pn_json_key(it)))
+      ok = pn_json_set(vars, name, pn_json_share(pn_json_value(it))) && ok;
+  }
+  return ok;
+}
+
+static pn_json *variables(const pn_api *a, const messages_request *q, const turn_style *style,
+                          const turn_list *turns, bool go_on) {
   pn_json *vars = pn_json_new_object(), *messages = pn_json_new_array();
   bool ok = vars && messages;
   for (size_t i = 0; ok && i < turns->n; i++) ok = pn_json_push(messages, message_of(&turns->p[i]));
@@ -36,9 +68,7 @@ static pn_json *variables(const messages_request *q, const turn_style *style, co
   if (!style->tools_as_text && pn_json_len(q->tools.shown))
     ok = pn_json_set(vars, "tools", pn_json_share(q->tools.shown)) && ok;
   ok = pn_json_set(vars, "add_generation_prompt", pn_json_new_bool(!go_on)) && ok;
-  // What templates of models that think look at.
-  ok = pn_json_set(vars, "enable_thinking", pn_json_new_bool(q->thinks)) && ok;
-  if (q->effort.n) ok = pn_json_set(vars, "reasoning_effort", pn_json_new_str(q->effort)) && ok;
+  ok = set_thinking(a, q, vars) && set_more(q->more_variables, vars) && ok;
   if (ok) return vars;
   pn_json_free(vars);
   return NULL;
@@ -63,11 +93,13 @@ static bool render(const pn_api *a, const messages_request *q, const turn_style 
                    const turn_list *turns, bool go_on, rendering *r, pn_error *e) {
   pn_template_consts consts = a->o.template_consts;
   if (consts.now_ms == 0) consts.now_ms = (int64_t)pn_wall_ms();
-  pn_json *vars = variables(q, style, turns, go_on);
+  pn_json *vars = variables(a, q, style, turns, go_on);
   if (!vars) return pn_fail(e, PN_ERR_NOMEM, "out of memory for the template's variables");
   bool ok =
       pn_template_render(a->o.chat_template, vars, &consts, &(pn_template_limits){0}, &r->text, &r->user, e);
   pn_json_free(vars);
+  // With a request's own variables, of any type, whatever goes wrong is the request's.
+  if (!ok && q->more_variables && e && e->code != PN_ERR_NOMEM) e->code = PN_ERR_USAGE;
   if (!ok) return pn_fail_in(e, "messages");
   return r->text.oom ? pn_fail(e, PN_ERR_NOMEM, "out of memory for the prompt") : true;
 }
@@ -128,14 +160,15 @@ static bool try_style(const pn_api *a, const messages_request *q, const turn_par
   return ok;
 }
 
-// Templates that refuse system messages (anywhere but first, or at all) say so by an error: then such text
-// goes to the user's turn at the same place, so that what came before it is rendered as ever. Those that
-// refuse how tools are used (several calls at once) get them as text.
+// System messages that the template leaves out or refuses (anywhere but first, or at all) go to the user's
+// turn at the same place, so that what came before them is rendered as ever: from the start where that was
+// seen when the model was loaded, else upon its error. Templates that refuse how tools are used (several
+// calls at once) get them as text.
 static bool render_request(const pn_api *a, const messages_request *q, const turn_part *part, rendering *r,
                            pn_error *e) {
   pn_error first = {0};
   for (int as_text = a->speech.knows_tools ? 0 : 1; as_text < 2; as_text++) {
-    for (turn_fold fold = TURN_FOLD_NONE; fold < TURN_N_FOLDS; fold++) {
+    for (turn_fold fold = a->speech.fold; fold < TURN_N_FOLDS; fold++) {
       pn_error now = {0};
       r->style = (turn_style){.fold = fold, .tools_as_text = as_text, .dialect = a->speech.text.dialect};
       if (try_style(a, q, part, &r->style, r, &now)) return true;
@@ -271,7 +304,7 @@ static pn_json *echo_body(const pn_json *content) {
 
 // The same question with and without the answer: what is more is the answer.
 bool messages_echo(const pn_api *a, const prompt *p, const pn_json *content, pn_buf *out) {
-  messages_request q = {.json = echo_body(content), .api = a};
+  messages_request q = {.json = echo_body(content), .api = a, .keeps_thoughts = -1};
   rendering without = {0}, with = {0};
   turn_style style = {
       .fold = p->fold, .tools_as_text = p->tongue == &a->speech.text, .dialect = a->speech.text.dialect};

@@ -156,9 +156,13 @@ static void read_context(messages_request *q) {
   q->schema = pn_json_get(pn_json_get(config, "format"), "schema");
   q->schema_is_strict = true; // as the API is
   q->has_edits = pn_json_is(management, PN_JSON_OBJECT);
-  for (size_t i = 0; i < pn_json_len(edits); i++)
-    if (pn_str_is(pn_json_str(pn_json_get(pn_json_at(edits, i), "type")), "clear_tool_uses_20250919"))
-      q->clear = pn_json_at(edits, i);
+  q->keeps_thoughts = -1;
+  for (size_t i = 0; i < pn_json_len(edits); i++) {
+    const pn_json *edit = pn_json_at(edits, i), *keep = pn_json_get(edit, "keep");
+    pn_str type = pn_json_str(pn_json_get(edit, "type"));
+    if (pn_str_is(type, "clear_tool_uses_20250919")) q->clear = edit;
+    if (pn_str_is(type, "clear_thinking_20251015")) q->keeps_thoughts = pn_str_is(pn_json_str(keep), "all");
+  }
 }
 
 // Threads live on the server, and this one keeps none. Ignoring the field would lose the conversation; this

@@ -61,11 +61,13 @@ typedef struct messages_request {
   bool thinks;      // thinking is wanted
   bool must_think;  // and not left to the model
   int think_tokens; // at most; 0: no limit
-  bool omits_thinking;   // thoughts are told by their signature only
-  pn_str effort;         // of output_config; {NULL, 0}: not given
-  const pn_json *schema; // of output_config.format; NULL: any text
-  bool schema_is_strict; // what can\'t be held is refused
-  const char *details;   // after a failure: JSON text for the envelope's error.details, or NULL
+  bool omits_thinking; // thoughts are told by their signature only
+  pn_str effort;       // of output_config; {NULL, 0}: not given
+  int keeps_thoughts;  // whether earlier turns' thoughts are shown: 1, 0, or -1: as the template does
+  const pn_json *more_variables; // an object: variables for the template; NULL: none
+  const pn_json *schema;         // of output_config.format; NULL: any text
+  bool schema_is_strict;         // what can\'t be held is refused
+  const char *details;           // after a failure: JSON text for the envelope's error.details, or NULL
 } messages_request;
 
 // Zero-initialise *q; messages_request_fini frees, also after a failure.

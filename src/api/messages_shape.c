@@ -92,9 +92,15 @@ static const shape_field clear_uses_fields[] = {
     {"clear_tool_inputs", &inputs, false, "Leave out the calls' arguments too."},
     {0},
 };
+static const shape keep_thinking = {.types = SHAPE_STRING | SHAPE_OBJECT};
+static const shape_field clear_thinking_fields[] = {
+    {"keep", &keep_thinking, false,
+     "Earlier turns' thoughts: \"all\" shows them where the template can; else they are left out."},
+    {0},
+};
 static const shape_variant edit_variants[] = {
     {"clear_tool_uses_20250919", clear_uses_fields, NULL},
-    {"clear_thinking_20251015", NULL, NULL}, // earlier turns' thoughts are never shown again
+    {"clear_thinking_20251015", clear_thinking_fields, NULL},
     {0},
 };
 static const shape edit = {.name = "ContextEdit", .types = SHAPE_OBJECT, .variants = edit_variants};

@@ -28,6 +28,22 @@ bool model_served(const pn_api *a, pn_str name) {
   return !a->o.strict_model || is_name_of(a, name, &at);
 }
 
+// What the model is known to do with tools and thinking.
+static void write_card(pn_buf *b, const pn_api *a) {
+  pn_api_card c = speech_card(&a->speech);
+  pn_buf_printf(b, ",\"tools\":{\"dialect\":\"%s\",\"template\":\"%s\"},\"thinking\":", c.dialect,
+                pn_api_tool_form_name(c.tool_form));
+  if (!c.think_open) {
+    pn_buf_z(b, "null");
+    return;
+  }
+  pn_buf_z(b, "{\"open\":");
+  pn_json_write_str(b, pn_str_of(c.think_open));
+  pn_buf_z(b, ",\"close\":");
+  pn_json_write_str(b, pn_str_of(c.think_close));
+  pn_buf_printf(b, ",\"by_template\":%s}", c.template_thinking ? "true" : "false");
+}
+
 // created_at is the epoch: the files don't say when a model was published, and the API allows that for such
 // models.
 static void write_model(pn_buf *b, const pn_api *a, pn_str name) {
@@ -39,8 +55,10 @@ static void write_model(pn_buf *b, const pn_api *a, pn_str name) {
   pn_json_write_str(b, model_name(a));
   pn_buf_printf(b,
                 ",\"created_at\":\"1970-01-01T00:00:00Z\",\"lifecycle\":\"active\",\"max_input_tokens\":%d,"
-                "\"max_tokens\":%d,\"object\":\"model\",\"created\":0,\"owned_by\":\"local\"}",
+                "\"max_tokens\":%d,\"object\":\"model\",\"created\":0,\"owned_by\":\"local\"",
                 info.n_ctx, info.n_ctx);
+  write_card(b, a);
+  pn_buf_char(b, '}');
 }
 
 // Where the name that a query pair gives stands in the list. False when it is none of the model's names;

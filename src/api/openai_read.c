@@ -68,6 +68,30 @@ static void read_wish(openai_request *r, bool chat) {
       (int)pn_json_int(chat ? pn_json_get(r->body, "top_logprobs") : logprobs); // bounded by their shapes
 }
 
+// A call that is asked for leaves no room for thoughts.
+static bool forces_calls(const pn_json *body) {
+  const pn_json *choice = pn_json_get(body, "tool_choice");
+  return pn_json_is(choice, PN_JSON_OBJECT) || pn_str_is(pn_json_str(choice), "required");
+}
+
+// Whoever asks for an effort wants thoughts; a switch of the template's own says it in so many words.
+static void read_thinking(openai_request *r) {
+  static const char *const switches[] = {"enable_thinking", "thinking"};
+  const pn_json *effort = given(r->body, "reasoning_effort"), *more = given(r->body, "chat_template_kwargs"),
+                *own = pn_json_get(more, "reasoning_effort");
+  messages_request *q = &r->q;
+  q->more_variables = more;
+  if (pn_json_is(own, PN_JSON_STRING)) effort = own;
+  if (effort) q->effort = pn_json_str(effort);
+  q->thinks = effort != NULL && !pn_str_is(q->effort, "none");
+  for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+    const pn_json *on = pn_json_get(more, switches[i]);
+    if (pn_json_is(on, PN_JSON_BOOL)) q->thinks = pn_json_true(on);
+  }
+  if (!q->thinks && pn_str_is(q->effort, "none")) q->effort = (pn_str){0};
+  q->thinks = q->thinks && !forces_calls(r->body);
+}
+
 bool openai_read(const shape *s, pn_str body, openai_request *r, pn_error *e) {
   bool chat = s == &openai_chat_shape;
   r->body = pn_json_parse(body, e);
@@ -76,6 +100,7 @@ bool openai_read(const shape *s, pn_str body, openai_request *r, pn_error *e) {
   if (chat) {
     pn_json *converted = openai_to_messages(r->body, e);
     if (!converted || !messages_take(converted, &r->q, e)) return false;
+    read_thinking(r);
   }
   const pn_json *form = pn_json_get(pn_json_get(r->body, "response_format"), "json_schema");
   r->q.schema_is_strict = pn_json_true(pn_json_get(form, "strict"));

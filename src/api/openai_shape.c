@@ -139,7 +139,9 @@ static const shape_field chat_fields[] = {
     {"parallel_tool_calls", &shape_any_boolean, false, "More than one call an answer."},
     {"response_format", &response_format, false, "The answer's form: it is held to it."},
     {"reasoning_effort", &shape_any_string, false,
-     "How much the model should think, where its template knows that."},
+     "How much the model should think, where its template knows that: it thinks, unless this is none."},
+    {"chat_template_kwargs", &shape_any_object, false,
+     "Variables for the model's chat template, such as enable_thinking."},
     COMMON_FIELDS,
     {0},
 };

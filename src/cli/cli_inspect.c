@@ -238,7 +238,8 @@ static void set_config_json(pn_json *v, const report *r, uint64_t weights) {
 static void set_card_json(pn_json *v, const pn_api_card *c) {
   pn_json *tools = pn_json_new_object(), *thinking = pn_json_new_null();
   pn_json_set(tools, "dialect", pn_json_new_str(pn_str_of(c->dialect)));
-  pn_json_set(tools, "by_template", pn_json_new_bool(c->template_tools));
+  pn_json_set(tools, "by_template", pn_json_new_bool(c->tool_form == PN_API_TOOLS_READ));
+  pn_json_set(tools, "template", pn_json_new_str(pn_str_of(pn_api_tool_form_name(c->tool_form))));
   pn_json_set(v, "tools", tools);
   if (c->think_open) {
     pn_json_free(thinking);
@@ -327,8 +328,11 @@ static void print_tensors(const pn_tensors *t) {
 }
 
 static void print_card(const pn_api_card *c) {
-  printf("tools         %s: %s; %s\n", c->dialect, c->dialect_about,
-         c->template_tools ? "the chat template writes them" : "told as text, the chat template knows none");
+  static const char *const forms[] = {
+      [PN_API_TOOLS_READ] = "the chat template writes them",
+      [PN_API_TOOLS_UNKNOWN] = "told as text, the chat template knows none",
+      [PN_API_TOOLS_FOREIGN] = "told as text, the chat template writes calls in a form that can't be read"};
+  printf("tools         %s: %s; %s\n", c->dialect, c->dialect_about, forms[c->tool_form]);
   if (c->think_open)
     printf("thinking      %s ... %s, %s\n", c->think_open, c->think_close,
            c->template_thinking ? "switched by the chat template" : "an empty thought switches it off");

@@ -69,6 +69,8 @@ typedef struct pn_tongue {
 // False: out of memory.
 bool pn_tongue_init(pn_tongue *t, const pn_dialect *d, const pn_thinking_marks *m, const pn_tokenizer *k);
 void pn_tongue_fini(pn_tongue *t);
+// Text in which the tokenizer's control tokens are spelled as raw text; k NULL: there are none.
+void pn_raw_text(pn_buf *out, pn_str text, const pn_tokenizer *k);
 
 // --- writing, for templates that know no tools
 // ------------------------------------------------------------------------ Only text is appended; JSON is

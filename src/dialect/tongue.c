@@ -3,28 +3,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The control token that is spelled at the beginning of z: its length, or 0.
-static size_t control_length(const char *z, const pn_tokenizer *k) {
-  if (!k || (*z != '<' && *z != '[')) return 0;
-  char closer = *z == '<' ? '>' : ']';
-  for (const char *end = strchr(z, closer); end; end = strchr(end + 1, closer)) {
-    size_t n = (size_t)(end - z) + 1;
-    int32_t id = pn_tokenizer_find(k, (pn_str){z, n});
+#define MAX_CONTROL 128
+
+// The control token that is spelled at the beginning of s: its length, or 0.
+static size_t control_length(pn_str s, const pn_tokenizer *k) {
+  if (!k || (*s.p != '<' && *s.p != '[')) return 0;
+  char closer = *s.p == '<' ? '>' : ']';
+  for (size_t n = 1; n <= s.n && n <= MAX_CONTROL; n++) {
+    if (s.p[n - 1] != closer) continue;
+    int32_t id = pn_tokenizer_find(k, (pn_str){s.p, n});
     if (id >= 0 && pn_tokenizer_is_control(k, id)) return n;
   }
   return 0;
 }
 
+void pn_raw_text(pn_buf *out, pn_str text, const pn_tokenizer *k) {
+  for (size_t at = 0, n; at < text.n; at += n) {
+    size_t n_control = control_length((pn_str){text.p + at, text.n - at}, k);
+    n = n_control ? n_control : 1;
+    if (n_control) pn_buf_char(out, PN_RAW_BEGIN);
+    pn_buf_add(out, text.p + at, n);
+    if (n_control) pn_buf_char(out, PN_RAW_END);
+  }
+}
+
 static bool raw_text(pn_str *out, const char *z, const pn_tokenizer *k) {
   if (!z) return true;
   pn_buf raw = {0};
-  for (size_t n; *z; z += n) {
-    size_t n_control = control_length(z, k);
-    n = n_control ? n_control : 1;
-    if (n_control) pn_buf_char(&raw, PN_RAW_BEGIN);
-    pn_buf_add(&raw, z, n);
-    if (n_control) pn_buf_char(&raw, PN_RAW_END);
-  }
+  pn_raw_text(&raw, pn_str_of(z), k);
   // A text that is empty is another thing than none.
   char *p = raw.oom ? NULL : pn_str_dup(pn_buf_view(&raw));
   *out = (pn_str){p, p ? raw.n : 0};

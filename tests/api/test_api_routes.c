@@ -74,7 +74,8 @@ static void refuses_work_while_draining_or_starting(void **state) {
 #define MODEL                                                                                                \
   "{\"type\":\"model\",\"id\":\"org/tiny\",\"display_name\":\"org/tiny\",\"created_at\":"                    \
   "\"1970-01-01T00:00:00Z\",\"lifecycle\":\"active\",\"max_input_tokens\":1000,\"max_tokens\":1000,"         \
-  "\"object\":\"model\",\"created\":0,\"owned_by\":\"local\"}"
+  "\"object\":\"model\",\"created\":0,\"owned_by\":\"local\",\"tools\":{\"dialect\":\"hermes\","             \
+  "\"template\":\"none\"},\"thinking\":null}"
 
 static void models(void **state) {
   (void)state;

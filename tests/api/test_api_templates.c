@@ -27,6 +27,15 @@ static const char modest[] =
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     "{{ '<' + ('model' if m.role == 'assistant' else m.role) + '>' + m.content | trim + '</>' }}{% endfor %}"
     "{% if add_generation_prompt %}<model>{% endif %}";
+// System messages are left out without a word: all, or all but the first.
+static const char silent[] = "{% for m in messages %}{% if m.role in ('user', 'assistant') %}<{{ m.role "
+                             "}}>{{ m.content }}</>{% endif %}"
+                             "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+static const char first_only[] =
+    "{% if messages[0].role == 'system' %}<system>{{ messages[0].content }}</>{% endif %}"
+    "{% for m in messages %}{% if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}</>{% endif "
+    "%}"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
 // The assistant's text is followed by more of the user's.
 static const char tail[] = "{% for m in messages %}{{ m.content }};{% endfor %}{{ messages[0].content }}";
 
@@ -91,6 +100,10 @@ static const struct {
     {strict, ASSISTANT("A") "," USER("U"), "messages: "},
     {modest, SYSTEM("S") "," USER("U"), "<user>{S\nU}</><model>"},
     {modest, USER("U") "," ASSISTANT("A") "," SYSTEM("T"), "<user>{U}</><model>{A}</><user>{T}</><model>"},
+    {silent, SYSTEM("S") "," USER("U") "," ASSISTANT("A") "," SYSTEM("T") "," USER("V"),
+     "<user>{S\nU}</><assistant>{A}</><user>{T\nV}</><assistant>"},
+    {first_only, SYSTEM("S") "," USER("U") "," ASSISTANT("A") "," SYSTEM("T"),
+     "<system>{S}</><user>{U}</><assistant>{A}</><user>{T}</><assistant>"},
     {tools,
      USER("U") "," BLOCKS("assistant", TEXT("I look.") "," CALL("t1", "ls", "{\"p\":1}")) "," BLOCKS(
          "user", RESULT("t1", "a </> b") "," TEXT("Go on")),

@@ -80,7 +80,7 @@ class Probe:
 
 @pytest.fixture(scope="module")
 def probe():
-    builds = [ROOT / "build" / name / "tests/template/template_probe" for name in ("asan", "release")]
+    builds = [ROOT / "build" / name / "tests/template/template_probe" for name in ("asan", "release", "bench")]
     found = [path for path in builds if path.exists()]
     if not found:
         pytest.skip("template_probe is not built")
@@ -158,6 +158,20 @@ def test_model_templates(probe, path, name):
     for tools in ({}, {"tools": [TOOL]}, {"tools": [TOOL, TOOL], "enable_thinking": False, "tools_in_user_message": False}):
         for prompt in (True, False):
             check(probe, template, {"messages": CONVERSATIONS[name], "add_generation_prompt": prompt, **tools})
+
+
+@pytest.mark.parametrize("name", ["qwen3", "deepseek_v3", "gemma3", "llama3"])
+def test_published_templates(probe, name):
+    """Those of the packages that tools/vocabularies fetches."""
+    folder = next((ROOT / "build/vocabularies").glob(name + "-*"), None)
+    if folder is None:
+        pytest.skip("tools/vocabularies has not been run")
+    template = json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    switches = [{}, {"enable_thinking": True}, {"enable_thinking": False, "preserve_thinking": True}, {"reasoning_effort": "low"}]
+    for conversation in CONVERSATIONS.values():
+        for more in [*switches, {"tools": [TOOL]}, {"tools": [TOOL, TOOL], "enable_thinking": True}]:
+            for prompt in (True, False):
+                check(probe, template, {"messages": conversation, "add_generation_prompt": prompt, **more})
 
 
 def test_smollm2_of_the_gguf(probe):
