@@ -61,16 +61,18 @@ static bool push_content(pn_json *blocks, const pn_json *m, size_t i, bool tool,
   return ok || no_memory(e);
 }
 
-static bool push_call(pn_json *blocks, const pn_json *call, size_t message, size_t i, pn_error *e) {
-  const pn_json *function = pn_json_get(call, "function"), *arguments = pn_json_get(function, "arguments");
-  pn_str text = pn_json_str(arguments);
-  pn_json *input = text.n ? pn_json_parse(text, NULL) : pn_json_new_object();
-  if (!pn_json_is(input, PN_JSON_OBJECT)) {
-    pn_json_free(input);
-    return pn_fail(e, PN_ERR_USAGE,
-                   "messages.%zu.tool_calls.%zu.function.arguments: expected a JSON object as text", message,
-                   i);
-  }
+// Arguments that are no object are shown to the model as the text that they are, in an object of their own: a
+// client sends a broken call again with every turn, and refusing it would end the conversation.
+static pn_json *input_of(pn_str arguments) {
+  pn_json *input = arguments.n ? pn_json_parse(arguments, NULL) : pn_json_new_object();
+  if (pn_json_is(input, PN_JSON_OBJECT)) return input;
+  pn_json_free(input);
+  return object_of("arguments", arguments);
+}
+
+static bool push_call(pn_json *blocks, const pn_json *call, pn_error *e) {
+  const pn_json *function = pn_json_get(call, "function");
+  pn_json *input = input_of(pn_json_str(pn_json_get(function, "arguments")));
   pn_json *block = object_of("type", PN_STR("tool_use"));
   bool ok = pn_json_set(block, "input", input);
   ok = pn_json_set(block, "id", pn_json_share(pn_json_get(call, "id"))) && ok;
@@ -105,7 +107,7 @@ static pn_json *message_of(const pn_json *m, size_t i, pn_error *e) {
   else
     ok = ok && push_content(blocks, m, i, false, e);
   for (size_t k = 0; assistant && ok && k < pn_json_len(calls); k++)
-    ok = push_call(blocks, pn_json_at(calls, k), i, k, e);
+    ok = push_call(blocks, pn_json_at(calls, k), e);
   if (!pn_json_set(out, "content", blocks)) ok = ok && no_memory(e);
   if (ok) return out;
   pn_json_free(out);
