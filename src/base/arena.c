@@ -3,6 +3,9 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_BYTES ((size_t)4 << 20) // from here on small pages take longer to get than to use
 
 struct pn_arena_chunk {
   struct pn_arena_chunk *next;
@@ -18,6 +21,21 @@ void pn_arena_fini(pn_arena *a) {
   *a = (pn_arena){0};
 }
 
+// Zeros. Nothing of a chunk is given out twice, so what it gives out is zeros too.
+static struct pn_arena_chunk *chunk_new(size_t cap, struct pn_arena_chunk *next) {
+  struct pn_arena_chunk *c = cap < SIZE_MAX - sizeof *c ? calloc(1, sizeof *c + cap) : NULL;
+  if (!c) return NULL;
+  c->next = next;
+  c->cap = cap;
+#ifdef MADV_HUGEPAGE
+  if (cap >= HUGE_BYTES) {
+    uintptr_t begin = ((uintptr_t)c + 4095) & ~(uintptr_t)4095, end = (uintptr_t)c->bytes + cap;
+    madvise((void *)begin, (end - begin) & ~(uintptr_t)4095, MADV_HUGEPAGE);
+  }
+#endif
+  return c;
+}
+
 void *pn_arena_alloc(pn_arena *a, size_t n) {
   const size_t align = alignof(max_align_t);
   if (n > SIZE_MAX / 2) return NULL;
@@ -29,15 +47,14 @@ void *pn_arena_alloc(pn_arena *a, size_t n) {
     size_t cap = c ? c->cap * 2 : 4096;
     if (cap > 1 << 20) cap = 1 << 20;
     if (cap < n) cap = n;
-    c = malloc(sizeof *c + cap);
+    c = chunk_new(cap, a->head);
     if (!c) return NULL;
-    *c = (struct pn_arena_chunk){.next = a->head, .cap = cap};
     a->head = c;
   }
   void *p = c->bytes + c->n;
   c->n += n;
   a->used_bytes += n;
-  return memset(p, 0, n);
+  return p;
 }
 
 void *pn_arena_array(pn_arena *a, size_t count, size_t size) {

@@ -143,21 +143,57 @@ static int by_score(const void *a, const void *b) {
   return x->id < y->id ? -1 : x->id > y->id;
 }
 
-// Every way to cut a token into two tokens; only counts them when `add` is false.
-static size_t cuts_of(pn_tokenizer *t, uint32_t id, uint32_t rank, bool add) {
+// One way to cut a token into two tokens.
+typedef struct cut {
+  uint32_t left, right, rank, id;
+} cut;
+
+typedef struct cut_list {
+  cut *p;
+  size_t n, cap;
+} cut_list;
+
+static bool add_cut(cut_list *l, cut c) {
+  if (l->n == l->cap) {
+    size_t cap = l->cap ? l->cap * 2 : 1 << 16;
+    cut *p = realloc(l->p, cap * sizeof *p);
+    if (!p) return false;
+    l->p = p;
+    l->cap = cap;
+  }
+  l->p[l->n++] = c;
+  return true;
+}
+
+// All ways to cut it.
+static bool add_cuts(const pn_tokenizer *t, uint32_t id, uint32_t rank, cut_list *out) {
   pn_str s = t->vocab.t[id].spelling;
-  size_t n = 0;
   for (size_t at = 1; at < s.n; at++) {
     if (((unsigned char)s.p[at] & 0xC0) == 0x80) continue;
     uint32_t l = vocab_find_text(&t->vocab, (pn_str){s.p, at}, vocab_hash(s.p, at));
     if (l == VOCAB_NONE) continue;
     uint32_t r = vocab_find_text(&t->vocab, (pn_str){s.p + at, s.n - at}, vocab_hash(s.p + at, s.n - at));
-    if (r == VOCAB_NONE) continue;
-    n++;
-    if (add) bpe_add(&t->bpe, l, r, rank, id);
+    if (r != VOCAB_NONE && !add_cut(out, (cut){l, r, rank, id})) return false;
   }
-  return n;
+  return true;
 }
+
+// The tokens that merges make, best score first.
+static bool read_scores(pn_tokenizer *t, const pn_gguf_value *v, const pn_gguf_value *types, scored *order,
+                        uint32_t *n, pn_error *e) {
+  for (uint32_t id = 0; id < t->vocab.n; id++) {
+    double score;
+    int64_t type = TYPE_NORMAL;
+    if (!pn_gguf_num(v, id, &score) || !isfinite(score))
+      return pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.scores[%u] is not a finite number", id);
+    if (types) pn_gguf_int(types, id, &type);
+    if (type == TYPE_NORMAL) order[(*n)++] = (scored){(float)score, id};
+  }
+  if (*n) qsort(order, *n, sizeof *order, by_score);
+  return true;
+}
+
+#define CUTS_AHEAD 16
 
 static bool load_scores(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *types, pn_error *e) {
   const pn_gguf_value *v;
@@ -166,26 +202,21 @@ static bool load_scores(pn_tokenizer *t, const pn_gguf *g, const pn_gguf_value *
   scored *order = calloc(t->vocab.n, sizeof *order);
   if (!order) return pn_fail(e, PN_ERR_NOMEM, "out of memory for scores");
   uint32_t n = 0;
-  size_t total = 0;
-  bool ok = true;
-  for (uint32_t id = 0; ok && id < t->vocab.n; id++) {
-    double score;
-    int64_t type = TYPE_NORMAL;
-    if (!pn_gguf_num(v, id, &score) || !isfinite(score))
-      ok = pn_fail(e, PN_ERR_CORRUPT, "tokenizer.ggml.scores[%u] is not a finite number", id);
-    if (types) pn_gguf_int(types, id, &type);
-    if (!ok || type != TYPE_NORMAL) continue;
-    order[n++] = (scored){(float)score, id};
-    total += cuts_of(t, id, 0, false);
-  }
-  if (n) qsort(order, n, sizeof *order, by_score);
-  ok = ok && bpe_init(&t->bpe, &t->arena, &t->vocab, total, e);
+  cut_list cuts = {0};
+  bool ok = read_scores(t, v, types, order, &n, e);
   // Equal scores are one rank: then the leftmost pair comes first.
   for (uint32_t i = 0, rank = 0; ok && i < n; i++) {
     if (i && order[i].score != order[i - 1].score) rank = i;
-    cuts_of(t, order[i].id, rank, true);
+    ok = add_cuts(t, order[i].id, rank, &cuts) || pn_fail(e, PN_ERR_NOMEM, "out of memory for scores");
+  }
+  ok = ok && bpe_init(&t->bpe, &t->arena, &t->vocab, cuts.n, e);
+  for (size_t i = 0; ok && i < cuts.n; i++) {
+    if (i + CUTS_AHEAD < cuts.n)
+      bpe_fetch(&t->bpe, cuts.p[i + CUTS_AHEAD].left, cuts.p[i + CUTS_AHEAD].right);
+    bpe_add(&t->bpe, cuts.p[i].left, cuts.p[i].right, cuts.p[i].rank, cuts.p[i].id);
   }
   free(order);
+  free(cuts.p);
   return ok;
 }
 
