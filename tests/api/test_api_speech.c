@@ -27,6 +27,10 @@ static const char minimax[] =
     EACH("{{ '<minimax:tool_call>\\n<invoke name=\"' + c.name + '\">\\n' }}" PARAMETERS(
         "<parameter name=\"{{ k }}\">" AS_JSON
         "{{ '</parameter>\\n' }}") "{{ '</invoke>\\n</minimax:tool_call>' }}");
+static const char lfm2[] =
+    EACH("<|tool_call_start|>[{{ c.name }}({% for k, v in c.arguments | items %}{{ ', ' if not loop.first "
+         "}}{{ k }}="
+         "{% if v is string %}'{{ v }}'{% else %}{{ v }}{% endif %}{% endfor %})]<|tool_call_end|>");
 static const char hermes[] = EACH("{{ '<tool_call>\\n{\"name\": \"' + c.name + '\", \"arguments\": ' }}"
                                   "{{ c.arguments | tojson }}{{ '}\\n</tool_call>' }}");
 // The marks of a known dialect around what is none of it, and marks that nobody knows.
@@ -41,8 +45,9 @@ static const struct {
 } forms[] = {
     {qwen, "qwen_xml", PN_API_TOOLS_READ},       {glm, "glm", PN_API_TOOLS_READ},
     {glm_lines, "glm_lines", PN_API_TOOLS_READ}, {minimax, "minimax", PN_API_TOOLS_READ},
-    {hermes, "hermes", PN_API_TOOLS_READ},       {printed, "hermes", PN_API_TOOLS_FOREIGN},
-    {strange, "hermes", PN_API_TOOLS_FOREIGN},   {plain, "hermes", PN_API_TOOLS_UNKNOWN},
+    {lfm2, "lfm2", PN_API_TOOLS_READ},           {hermes, "hermes", PN_API_TOOLS_READ},
+    {printed, "hermes", PN_API_TOOLS_FOREIGN},   {strange, "hermes", PN_API_TOOLS_FOREIGN},
+    {plain, "hermes", PN_API_TOOLS_UNKNOWN},
 };
 
 static void forms_are_found(void **state) {

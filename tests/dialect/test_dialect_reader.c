@@ -104,6 +104,8 @@ static const transcript transcripts[] = {
     {"gemma3", NONE, "```tool_code\nf(a=1", "f{\"a\":null}?"},
     {"gemma3", NONE, "```tool_code\nf(a=1,)\n```", "f{\"a\":1}?')\n```'"},
     {"gemma3", NONE, "```python\nf(a=1)\n```", "'```python\nf(a=1)\n```'"},
+    {"lfm2", NONE, "I look.<|tool_call_start|>[f(a='x', b=True), g()]<|tool_call_end|>",
+     "'I look.'f{\"a\":\"x\",\"b\":true}!g{}!"},
     {"functiongemma", NONE,
      "<start_function_call>call:f{a:<escape>x \"y\"\\<escape>,b:[<escape><escape>,-1.5]}<end_function_call>",
      "f{\"a\":\"x \\\"y\\\"\\\\\",\"b\":[\"\",-1.5]}!"},

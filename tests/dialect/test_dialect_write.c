@@ -36,6 +36,7 @@ static const struct {
      ", {\"name\": \"g\", \"arguments\": {}}"},
     {"smollm3_python", "<code>\nf(a=\"x\", m=3, b=[True, None])", "\ng()"},
     {"gemma3", "```tool_code\nf(a=\"x\", m=3, b=[True, None])", "\ng()"},
+    {"lfm2", "<|tool_call_start|>[f(a=\"x\", m=3, b=[True, None])", ", g()"},
     {"functiongemma", "<start_function_call>call:f{a:<escape>x<escape>,m:3,b:[true,null]}<end_function_call>",
      "<start_function_call>call:g{}<end_function_call>"},
     {"gemma4", "<|tool_call>call:f{a:<|\"|>x<|\"|>,m:3,b:[true,null]}<tool_call|>",
