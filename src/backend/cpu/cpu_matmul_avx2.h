@@ -60,6 +60,22 @@ MATMUL_INLINE size_t matmul_avx2_head(avx2_form f) {
   }
 }
 
+// Bytes from one block to the next, of a weight of w->n_blocks of them that is read as stored.
+MATMUL_INLINE size_t matmul_avx2_step(avx2_form f, const pn_weight *w) {
+  switch (f) { // constants, where there are
+  case AVX2_NIBBLES_64:
+  case AVX2_BYTES_32: return 32;
+  case AVX2_NIBBLES_32: return 16;
+  case AVX2_BYTES_64: return 64;
+  case AVX2_Q4_0: return PN_Q4_0_BYTES;
+  case AVX2_Q4_1: return PN_Q4_1_BYTES;
+  case AVX2_Q8_0: return PN_Q8_0_BYTES;
+  case AVX2_Q5_0: return PN_Q5_0_BYTES;
+  case AVX2_Q5_1: return PN_Q5_1_BYTES;
+  default: return w->m.row_bytes / (size_t)w->n_blocks;
+  }
+}
+
 // Whether the form is of an affine matrix, whose scales lie apart from its codes.
 MATMUL_INLINE bool matmul_avx2_affine(avx2_form f) {
   return f <= AVX2_NIBBLES_32 || (f >= AVX2_BYTES_64 && f <= AVX2_BITS_32);

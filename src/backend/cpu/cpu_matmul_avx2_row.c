@@ -5,8 +5,9 @@
 // A step loads eight blocks, makes int16 of them, multiplies (vpmaddwd; with AVX-VNNI half of the additions
 // belong to it), adds the lanes of eight blocks up together (7 additions and 14 shuffles) and leaves p of
 // each block in scratch; the blocks of a row are then added up in ascending order, eight rows at once through
-// a transposition. Memory bounds it with one row of x (Q4_1 on one thread: 20 GB/s where reading gives 26),
-// and instructions with four, and with one of Q6_K, Q5_0 and Q5_1.
+// a transposition. One thread of a Zen 5 takes 20 GB/s of Q4_1, Q4_K and Q6_K, 28 of Q8_0, 24 of affine 4 bit
+// and 15 of Q5_0, two threads 1.5 to 1.7 times as much. Memory bounds it with one row of x and several
+// threads, instructions with four rows, and with one of Q5_0 and Q5_1.
 //
 // Instructions a byte with one row of x, counted in gcc's loops: Q8_0 0.57, affine of 8 bits 0.42, of 4 bits
 // 0.81, of 6, 5, 3 and 2 bits 0.78, 0.93, 1.5 and 2.0, Q4_0 0.94, Q4_1 0.86, Q5_0 1.3, Q5_1 1.2, Q4_K and
@@ -117,7 +118,7 @@ MATMUL_INLINE void walk(avx2_form form, const line_walk *l, int t) {
   const avx2_bits bits = other_bits ? matmul_avx2_bits(w->m.bits) : (avx2_bits){.half = 0};
   const int n_blocks = w->n_blocks;
   const int64_t first = l->r0 * n_blocks, last = first + (int64_t)l->n * n_blocks, all = w->m.rows * n_blocks;
-  const size_t step = matmul_avx2_block_bytes(w), bytes = AVX2_STEP * step, p_stride = l->p_stride;
+  const size_t step = matmul_avx2_step(form, w), bytes = AVX2_STEP * step, p_stride = l->p_stride;
   const size_t scale_bytes = AVX2_STEP / (size_t)w->per_group * pn_dtype_block_bytes(w->m.scale_dtype);
   avx2_blocks next = matmul_avx2_blocks_at(w, first);
   avx2_rest rest;
