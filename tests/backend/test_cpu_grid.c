@@ -37,7 +37,7 @@ static void open_all(void) {
     n_all = 0;
     f->scalar = open_backend("cpu", "scalar", 1, f->activations);
     for (const char *const *isa = test_isas(); *isa; isa++)
-      for (int threads = 1; threads <= 3; threads++)
+      for (int threads = 1; threads <= (quick ? 2 : 3); threads++)
         f->all[n_all++] = open_backend("cpu", *isa, threads, f->activations);
     for (int i = 0; i < n_all; i++) printf("%s\n", f->all[i]->ops->describe(f->all[i]));
   }
