@@ -15,6 +15,7 @@
 
 void prompt_pace_init(prompt_pace *p, double share, int max_rows, int n_layers) {
   *p = (prompt_pace){.share = share, .max_rows = max_rows, .n_layers = n_layers, .rows = FIRST_ROWS};
+  p->alone_least = ALONE_MIN;
   p->least = n_layers > 1 ? LEAST_ROWS : LEAST_WHOLE;
 }
 
@@ -26,8 +27,8 @@ static int clamp(double rows, int least, int most) {
 
 int prompt_pace_rows(const prompt_pace *p, bool streams) {
   if (streams) return clamp(p->rows, p->least, p->max_rows);
-  if (p->alone_rows_per_us <= 0) return clamp(4 * FIRST_ROWS, ALONE_MIN, p->max_rows);
-  return clamp(p->alone_rows_per_us * ALONE_US, ALONE_MIN, p->max_rows);
+  if (p->alone_rows_per_us <= 0) return clamp(4 * FIRST_ROWS, p->alone_least, p->max_rows);
+  return clamp(p->alone_rows_per_us * ALONE_US, p->alone_least, p->max_rows);
 }
 
 void prompt_pace_begin(prompt_pace *p, int n_rows) {

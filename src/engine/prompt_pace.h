@@ -15,6 +15,7 @@ typedef struct prompt_pace {
   int max_rows;             // of a pass
   int n_layers;             // 1: a pass is computed whole, in one turn
   int least;                // rows of a pass, where the prompts have as many
+  int alone_least;          // the same without streams; who owns this may raise it
   double rows;              // of a pass beside streams
   double alone_rows_per_us; // of a pass without streams; 0: unknown
   double layer_us;          // a layer of the pass under way is expected to take; 0: unknown

@@ -146,6 +146,21 @@ static void alone_a_pass_takes_a_quarter_of_a_second(void **state) {
   assert_int_equal(prompt_pace_rows(&p, false), rows);
 }
 
+// Passes of few rows that cost nearly as much as those of many would teach that few fit into the time.
+static void alone_a_pass_has_the_rows_that_pay(void **state) {
+  (void)state;
+  prompt_pace p;
+  prompt_pace_init(&p, 0.3, 512, LAYERS);
+  p.alone_least = 128;
+  for (int i = 0; i < 20; i++) {
+    prompt_pace_turn(&p, 0, 1);
+    const int rows = prompt_pace_rows(&p, false);
+    assert_int_equal(rows, 128);
+    prompt_pace_begin(&p, rows);
+    for (int k = 0; k < LAYERS; k++) prompt_pace_took(&p, 8000 + (uint64_t)rows * 150);
+  }
+}
+
 static void a_stream_that_comes_is_not_held_up_by_a_pass_without_streams(void **state) {
   (void)state;
   prompt_pace p;
@@ -208,6 +223,7 @@ int main(void) {
       cmocka_unit_test(more_prompts_get_more_but_not_all),
       cmocka_unit_test(it_follows_a_cost_that_changes),
       cmocka_unit_test(alone_a_pass_takes_a_quarter_of_a_second),
+      cmocka_unit_test(alone_a_pass_has_the_rows_that_pay),
       cmocka_unit_test(a_stream_that_comes_is_not_held_up_by_a_pass_without_streams),
       cmocka_unit_test(whole_passes_come_when_their_share_is_saved),
   };
