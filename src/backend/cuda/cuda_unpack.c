@@ -32,7 +32,7 @@ bool cuda_unpack_begin(const pn_matrix *m, cuda_unpacking *out, pn_error *e) {
   if (!w) return false;
   *out = (cuda_unpacking){
       .weight = w, .block = w->block, .n_blocks = w->n_blocks, .biased = w->biased, .decoded = w->decoded};
-  out->nibbles = w->block && w->bits <= 4;
+  out->nibbles = w->block >= 32 && w->bits <= 4; // blocks of 16 have kernels for bytes only
   out->shift = out->nibbles ? -w->offset : w->biased && w->bits == 8 ? 128 : 0;
   out->row_bytes = out->nibbles ? (size_t)m->cols / 2 : (size_t)m->cols;
   return true;
