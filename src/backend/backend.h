@@ -154,7 +154,8 @@ typedef enum pn_op {
   // out[r] = row token[r] of W, times embed.scale.
   PN_OP_EMBED,
   // For each of norm.heads equal pieces of a row: out[i] = x[i] / sqrt(mean_j x[j]^2 + norm.eps) * w[i]; the
-  // mean in double on ref. w is a vector of a piece's width. `out` may be x.
+  // mean in double on ref. w is a vector of a piece's width. The pieces of x begin norm.stride numbers apart
+  // (0: they are adjacent); those of `out` are adjacent. `out` may be x, then without a stride.
   PN_OP_RMSNORM,
   // x += y, then out = rmsnorm(x) as above, in one piece.
   PN_OP_ADD_RMSNORM,
@@ -178,6 +179,9 @@ typedef enum pn_op {
   PN_OP_ATTENTION,
   // out[r][i] = silu(x[r][i]) * y[r][i], silu(x) = x / (1 + exp(-x)).
   PN_OP_SILU_MUL,
+  // out[r][i] *= sigmoid(x[r][i]), sigmoid(x) = 1 / (1 + exp(-x)), in gate.heads equal pieces. The pieces of
+  // x begin gate.stride numbers apart (0: they are adjacent).
+  PN_OP_SIGMOID_GATE,
   // out[r][i] += x[r][i].
   PN_OP_ADD,
   // out[k] = x[logit_rows[k]], out by logits, x by rows.
@@ -186,7 +190,8 @@ typedef enum pn_op {
   // sum_j w[j][i] * x[p - taps + 1 + j][i], j ascending, 0 before position 0; w is a vector [taps][width].
   // The inputs of the taps - 1 positions before the step's first are numbers [conv.offset, + (taps - 1) *
   // width) of the state of layer conv.layer of group conv.group, the oldest first, and those of the last
-  // replace them. On cpu each sum is a chain of fma from 0. `out` is not x.
+  // replace them. On cpu each sum is a chain of fma from 0. With conv.silu, `out` is silu of that. `out` is
+  // not x.
   PN_OP_SHORT_CONV,
   // Choose k = out.width / 2 experts for each row by its logits x, one for each expert. The score of expert i
   // is s_i = exp(x_i - max_j x_j) (PN_GATE_SOFTMAX) or 1 / (1 + exp(-x_i)) (PN_GATE_SIGMOID). The chosen ones
@@ -204,12 +209,25 @@ typedef enum pn_op {
   // activation as in PN_OP_MATMUL and PN_OP_SILU_MUL; on cpu the sum is a chain of fma from 0. `out` is
   // neither x nor y.
   PN_OP_EXPERTS,
+  // The gated delta rule (Gated DeltaNet, arXiv 2412.06464). A row of x is q | k, [n_key_heads][key_dim]
+  // each, and v [n_heads][head_dim]; one of y is b | a, [n_heads] each; w is a vector rate | bias, likewise.
+  // Head h has a matrix S [head_dim][key_dim], empty at position 0, and reads key head h / (n_heads /
+  // n_key_heads), or h % n_key_heads where delta.tiled. The rows of a sequence in order:
+  //   q' = q / sqrt(|q|^2 + delta.eps) / sqrt(key_dim), k' = k / sqrt(|k|^2 + delta.eps)
+  //   decay = exp(rate * softplus(a + bias)), softplus(x) = log(1 + exp(x)); beta = sigmoid(b)
+  //   S = decay * S;  S = S + beta * (v - S k') k'^T;  out[h] = S q'
+  // The matrices are numbers [delta.offset, + n_heads * head_dim * key_dim) of the state of layer delta.layer
+  // of group delta.group, in an order of the backend's own. Order on cpu: cpu_delta in cpu_ops.h.
+  PN_OP_GATED_DELTA,
+  // out = rmsnorm(x) as above, times silu(y). `out` may be x.
+  PN_OP_GATED_RMSNORM,
   PN_N_OPS
-  // To come, each with the family that needs it: gated delta rule, sigmoid gates, soft caps, attention sinks.
+  // To come, each with the family that needs it: soft caps, attention sinks.
 } pn_op;
 const char *pn_op_name(pn_op op); // "matmul", ...
 
-#define PN_STEP_WEIGHTS 3
+#define PN_STEP_WEIGHTS 4
+#define PN_DELTA_MAX_KEY 256 // largest key_dim of the gated delta rule
 
 // One step of a plan. Inputs and output are by rows of the batch unless their buffer is by logits.
 typedef struct pn_step {
@@ -225,8 +243,11 @@ typedef struct pn_step {
     } embed;
     struct {
       float eps;
-      int heads;
+      int heads, stride;
     } norm;
+    struct {
+      int heads, stride;
+    } gate;
     struct {
       int table, n_heads, head_dim;
     } rope;
@@ -237,11 +258,19 @@ typedef struct pn_step {
     struct {
       int group, layer, taps;
       int32_t offset;
+      bool silu;
     } conv;
     pn_route route;
     struct {
       int n_experts, width;
     } experts;
+    struct {
+      int group, layer;
+      int32_t offset;
+      int n_heads, head_dim, n_key_heads, key_dim;
+      bool tiled;
+      float eps;
+    } delta;
   };
 } pn_step;
 

@@ -4,11 +4,23 @@
 enum { MAX_BUFFERS = 64 };
 
 static const char *const names[PN_N_OPS] = {
-    [PN_OP_EMBED] = "embed",       [PN_OP_RMSNORM] = "rmsnorm",     [PN_OP_ADD_RMSNORM] = "add_rmsnorm",
-    [PN_OP_MATMUL] = "matmul",     [PN_OP_ADD_BIAS] = "add_bias",   [PN_OP_ROPE] = "rope",
-    [PN_OP_KV_WRITE] = "kv_write", [PN_OP_ATTENTION] = "attention", [PN_OP_SILU_MUL] = "silu_mul",
-    [PN_OP_ADD] = "add",           [PN_OP_GATHER] = "gather",       [PN_OP_SHORT_CONV] = "short_conv",
-    [PN_OP_ROUTE] = "route",       [PN_OP_EXPERTS] = "experts",
+    [PN_OP_EMBED] = "embed",
+    [PN_OP_RMSNORM] = "rmsnorm",
+    [PN_OP_ADD_RMSNORM] = "add_rmsnorm",
+    [PN_OP_MATMUL] = "matmul",
+    [PN_OP_ADD_BIAS] = "add_bias",
+    [PN_OP_ROPE] = "rope",
+    [PN_OP_KV_WRITE] = "kv_write",
+    [PN_OP_ATTENTION] = "attention",
+    [PN_OP_SILU_MUL] = "silu_mul",
+    [PN_OP_ADD] = "add",
+    [PN_OP_GATHER] = "gather",
+    [PN_OP_SHORT_CONV] = "short_conv",
+    [PN_OP_ROUTE] = "route",
+    [PN_OP_EXPERTS] = "experts",
+    [PN_OP_SIGMOID_GATE] = "sigmoid_gate",
+    [PN_OP_GATED_DELTA] = "gated_delta",
+    [PN_OP_GATED_RMSNORM] = "gated_rmsnorm",
 };
 
 const char *pn_op_name(pn_op op) { return (unsigned)op < PN_N_OPS ? names[op] : "unknown"; }
@@ -17,7 +29,9 @@ typedef uint64_t buffer_set; // a bit a buffer
 
 static buffer_set set_of(pn_view v) { return v.width > 0 ? UINT64_C(1) << v.buffer : 0; }
 
-static bool changes_in_place(pn_op op) { return op == PN_OP_ADD_BIAS || op == PN_OP_ROPE || op == PN_OP_ADD; }
+static bool changes_in_place(pn_op op) {
+  return op == PN_OP_ADD_BIAS || op == PN_OP_ROPE || op == PN_OP_ADD || op == PN_OP_SIGMOID_GATE;
+}
 
 static buffer_set read_by(const pn_step *s) {
   return set_of(s->in[0]) | set_of(s->in[1]) | (changes_in_place(s->op) ? set_of(s->out) : 0);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BACKENDS = 12, CONV_TOKENS = 23 };
+enum { MAX_BACKENDS = 12 };
 
 // Of both precisions of activations; the ops without them run with the first.
 typedef struct family {
@@ -67,10 +67,22 @@ static void close_all(void) {
 }
 
 // The ops that need no batch, each on a copy of the same input: x, y [rows][stride], w [width].
-enum { RMSNORM, HEAD_RMSNORM, ADD_RMSNORM, SILU_MUL, ADD, ADD_BIAS, GATHER, N_ROW_OPS };
-static const char *const row_op_names[] = {"rmsnorm", "rmsnorm by heads", "add_rmsnorm", "silu_mul",
-                                           "add",     "add_bias",         "gather"};
-static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 1e-6, 0, 0, 0};
+enum {
+  RMSNORM,
+  HEAD_RMSNORM, // of heads that are not adjacent
+  ADD_RMSNORM,
+  GATED_RMSNORM,
+  SILU_MUL,
+  SIGMOID_GATE,
+  ADD,
+  ADD_BIAS,
+  GATHER,
+  N_ROW_OPS
+};
+static const char *const row_op_names[] = {"rmsnorm",       "rmsnorm by heads", "add_rmsnorm",
+                                           "gated_rmsnorm", "silu_mul",         "sigmoid_gate",
+                                           "add",           "add_bias",         "gather"};
+static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 3e-6, 1e-6, 1e-6, 0, 0, 0};
 
 typedef struct rows_case {
   int rows, width;
@@ -89,14 +101,24 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
   const op_rows xs = {x, n, c->width, c->stride}, ys = {y, n, c->width, c->stride},
                 outs = {out, n, c->width, c->width};
   const op_rows every = {x, c->rows, c->width, c->stride}, none = {0};
-  pn_step s = {.w = {w}, .n_weights = 1, .norm = {1e-5f, 1}};
+  const int heads = heads_of(c), apart = c->width / heads + 1, spread = c->width + heads - 1;
+  const op_rows spread_xs = {x, n, spread, c->stride}, spread_ys = {y, n, spread, c->stride};
+  pn_step s = {.w = {w}, .n_weights = 1, .norm = {1e-5f, 1, 0}};
   switch (op) {
   case RMSNORM: s.op = PN_OP_RMSNORM, run_one_op(b, s, NULL, NULL, xs, none, outs); break;
   case HEAD_RMSNORM:
-    s.op = PN_OP_RMSNORM, s.norm.heads = heads_of(c), run_one_op(b, s, NULL, NULL, xs, none, outs);
+    s.op = PN_OP_RMSNORM, s.norm.heads = heads, s.norm.stride = apart;
+    run_one_op(b, s, NULL, NULL, spread_xs, none, outs);
+    break;
+  case GATED_RMSNORM:
+    s.op = PN_OP_GATED_RMSNORM, s.norm.heads = heads, run_one_op(b, s, NULL, NULL, xs, ys, outs);
     break;
   case ADD_RMSNORM: s.op = PN_OP_ADD_RMSNORM, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
   case SILU_MUL: s.op = PN_OP_SILU_MUL, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
+  case SIGMOID_GATE:
+    s.op = PN_OP_SIGMOID_GATE, s.gate.heads = heads, s.gate.stride = apart;
+    run_one_op(b, s, NULL, NULL, spread_ys, none, xs);
+    break;
   case ADD: s.op = PN_OP_ADD, run_one_op(b, s, NULL, NULL, ys, none, xs); break;
   case ADD_BIAS: s.op = PN_OP_ADD_BIAS, run_one_op(b, s, NULL, NULL, none, none, xs); break;
   default:
@@ -106,7 +128,9 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
   b->ops->weight_close(b, w);
 }
 
-static bool in_place(int op) { return op == ADD || op == ADD_BIAS || op == ADD_RMSNORM; }
+// Their result lies in x.
+static bool changes_x(int op) { return op == ADD || op == ADD_BIAS || op == SIGMOID_GATE; }
+static bool in_place(int op) { return changes_x(op) || op == ADD_RMSNORM; }
 
 // What op writes for rows [first, first + n): n rows of `width`.
 static void run_row_op(pn_backend *b, const rows_case *c, int op, int first, int n, float *out) {
@@ -114,7 +138,7 @@ static void run_row_op(pn_backend *b, const rows_case *c, int op, int first, int
   float *x = copy_of(c->x, floats), *y = copy_of(c->y, floats);
   int from_row = op == GATHER ? 0 : first;
   run_step(b, c, op, n, x + from_row * c->stride, c->pick + first, y + first * c->stride, out);
-  if (op == ADD || op == ADD_BIAS)
+  if (changes_x(op))
     for (int r = 0; r < n; r++)
       memcpy(out + r * c->width, x + (first + r) * c->stride, (size_t)c->width * sizeof *out);
   // Nothing but rows [first, first + n) and columns [0, width) may have changed.
@@ -409,82 +433,6 @@ static void check_store(void) {
   }
 }
 
-// Causal convolutions of two sequences, in turn `chunk` rows of each, out[sequence][position][width]. The
-// state of layer 1 begins at an offset, and what was in the slots before must not matter.
-static void run_short_conv(pn_backend *b, int width, int taps, int chunk, const float *in, pn_weight *w,
-                           float *out) {
-  enum { OFFSET = 5 };
-  pn_error e = {0};
-  const int32_t slots[] = {2, 0};
-  const int64_t floats = OFFSET + (int64_t)(taps - 1) * width, seq_floats = (int64_t)CONV_TOKENS * width;
-  pn_kv *kv = b->ops->kv_open(b, &(pn_kv_shape){.n_layers = 2, .n_pages = 3, .state_floats = floats}, &e);
-  CHECK(kv, "%s", e.msg);
-  size_t slot_bytes =
-      (size_t)b->ops->kv_bytes(b, &(pn_kv_shape){.n_layers = 2, .n_pages = 1, .state_floats = floats});
-  char *rubbish = malloc(slot_bytes);
-  memset(rubbish, 0xff, slot_bytes); // NaNs
-  for (int i = 0; i < 2; i++) b->ops->kv_import(b, kv, slots[i], rubbish, &e);
-  pn_step s = {.op = PN_OP_SHORT_CONV, .w = {w}, .n_weights = 1, .conv = {0, 1, taps, OFFSET}};
-  for (int at = 0; at < CONV_TOKENS; at += chunk) {
-    int32_t seq[2 * CONV_TOKENS], pos[2 * CONV_TOKENS];
-    int n = chunk < CONV_TOKENS - at ? chunk : CONV_TOKENS - at;
-    float *x = malloc((size_t)(2 * n * width) * sizeof *x), *y = malloc((size_t)(2 * n * width) * sizeof *y);
-    for (int r = 0; r < 2 * n; r++) {
-      seq[r] = r / n;
-      pos[r] = at + r % n;
-      memcpy(x + r * width, in + seq[r] * seq_floats + (int64_t)pos[r] * width, (size_t)width * sizeof *x);
-    }
-    const pn_batch batch = {2 * n, 2, NULL, seq, pos, 1, &(pn_kv_rows){kv, NULL, NULL, slots}, 0, NULL};
-    run_one_op(b, s, NULL, &batch, (op_rows){x, 2 * n, width, width}, (op_rows){0},
-               (op_rows){y, 2 * n, width, width});
-    for (int r = 0; r < 2 * n; r++)
-      memcpy(out + seq[r] * seq_floats + (int64_t)pos[r] * width, y + r * width, (size_t)width * sizeof *y);
-    free(x);
-    free(y);
-  }
-  free(rubbish);
-  b->ops->kv_close(b, kv);
-}
-
-static void check_short_conv(int width, int taps) {
-  const size_t n = 2 * CONV_TOKENS * (size_t)width;
-  float *in = normals(n), *w = normals((size_t)(taps * width)), *want = calloc(n, 4), *base = calloc(n, 4),
-        *got = calloc(n, 4);
-  pn_error e;
-  size_t where;
-  for (int i = -2; i < n_all; i++) {
-    pn_backend *b = i == -2 ? ref : i == -1 ? scalar : all[i];
-    pn_weight *weights = b->ops->vector_open(b, w, (int64_t)taps * width, &e);
-    float *first = i == -2 ? want : i == -1 ? base : got;
-    run_short_conv(b, width, taps, CONV_TOKENS, in, weights, first);
-    if (i >= 0)
-      CHECK(memcmp(got, base, n * 4) == 0, "conv of %d, %d taps: %s differs from scalar", width, taps,
-            b->ops->describe(b));
-    static const int chunks[] = {1, 2, 7};
-    for (int k = 0; k < 3; k++) {
-      float *cut = calloc(n, 4);
-      run_short_conv(b, width, taps, chunks[k], in, weights, cut);
-      CHECK(memcmp(cut, first, n * 4) == 0, "conv of %d, %d taps: %s differs in steps of %d", width, taps,
-            b->ops->describe(b), chunks[k]);
-      free(cut);
-    }
-    b->ops->weight_close(b, weights);
-  }
-  CHECK(close_to(base, want, n, 1e-6, &where), "conv of %d, %d taps at %zu: %.9g, ref %.9g", width, taps,
-        where, (double)base[where], (double)want[where]);
-  free(in);
-  free(w);
-  free(want);
-  free(base);
-  free(got);
-}
-
-static void check_short_convs(void) {
-  static const int widths[] = {1, 15, 16, 40, 500};
-  for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
-    for (int taps = 1; taps <= 5; taps++) check_short_conv(widths[i], taps);
-}
-
 static void check_all_but_products(void) {
   if (!module) {
     check_exp();
@@ -493,7 +441,6 @@ static void check_all_but_products(void) {
   check_row_ops();
   check_ropes();
   check_many_ropes();
-  check_short_convs();
 }
 
 int main(int argc, char **argv) {

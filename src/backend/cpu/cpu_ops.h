@@ -79,6 +79,24 @@ static inline size_t cpu_attend_room_floats(int dim_pad) {
   return (CPU_ATTEND_QUERIES + 4) * (CPU_SPAN_TOKENS + CPU_LANES) + (rows + CPU_LANES) * 2 * CPU_LANES;
 }
 
+// Rows of a sequence through a head of the gated delta rule, for some columns of its transposed state (see
+// cpu_delta.c). q and k are normalised, and q is scaled. For each row: u = chain of fma S[i] * k[i] from 0, i
+// ascending, w likewise with q[i]; t = beta * (v - decay * u); out = fma(t, kq, decay * w); S[i] = fma(t,
+// k[i], decay * S[i]).
+typedef struct cpu_delta_gate {
+  float decay, beta, kq; // kq = k . q
+} cpu_delta_gate;
+typedef struct cpu_delta {
+  int n_rows, key_dim, n_columns;
+  const float *q, *k; // [n_rows][key_dim]
+  const cpu_delta_gate *gates;
+  const float *v;
+  int64_t v_stride;
+  float *out;
+  int64_t out_stride;
+  float *state;
+} cpu_delta;
+
 // Logits as weights: x = (logit - top) * inverse; the weight is exp(x) in units of 2^-PN_SAMPLE_UNIT_BITS,
 // rounded to even, and 0 where x >= least does not hold.
 #define CPU_UNIT_SHIFT 384.0 // 1.5 * 2^8: the lowest bit of a double near it is a unit
@@ -97,6 +115,11 @@ typedef struct cpu_ops {
   void (*multiply_add)(float *x, const float *a, const float *b, int n); // x = fma(a, b, x)
   void (*add_scaled)(float *x, const float *a, float scale, int n);      // x = fma(a, scale, x)
   void (*silu_mul)(const float *gate, const float *up, int n, float *out);
+  void (*silu)(float *x, int n);                            // in place
+  void (*sigmoid_gate)(float *x, const float *gate, int n); // x = x / (1 + exp(-gate))
+  float (*dot)(const float *x, const float *y, int n);
+  void (*scale)(const float *x, float by, int n, float *out); // out = x * by
+  void (*delta)(const cpu_delta *d);
   // In place, one head. half: pairs (i, i + n_rot / 2), table = cos[n_rot / 2], sin[n_rot / 2].
   void (*rope_half)(float *x, int n_rot, const float *table);
   // Pairs (2i, 2i + 1), table = n_rot cosines (each twice), n_rot sines (-sin, +sin alternating).

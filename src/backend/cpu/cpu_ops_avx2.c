@@ -12,6 +12,7 @@
 #define PANEL_VECTORS 1
 #define KEY_VECTORS(nq) ((nq) <= 2 ? 2 : 1)
 #define VALUE_VECTORS(nq) ((nq) == 1 ? 4 : (nq) == 2 ? 2 : 1)
+#define DELTA_BLOCKS 2
 #define BOTH(call_a, call_b) ((v16){(call_a), (call_b)})
 
 typedef struct v16 {

@@ -12,6 +12,7 @@
 #define PANEL_VECTORS 2
 #define KEY_VECTORS(nq) 2
 #define VALUE_VECTORS(nq) 4
+#define DELTA_BLOCKS 4
 
 typedef __m512 v16;
 

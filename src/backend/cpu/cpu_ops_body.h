@@ -1,6 +1,7 @@
 // The kernels of cpu_ops.h, written once over a vector v16 of 16 floats. Each instruction set's file defines
-// v16, the v_* functions, OPS_TABLE, OPS_NAME and the register tiles of attention (cpu_attend_body.h), then
-// includes this. No guard: it is a body, included once in each of those files.
+// v16, the v_* functions, OPS_TABLE, OPS_NAME, the register tiles of attention (cpu_attend_body.h) and
+// DELTA_BLOCKS (blocks of the delta rule's state that go together), then includes this. No guard: it is a
+// body, included once in each of those files.
 
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
@@ -90,16 +91,30 @@ static void ops_add_scaled(float *x, const float *a, float scale, int n) {
   if (rest) v_store_n(x + i, v_fma(v_load_n(a + i, rest), s, v_load_n(x + i, rest)), rest);
 }
 
-INLINE v16 silu_mul(v16 gate, v16 up) {
-  v16 divisor = v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0), gate)));
-  return v_mul(v_div(gate, divisor), up);
+// x * sigmoid(gate).
+INLINE v16 sigmoid_of(v16 x, v16 gate) {
+  return v_div(x, v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0), gate))));
 }
+
+INLINE v16 silu_mul(v16 gate, v16 up) { return v_mul(sigmoid_of(gate, gate), up); }
 
 static void ops_silu_mul(const float *gate, const float *up, int n, float *out) {
   int i = 0;
   for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(out + i, silu_mul(v_load(gate + i), v_load(up + i)));
   int rest = n - i;
   if (rest) v_store_n(out + i, silu_mul(v_load_n(gate + i, rest), v_load_n(up + i, rest)), rest);
+}
+
+static void ops_silu(float *x, int n) {
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, sigmoid_of(v_load(x + i), v_load(x + i)));
+  if (rest) v_store_n(x + i, sigmoid_of(v_load_n(x + i, rest), v_load_n(x + i, rest)), rest);
+}
+
+static void ops_sigmoid_gate(float *x, const float *gate, int n) {
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, sigmoid_of(v_load(x + i), v_load(gate + i)));
+  if (rest) v_store_n(x + i, sigmoid_of(v_load_n(x + i, rest), v_load_n(gate + i, rest)), rest);
 }
 
 static void ops_rope_half(float *x, int n_rot, const float *table) {
@@ -216,6 +231,7 @@ static void ops_store_codes(uint8_t *codes, const float *x, int n, int top, uint
 }
 
 #include "backend/cpu/cpu_attend_body.h"
+#include "backend/cpu/cpu_delta_body.h"
 #include "backend/cpu/cpu_sample_body.h"
 
 const cpu_ops OPS_TABLE = {
@@ -226,6 +242,11 @@ const cpu_ops OPS_TABLE = {
     .multiply_add = ops_multiply_add,
     .add_scaled = ops_add_scaled,
     .silu_mul = ops_silu_mul,
+    .silu = ops_silu,
+    .sigmoid_gate = ops_sigmoid_gate,
+    .dot = ops_dot,
+    .scale = ops_scale,
+    .delta = ops_delta,
     .rope_half = ops_rope_half,
     .rope_pairs = ops_rope_pairs,
     .store = ops_store,

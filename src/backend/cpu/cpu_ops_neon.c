@@ -12,6 +12,7 @@
 #define PANEL_VECTORS 1
 #define KEY_VECTORS(nq) ((nq) <= 2 ? 2 : 1)
 #define VALUE_VECTORS(nq) ((nq) == 1 ? 4 : (nq) == 2 ? 2 : 1)
+#define DELTA_BLOCKS 2
 #define FOUR(f, x) ((v16){f((x).a), f((x).b), f((x).c), f((x).d)})
 #define FOUR2(f, x, y) ((v16){f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d)})
 

@@ -10,6 +10,7 @@
 #define PANEL_VECTORS 1
 #define KEY_VECTORS(nq) 1
 #define VALUE_VECTORS(nq) 1
+#define DELTA_BLOCKS 1
 #define INLINE static inline // the compiler's choice: every kernel of every type unrolled takes it minutes
 #define EACH for (int l = 0; l < CPU_LANES; l++)
 

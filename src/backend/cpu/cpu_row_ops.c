@@ -17,8 +17,9 @@ typedef struct row_job {
   float eps, scale;
   const pn_weight *weight;
   int n_items, width;
-  bool whole; // an item can't be cut into columns
-  int pieces; // of a row: an item is one of them
+  bool whole;           // an item can't be cut into columns
+  int pieces;           // of a row: an item is one of them
+  int64_t piece_stride; // of a
 } row_job;
 
 static void whole_items(void *ctx, int thread, int64_t begin, int64_t end) {
@@ -74,20 +75,38 @@ void cpu_embed(cpu_backend *s, const pn_step *step) {
 
 static void rmsnorm_piece(const row_job *j, int item, int begin, int end) {
   (void)begin, (void)end;
-  int row = item / j->pieces, at = item % j->pieces * j->width;
-  j->s->ops->rmsnorm(j->a + row * j->a_stride + at, j->norm, j->eps, j->width,
-                     j->out + row * j->out_stride + at);
+  const int row = item / j->pieces, piece = item % j->pieces;
+  float *out = j->out + row * j->out_stride + piece * j->width;
+  j->s->ops->rmsnorm(j->a + row * j->a_stride + piece * j->piece_stride, j->norm, j->eps, j->width, out);
+  if (j->b) j->s->ops->silu_mul(j->b + row * j->b_stride + piece * j->width, out, j->width, out);
 }
 
-void cpu_rmsnorm(cpu_backend *s, const pn_step *step) {
+// Items are pieces from here on; those of `a` are `stride` apart, 0: adjacent.
+static void cut(row_job *j, int pieces, int stride) {
+  j->pieces = pieces;
+  j->n_items *= pieces;
+  j->width /= pieces;
+  j->piece_stride = stride ? stride : j->width;
+  j->whole = true;
+}
+
+static void rmsnorm(cpu_backend *s, const pn_step *step, const cpu_rows *gate) {
   row_job j = job_of(s, step, rmsnorm_piece);
   j.norm = step->w[0]->vector;
   j.eps = step->norm.eps;
-  j.pieces = step->norm.heads;
-  j.n_items *= j.pieces;
-  j.width /= j.pieces;
-  j.whole = true;
+  if (gate) {
+    j.b = gate->p;
+    j.b_stride = gate->stride;
+  }
+  cut(&j, step->norm.heads, step->norm.stride);
   run_rows(s, &j);
+}
+
+void cpu_rmsnorm(cpu_backend *s, const pn_step *step) { rmsnorm(s, step, NULL); }
+
+void cpu_gated_rmsnorm(cpu_backend *s, const pn_step *step) {
+  const cpu_rows gate = cpu_rows_of(s, step->in[1]);
+  rmsnorm(s, step, &gate);
 }
 
 static void add_rmsnorm_row(const row_job *j, int row, int begin, int end) {
@@ -119,6 +138,19 @@ void cpu_silu_mul(cpu_backend *s, const pn_step *step) {
   row_job j = job_of(s, step, silu_mul_part);
   j.b = b.p;
   j.b_stride = b.stride;
+  run_rows(s, &j);
+}
+
+static void sigmoid_gate_piece(const row_job *j, int item, int begin, int end) {
+  (void)begin, (void)end;
+  const int row = item / j->pieces, piece = item % j->pieces;
+  j->s->ops->sigmoid_gate(j->out + row * j->out_stride + piece * j->width,
+                          j->a + row * j->a_stride + piece * j->piece_stride, j->width);
+}
+
+void cpu_sigmoid_gate(cpu_backend *s, const pn_step *step) {
+  row_job j = job_of(s, step, sigmoid_gate_piece);
+  cut(&j, step->gate.heads, step->gate.stride);
   run_rows(s, &j);
 }
 

@@ -37,6 +37,7 @@ static void convolve(const conv_job *j, int row, int n_rows, int64_t begin, int 
       const float *x = input_at(j, row, r, taps - 1 - k, state);
       if (x) j->s->ops->multiply_add(out, j->step->w[0]->vector + (int64_t)k * width + begin, x + begin, n);
     }
+    if (j->step->conv.silu) j->s->ops->silu(out, n);
   }
   // Ascending: what is still to be moved lies behind what was written.
   for (int k = 0; k < taps - 1; k++) {

@@ -103,8 +103,9 @@ void cpu_rope(cpu_backend *s, const pn_step *step);
 // The rows of a view in the current workspace.
 cpu_rows cpu_rows_of(const cpu_backend *s, pn_view v);
 
-// cpu_short_conv.c
+// cpu_short_conv.c and cpu_delta.c
 void cpu_short_conv(cpu_backend *s, const pn_step *step);
+void cpu_gated_delta(cpu_backend *s, const pn_step *step);
 
 // cpu_route.c
 void cpu_route(cpu_backend *s, const pn_step *step);
@@ -118,7 +119,9 @@ void cpu_experts(cpu_backend *s, const pn_step *step);
 void cpu_embed(cpu_backend *s, const pn_step *step);
 void cpu_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_add_rmsnorm(cpu_backend *s, const pn_step *step);
+void cpu_gated_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_silu_mul(cpu_backend *s, const pn_step *step);
+void cpu_sigmoid_gate(cpu_backend *s, const pn_step *step);
 void cpu_add(cpu_backend *s, const pn_step *step);
 void cpu_add_bias(cpu_backend *s, const pn_step *step);
 void cpu_gather(cpu_backend *s, const pn_step *step);

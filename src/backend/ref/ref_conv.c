@@ -1,6 +1,7 @@
 // Causal convolutions of the oracle: a row at a time.
 #include "backend/ref/ref_int.h"
 
+#include <math.h>
 #include <string.h>
 
 void ref_short_conv(ref *s, const pn_step *step) {
@@ -18,7 +19,7 @@ void ref_short_conv(ref *s, const pn_step *step) {
         float before = k < taps - 1 ? kept[(int64_t)k * width + i] : in[i];
         sum += (double)step->w[0]->vector[(int64_t)k * width + i] * (double)before;
       }
-      out.p[r * out.stride + i] = (float)sum;
+      out.p[r * out.stride + i] = (float)(step->conv.silu ? sum / (1 + exp(-sum)) : sum);
     }
     if (taps < 2) continue;
     memmove(kept, kept + width, (size_t)(taps - 2) * (size_t)width * sizeof *kept);

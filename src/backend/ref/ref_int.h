@@ -51,8 +51,9 @@ char *ref_kv_page(const pn_kv *kv, int layer, int32_t page); // or slot
 void ref_kv_write(ref *s, const pn_step *step);
 void ref_attention(ref *s, const pn_step *step);
 
-// ref_conv.c
+// ref_conv.c and ref_delta.c
 void ref_short_conv(ref *s, const pn_step *step);
+void ref_gated_delta(ref *s, const pn_step *step);
 
 // ref_experts.c
 void ref_route(ref *s, const pn_step *step);
@@ -64,7 +65,9 @@ void ref_rmsnorm(ref *s, const pn_step *step);
 void ref_add_rmsnorm(ref *s, const pn_step *step);
 void ref_matmul(ref *s, const pn_step *step);
 void ref_rope(ref *s, const pn_step *step);
+void ref_gated_rmsnorm(ref *s, const pn_step *step);
 void ref_silu_mul(ref *s, const pn_step *step);
+void ref_sigmoid_gate(ref *s, const pn_step *step);
 void ref_add(ref *s, const pn_step *step);
 void ref_add_bias(ref *s, const pn_step *step);
 void ref_gather(ref *s, const pn_step *step);

@@ -23,11 +23,23 @@ static void norm_piece(const float *x, const float *weight, float eps, int width
 
 void ref_rmsnorm(ref *s, const pn_step *step) {
   const cpu_rows x = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
-  int width = step->out.width / step->norm.heads;
+  int width = step->out.width / step->norm.heads, apart = step->norm.stride ? step->norm.stride : width;
   for (int r = 0; r < out.n; r++)
-    for (int at = 0; at < step->out.width; at += width)
-      norm_piece(x.p + r * x.stride + at, step->w[0]->vector, step->norm.eps, width,
-                 out.p + r * out.stride + at);
+    for (int h = 0; h < step->norm.heads; h++)
+      norm_piece(x.p + r * x.stride + h * apart, step->w[0]->vector, step->norm.eps, width,
+                 out.p + r * out.stride + h * width);
+}
+
+static double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
+
+void ref_gated_rmsnorm(ref *s, const pn_step *step) {
+  const cpu_rows gate = cpu_workspace_rows(s->ws, step->in[1]), out = cpu_workspace_rows(s->ws, step->out);
+  ref_rmsnorm(s, step);
+  for (int r = 0; r < out.n; r++)
+    for (int i = 0; i < step->out.width; i++) {
+      double g = (double)gate.p[r * gate.stride + i];
+      out.p[r * out.stride + i] = (float)((double)out.p[r * out.stride + i] * g * sigmoid(g));
+    }
 }
 
 void ref_add_rmsnorm(ref *s, const pn_step *step) {
@@ -117,8 +129,19 @@ void ref_silu_mul(ref *s, const pn_step *step) {
   for (int r = 0; r < out.n; r++)
     for (int i = 0; i < step->out.width; i++) {
       double g = (double)gate.p[r * gate.stride + i];
-      out.p[r * out.stride + i] = (float)(g / (1.0 + exp(-g)) * (double)up.p[r * up.stride + i]);
+      out.p[r * out.stride + i] = (float)(g * sigmoid(g) * (double)up.p[r * up.stride + i]);
     }
+}
+
+void ref_sigmoid_gate(ref *s, const pn_step *step) {
+  const cpu_rows gate = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
+  int width = step->out.width / step->gate.heads, apart = step->gate.stride ? step->gate.stride : width;
+  for (int r = 0; r < out.n; r++)
+    for (int h = 0; h < step->gate.heads; h++)
+      for (int i = 0; i < width; i++) {
+        float *o = out.p + r * out.stride + h * width + i;
+        *o = (float)((double)*o * sigmoid((double)gate.p[r * gate.stride + h * apart + i]));
+      }
 }
 
 void ref_add(ref *s, const pn_step *step) {
