@@ -30,7 +30,7 @@ class Family(NamedTuple):
     arch: str
     keys: list  # (key without the architecture, member of the configuration or a function of it); absent ones are left out
     tensors: list
-    implied: dict = {}  # members of the configuration that a file does not say
+    implied: dict | Callable = {}  # members of the configuration that a file does not say, or a function of its keys
     joined: dict = {}  # GGUF name: the two names whose rows it may hold, one after the other
 
 
@@ -68,12 +68,58 @@ EXPERTS = [Tensor("blk.{}.ffn_gate_inp", "model.layers.{}.mlp.gate", f32=True),
 EXPERT_KEYS = [("expert_count", "num_experts"), ("expert_used_count", "num_experts_per_tok"),
                ("expert_feed_forward_length", "moe_intermediate_size")]
 
+def _value_heads(first, dim):
+    """Functions of (w, cfg) that move the value heads of a delta net, rows from first(cfg) on of dim(cfg) each, from the
+    folder's order (those of a key head together) to the file's (one of each key head in turn), and back."""
+    def move(w, cfg, back):
+        n_keys, n = cfg["linear_num_key_heads"], cfg["linear_num_value_heads"]
+        head, v = np.split(w, [first(cfg)])
+        shape = (n // n_keys, n_keys) if back else (n_keys, n // n_keys)
+        v = v.reshape(*shape, dim(cfg), *v.shape[1:]).swapaxes(0, 1).reshape(v.shape)
+        return np.concatenate([head, v])
+
+    return lambda w, cfg: move(w, cfg, False), lambda w, cfg: move(w, cfg, True)
+
+
+_whole, _v_dim = lambda cfg: 0, lambda cfg: cfg["linear_value_head_dim"]
+_of_qkv = _value_heads(lambda cfg: 2 * cfg["linear_num_key_heads"] * cfg["linear_key_head_dim"], _v_dim)
+_of_values, _of_heads = _value_heads(_whole, _v_dim), _value_heads(_whole, lambda cfg: 1)
+_LINEAR = "model.layers.{}.linear_attn."
+DELTA = [Tensor("blk.{}.attn_qkv", _LINEAR + "in_proj_qkv", *_of_qkv), Tensor("blk.{}.attn_gate", _LINEAR + "in_proj_z", *_of_values),
+         Tensor("blk.{}.ssm_beta", _LINEAR + "in_proj_b", *_of_heads), Tensor("blk.{}.ssm_alpha", _LINEAR + "in_proj_a", *_of_heads),
+         Tensor("blk.{}.ssm_conv1d", _LINEAR + "conv1d", lambda w, cfg: _of_qkv[0](w[:, :, 0], cfg),
+                lambda w, cfg: _of_qkv[1](w, cfg)[:, :, None], f32=True),
+         Tensor("blk.{}.ssm_a", _LINEAR + "A_log", lambda w, cfg: -np.exp(_of_heads[0](w, cfg)),
+                lambda w, cfg: np.log(-_of_heads[1](w, cfg))),
+         Tensor("blk.{}.ssm_dt.bias", _LINEAR + "dt_bias", *_of_heads), Tensor("blk.{}.ssm_norm", _LINEAR + "norm"),
+         Tensor("blk.{}.ssm_out", _LINEAR + "out_proj", lambda w, cfg: _of_values[0](w.T, cfg).T,
+                lambda w, cfg: _of_values[1](w.T, cfg).T)]
+DELTA_KEYS = [("block_count", lambda cfg: cfg["num_hidden_layers"] + cfg.get("mtp_num_hidden_layers", 0)),
+              ("nextn_predict_layers", lambda cfg: cfg.get("mtp_num_hidden_layers")),
+              ("rope.freq_base", lambda cfg: cfg["rope_parameters"]["rope_theta"]),
+              ("rope.dimension_count", lambda cfg: int(cfg["head_dim"] * cfg["rope_parameters"]["partial_rotary_factor"])),
+              ("full_attention_interval", "full_attention_interval"), ("ssm.conv_kernel", "linear_conv_kernel_dim"),
+              ("ssm.state_size", "linear_key_head_dim"), ("ssm.group_count", "linear_num_key_heads"),
+              ("ssm.time_step_rank", "linear_num_value_heads"),
+              ("ssm.inner_size", lambda cfg: cfg["linear_num_value_heads"] * cfg["linear_value_head_dim"])]
+
+
+def _of_delta_keys(get):
+    return dict(num_hidden_layers=get("block_count") - (get("nextn_predict_layers") or 0),
+                linear_value_head_dim=get("ssm.inner_size") // get("ssm.time_step_rank"),
+                rope_parameters=dict(type="default", rope_theta=get("rope.freq_base"),
+                                     partial_rotary_factor=get("rope.dimension_count") / get("attention.key_length")))
+
+
 FAMILIES = {
     "llama": Family("llama", KEYS, OUTER + NORMS + VO + FFN +
                     [_rotated("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", "num_attention_heads"),
                      _rotated("blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", "num_key_value_heads")]),
     "qwen2": Family("qwen2", KEYS, OUTER + NORMS + QK + VO + FFN),
     "qwen3": Family("qwen3", KEYS, OUTER + NORMS + QK + VO + QK_NORMS + FFN),
+    "qwen3_5": Family("qwen35", [k for k in KEYS if k[0] not in ("block_count", "rope.freq_base")] + DELTA_KEYS,
+                      OUTER + NORMS[:1] + QK + VO + QK_NORMS + FFN + DELTA +
+                      [Tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm")], _of_delta_keys),
     "qwen3_moe": Family("qwen3moe", KEYS + EXPERT_KEYS, OUTER + NORMS + QK + VO + QK_NORMS + EXPERTS,
                         implied=dict(decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True),
                         joined={"blk.{}.ffn_gate_up_exps": ("blk.{}.ffn_gate_exps", "blk.{}.ffn_up_exps")}),
@@ -195,11 +241,11 @@ def read(path):
     r = gguf.GGUFReader(path)
     arch = r.fields["general.architecture"].contents()
     model_type, family = next((n, f) for n, f in FAMILIES.items() if f.arch == arch)
-    cfg = dict(family.implied, model_type=model_type)
+    get = lambda key: r.fields[f"{arch}.{key}"].contents() if f"{arch}.{key}" in r.fields else None
+    cfg = dict(family.implied(get) if callable(family.implied) else family.implied, model_type=model_type)
     for key, member in family.keys:
-        field = r.fields.get(f"{arch}.{key}")
-        if field and isinstance(member, str):
-            cfg[member] = field.contents()
+        if isinstance(member, str) and get(key) is not None:
+            cfg[member] = get(key)
     weights = {}
     factors = {t.name: t.data[0] for t in r.tensors if t.name.endswith((".scale", ".input_scale"))}
     for t in r.tensors:

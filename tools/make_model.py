@@ -8,6 +8,7 @@ The folder holds config.json, model.safetensors and a small tokenizer with a cha
 """
 
 import argparse
+import copy
 import json
 import math
 import pathlib
@@ -38,6 +39,27 @@ SHAPES = {
                                head_dim=64, intermediate_size=320, moe_intermediate_size=192, num_experts=7,
                                num_experts_per_tok=3, decoder_sparse_step=2, mlp_only_layers=[3], norm_topk_prob=False,
                                rope_theta=10000.0, max_position_embeddings=2048, tie_word_embeddings=True),
+    ("qwen3_5", "tiny"): dict(TINY, num_hidden_layers=4, hidden_size=192, head_dim=32, num_attention_heads=6,
+                              num_key_value_heads=3, intermediate_size=320, linear_num_value_heads=15,
+                              linear_num_key_heads=5, linear_key_head_dim=20, linear_value_head_dim=64,
+                              linear_conv_kernel_dim=4, full_attention_interval=3, max_position_embeddings=2048,
+                              tie_word_embeddings=False, mtp_num_hidden_layers=1,
+                              rope_parameters=dict(rope_type="default", rope_theta=1e7, partial_rotary_factor=0.25,
+                                                   mrope_section=[2, 2, 2])),
+    ("qwen3_5", "odd"): dict(TINY, num_hidden_layers=4, hidden_size=192, head_dim=64, num_attention_heads=3,
+                             num_key_value_heads=1, intermediate_size=256, linear_num_value_heads=4,
+                             linear_num_key_heads=4, linear_key_head_dim=64, linear_value_head_dim=48,
+                             linear_conv_kernel_dim=3, full_attention_interval=2, max_position_embeddings=2048,
+                             tie_word_embeddings=True,
+                             rope_parameters=dict(type="default", rope_theta=1e6, partial_rotary_factor=0.5)),
+    ("qwen3_5", "qwen3.5-0.8b"): dict(num_hidden_layers=24, hidden_size=1024, head_dim=256, num_attention_heads=8,
+                                      num_key_value_heads=2, intermediate_size=3584, vocab_size=248320,
+                                      rms_norm_eps=1e-6, linear_num_value_heads=16, linear_num_key_heads=16,
+                                      linear_key_head_dim=128, linear_value_head_dim=128, linear_conv_kernel_dim=4,
+                                      full_attention_interval=4, max_position_embeddings=262144,
+                                      tie_word_embeddings=True,
+                                      rope_parameters=dict(rope_type="default", rope_theta=1e7,
+                                                           partial_rotary_factor=0.25, mrope_section=[11, 11, 10])),
     ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
                            max_position_embeddings=131072, original_max_position_embeddings=4096,
                            tie_word_embeddings=False),
@@ -53,13 +75,25 @@ CHAT_TEMPLATE = (
 )
 
 
+# Families whose text model is a part of a larger one, and what config.json calls that part.
+NESTED = {"qwen3_5": "qwen3_5_text"}
+
+
 def config_of(family, shape):
-    cfg = dict(SHAPES[family, shape], model_type=family, hidden_act="silu", bos_token_id=1, eos_token_id=2)
+    cfg = dict(copy.deepcopy(SHAPES[family, shape]), model_type=family, hidden_act="silu", bos_token_id=1, eos_token_id=2)
     if family == "phi3":
         half = cfg["hidden_size"] // cfg["num_attention_heads"] // 2
         cfg["rope_scaling"] = dict(type="longrope", short_factor=[1.0 + 0.02 * i for i in range(half)],
                                    long_factor=[1.0 + 1.3 * i for i in range(half)])
+    if family in NESTED and shape != "odd":
+        cfg = dict(model_type=family, tie_word_embeddings=cfg["tie_word_embeddings"],
+                   text_config=dict(cfg, model_type=NESTED[family]))
     return cfg
+
+
+def text_config(cfg):
+    """The part of a configuration that describes the text model."""
+    return cfg.get("text_config", cfg)
 
 
 def model_of(cfg):
@@ -67,7 +101,7 @@ def model_of(cfg):
     import importlib
 
     module = importlib.import_module(f"mlx_lm.models.{cfg['model_type']}")
-    return module.Model(module.ModelArgs.from_dict(cfg))
+    return module.Model(module.ModelArgs.from_dict(copy.deepcopy(cfg)))
 
 
 def randomize(model, dtype, seed):
@@ -75,7 +109,9 @@ def randomize(model, dtype, seed):
     mx.random.seed(seed)
 
     def draw(path, p):
-        if path.endswith(".bias"):
+        if path.endswith("A_log"):
+            return mx.random.uniform(-4, 1, p.shape).astype(dtype)
+        if path.endswith((".bias", "dt_bias")):
             return (0.5 * mx.random.normal(p.shape)).astype(dtype)
         if p.ndim == 1:
             return (1 + 0.1 * mx.random.normal(p.shape)).astype(dtype)
@@ -159,7 +195,7 @@ def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     cfg["torch_dtype"] = dtype
     (folder / "config.json").write_text(json.dumps(cfg, indent=1))
-    write_tokenizer(folder, cfg["vocab_size"])
+    write_tokenizer(folder, text_config(cfg)["vocab_size"])
     return folder
 
 
@@ -173,7 +209,7 @@ def main():
     p.add_argument("--dtype", default="float16", choices=["float16", "bfloat16", "float32"])
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    make(a.out, a.family, a.shape, a.bits, a.group, a.dtype, a.seed, negative=a.shape != "phi3-mini")
+    make(a.out, a.family, a.shape, a.bits, a.group, a.dtype, a.seed, negative=a.shape in ("tiny", "odd"))
     print(a.out)
 
 

@@ -62,9 +62,14 @@ def _dequantised(weights, quantization):
     return out
 
 
+PART = "language_model."  # what the names of a text model begin with where it is a part of a larger one
+
+
 def _load(cfg, weights):
     model = make_model.model_of(cfg)
     names = {k for k, _ in tree_flatten(model.parameters())}
+    if any(k.startswith(PART) for k in names):
+        weights = {PART + k: w for k, w in weights.items()}
     model.update(tree_unflatten([(k, w) for k, w in weights.items() if k in names]))
     missing = names - set(weights)
     assert not missing, f"weights without a tensor: {sorted(missing)}"
@@ -77,19 +82,22 @@ def _folder(folder):
     weights = {}
     for f in sorted(folder.glob("*.safetensors")):
         weights.update(mx.load(str(f)))
-    return cfg, _dequantised(weights, cfg.get("quantization", {}))
+    weights = _dequantised(weights, cfg.get("quantization", {}))
+    return cfg, {k.removeprefix(PART): w for k, w in weights.items()}
 
 
 def folder_weights(folder):
-    """(config, weights by their names as float32 arrays) of an MLX folder."""
+    """(config, weights by their names as float32 arrays) of the text model of an MLX folder."""
     cfg, weights = _folder(folder)
+    text = make_model.text_config(cfg)
+    cfg = dict(text, model_type=next(t for t in (cfg["model_type"], text["model_type"]) if t in make_gguf.FAMILIES))
     return cfg, {k: np.array(w) for k, w in weights.items()}
 
 
 def folder_model(folder):
-    """(model, config) of an MLX folder with all weights as float32."""
+    """(model, config of the text model) of an MLX folder with all weights as float32."""
     cfg, weights = _folder(folder)
-    return _load(cfg, weights), cfg
+    return _load(cfg, weights), make_model.text_config(cfg)
 
 
 def gguf_model(path):

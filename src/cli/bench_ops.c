@@ -68,8 +68,24 @@ static double operations_of(const ops_table *t, const pn_step *s) {
   case PN_OP_EXPERTS: // gate, up and down of each that a token goes to
     return 6.0 * t->n_tokens * (s->in[1].width / 2) * s->experts.width * s->out.width;
   case PN_OP_ATTENTION: return 4.0 * a->n_heads * a->head_dim * positions(t, a->window);
+  case PN_OP_GATED_DELTA: return 7.0 * t->n_tokens * s->out.width * s->delta.key_dim;
   default: return 0;
   }
+}
+
+// Bytes of weights and states that a step reads, and of states that it writes.
+static double bytes_of(const open_model *m, const pn_step *s) {
+  if (s->op == PN_OP_GATED_DELTA) return 2.0 * s->out.width * s->delta.key_dim * sizeof(float);
+  return (double)pn_model_product_bytes(m->model, s);
+}
+
+// Bytes of K and V that all attention reads at a position.
+static double attention_bytes(const open_model *m, int pos) {
+  const pn_model_config *c = pn_model_config_of(m->model);
+  double states = 0;
+  for (int i = 0; i < c->n_groups; i++)
+    states += (double)c->groups[i].n_layers * (double)c->groups[i].state_floats * sizeof(float);
+  return (double)pn_kv_read_bytes(c, m->backend, m->kv_type, pos) - states;
 }
 
 static bool table_open(ops_table *t, const open_model *m, int n_tokens, int depth, pn_error *e) {
@@ -83,13 +99,11 @@ static bool table_open(ops_table *t, const open_model *m, int n_tokens, int dept
     int row = t->row_of[i] = row_of(t, s);
     if (row < 0) return pn_fail(e, PN_ERR_UNSUPPORTED, "a plan of more than %d different ops", MAX_ROWS);
     t->rows[row].n_calls++;
-    t->rows[row].bytes += (double)pn_model_product_bytes(m->model, s);
+    t->rows[row].bytes += bytes_of(m, s);
     t->rows[row].operations += operations_of(t, s);
   }
   for (int i = 0; i < t->n_rows; i++) // one name has all attention of the models that there are
-    if (t->rows[i].op == PN_OP_ATTENTION)
-      t->rows[i].bytes = (double)pn_kv_read_bytes(pn_model_config_of(m->model), m->backend, m->kv_type,
-                                                  depth + n_tokens - 1);
+    if (t->rows[i].op == PN_OP_ATTENTION) t->rows[i].bytes = attention_bytes(m, depth + n_tokens - 1);
   return true;
 }
 

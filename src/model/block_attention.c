@@ -1,5 +1,5 @@
-// Grouped-query attention with rotary positions: y = W_o attention(rope(norm(W_q h)), rope(norm(W_k h)), W_v
-// h).
+// Grouped-query attention with rotary positions: y = W_o (attention(rope(norm(W_q h)), rope(norm(W_k h)), W_v
+// h) * sigmoid(gate)), where W_q gives a gate beside each head's query, or there is none.
 #include "model/plan.h"
 
 #include <math.h>
@@ -22,14 +22,24 @@ static void project(plan *p, const model_layer *l, pn_view qkv) {
   s->w[s->n_weights++] = l->qkv_bias;
 }
 
+// From the queries in qkv, each with its gate behind it where there are gates, to q.
+static void norm_queries(plan *p, const model_layer *l, float eps, pn_view qkv, pn_view q) {
+  const model_recipe *r = &l->recipe;
+  const int64_t spread = r->out_gate ? 2 * (int64_t)q.width - r->head_dim : q.width;
+  plan_norm(p, "q_norm", plan_part(qkv, 0, spread), q, l->w[ROLE_Q_NORM], eps, r->n_heads);
+  if (r->out_gate) p->steps[p->p.n_steps - 1].norm.stride = 2 * r->head_dim;
+}
+
 void block_attention(plan *p, const pn_model *m, const model_layer *l) {
   const model_recipe *r = &l->recipe;
-  const int64_t nq = (int64_t)r->n_heads * r->head_dim, nkv = (int64_t)r->n_kv_heads * r->head_dim;
-  const pn_view qkv = plan_buffer(p, "qkv", nq + 2 * nkv, false), mix = plan_buffer(p, "mix", nq, false);
-  const pn_view q = plan_part(qkv, 0, nq), k = plan_part(qkv, nq, nkv), v = plan_part(qkv, nq + nkv, nkv);
+  const int64_t nq = (int64_t)r->n_heads * r->head_dim, nkv = (int64_t)r->n_kv_heads * r->head_dim,
+                at_k = r->out_gate ? 2 * nq : nq;
+  const pn_view qkv = plan_buffer(p, "qkv", at_k + 2 * nkv, false), mix = plan_buffer(p, "mix", nq, false);
+  const pn_view q = r->out_gate ? plan_buffer(p, "q", nq, false) : plan_part(qkv, 0, nq),
+                k = plan_part(qkv, at_k, nkv), v = plan_part(qkv, at_k + nkv, nkv);
   project(p, l, qkv);
   if (r->qk_norm) {
-    plan_norm(p, "q_norm", q, q, l->w[ROLE_Q_NORM], m->spec.c.norm_eps, r->n_heads);
+    norm_queries(p, l, m->spec.c.norm_eps, qkv, q);
     plan_norm(p, "k_norm", k, k, l->w[ROLE_K_NORM], m->spec.c.norm_eps, r->n_kv_heads);
   }
   if (r->rope >= 0) {
@@ -48,5 +58,10 @@ void block_attention(plan *p, const pn_model *m, const model_layer *l) {
                                 .head_dim = r->head_dim,
                                 .scale = (float)(1 / sqrt((double)r->head_dim)),
                                 .window = r->window};
+  if (r->out_gate) {
+    s = plan_emit(p, PN_OP_SIGMOID_GATE, "attn_gate", plan_part(qkv, r->head_dim, at_k - r->head_dim), mix);
+    s->gate.heads = r->n_heads;
+    s->gate.stride = 2 * r->head_dim;
+  }
   plan_matmul(p, "attn_out", mix, p->stream[PLAN_Y], l->w[ROLE_O], NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // The metadata keys of a GGUF file: "<architecture>.block_count" and so on.
-#include "model/model_internal.h"
+#include "model/config_keys.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -202,6 +202,7 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
   snprintf(s->c.family, sizeof s->c.family, "%s", r.arch);
   s->c.rope_order = s->arch->gguf_rope_order;
   describe_quantization(&r, s);
+  const config_keys keys = {.where = path, .gguf = g, .arch = r.arch, .e = e};
   return read_sizes(&r, s) && read_experts(&r, s) && read_vocab(&r, s) && read_rope(&r, s) &&
-         config_check(s, path, e);
+         (!s->arch->configure || s->arch->configure(s, &keys)) && config_check(s, path, e);
 }

@@ -1,5 +1,5 @@
 // config.json of a model folder.
-#include "model/model_internal.h"
+#include "model/config_keys.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,8 +92,10 @@ static bool read_rope(model_spec *s, const pn_json *cfg, pn_error *e) {
 }
 
 static bool read_theta(model_spec *s, const pn_json *cfg, pn_error *e) {
-  double theta = 10000, eps = 1e-5, partial = 1;
-  if (!get_num(pn_json_get(cfg, "rope_parameters"), "rope_theta", false, &theta, e)) return false;
+  double theta = 10000, eps = 1e-5, partial = s->arch->partial_rotary > 0 ? s->arch->partial_rotary : 1;
+  const pn_json *rope = pn_json_get(cfg, "rope_parameters");
+  if (!get_num(rope, "rope_theta", false, &theta, e)) return false;
+  if (!get_num(rope, "partial_rotary_factor", false, &partial, e)) return false;
   if (!get_num(cfg, "rope_theta", false, &theta, e)) return false;
   if (!get_num(cfg, "rms_norm_eps", false, &eps, e)) return false;
   if (!get_num(cfg, "partial_rotary_factor", false, &partial, e)) return false;
@@ -268,6 +270,8 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   if (!read_family(s, all, cfg, e) || !refuse_method(all, e)) return false;
   s->c.tied_head = head_is_tied(files, all, cfg);
   describe_quantization(s, all, cfg);
+  const config_keys keys = {.where = where, .json = cfg, .part = cfg == all ? "" : "text_config.", .e = e};
   return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_experts(s, cfg, e) &&
-         read_theta(s, cfg, e) && read_rope(s, cfg, e) && config_check(s, where, e);
+         read_theta(s, cfg, e) && read_rope(s, cfg, e) &&
+         (!s->arch->configure || s->arch->configure(s, &keys)) && config_check(s, where, e);
 }

@@ -18,9 +18,17 @@ typedef enum model_role {
   ROLE_Q_NORM,
   ROLE_K_NORM,
   ROLE_O,
-  ROLE_MIX_IN, // into and out of a mixer that is not attention
-  ROLE_CONV,   // [channels][taps]
+  ROLE_MIX_IN,   // into and out of a mixer that is not attention
+  ROLE_MIX_GATE, // of its output
+  ROLE_MIX_BETA, // a row each of its heads
+  ROLE_MIX_DECAY,
+  ROLE_CONV,     // [channels][taps]
+  ROLE_MIX_NORM, // of each head of the output
   ROLE_MIX_OUT,
+  // Whole names of vectors, a number each of the mixer's heads: what decay is exp(-exp(.)) of in folders, and
+  // exp(.) of in GGUF files; and what is added to ROLE_MIX_DECAY's.
+  ROLE_DECAY_RATE,
+  ROLE_DECAY_BIAS,
   ROLE_FFN_NORM,
   ROLE_GATE,
   ROLE_UP,
@@ -44,17 +52,20 @@ typedef struct model_recipe {
   int n_heads, n_kv_heads, head_dim, d_ffn; // n_heads 0: the mixer is not attention
   int n_experts, n_experts_used, d_expert;  // 0: the feed-forward has none
   int mix_in, mix_out;                      // then the widths that ROLE_MIX_IN gives and ROLE_MIX_OUT takes
+  int mix_heads;                            // heads of mix_out with gate, beta and decay; 0: none
   int conv_taps, conv_width;                // of its causal convolution; 0: it has none
   int64_t state_floats;                     // that it keeps of a sequence
   int rope;                                 // which of the plan's rotations; -1: none
   int window;                               // of attention, in tokens; 0: all
   bool qk_norm;  // every head of q and k goes through an rmsnorm before the rotation
   bool qkv_bias; // q, k and v have biases
+  bool out_gate; // W_q gives q and then a gate of the result for each head; needs qk_norm
 } model_recipe;
 
 // A family as data. Tensor paths hold %d for the layer; the MLX path has no ".weight" suffix, the GGUF name
 // neither. Each stands in a file arch_<name>.c as model_arch_<name>; the build finds it by that.
 typedef struct model_spec model_spec;
+struct config_keys;
 typedef struct model_arch {
   const char *family;
   const char *const *json_types; // values of config.json's model_type, NULL-terminated
@@ -63,14 +74,20 @@ typedef struct model_arch {
   bool long_rope;                // rope_scaling of type longrope (su) is known
   bool qk_norm, qkv_bias;        // of every layer
   bool experts;                  // routed ones, in the layers that the configuration says
+  bool raw_norms_less_one;       // folders that were not converted keep the weights of norms less one
+  double partial_rotary;         // share of a head that rotates where config.json does not say; 0: all
+  // Read what only this family's configurations have, after all else (model/config_keys.h); NULL: nothing.
+  bool (*configure)(model_spec *s, const struct config_keys *k);
   void (*layer)(const model_spec *s, int i, model_recipe *r); // what layer i has otherwise; NULL: nothing
   struct {
     const char *mlx, *gguf;
   } names[N_ROLES];
 } model_arch;
 
-// The names that llama gave to its tensors, and many families kept.
+// The names that llama gave to its tensors, and many families kept; most but for the second norm.
 #define MODEL_NAMES_OF_LLAMA                                                                                 \
+  [ROLE_FFN_NORM] = {"model.layers.%d.post_attention_layernorm", "blk.%d.ffn_norm"}, MODEL_NAMES_BUT_FFN_NORM
+#define MODEL_NAMES_BUT_FFN_NORM                                                                             \
   [ROLE_EMBED] = {"model.embed_tokens", "token_embd"}, [ROLE_FINAL_NORM] = {"model.norm", "output_norm"},    \
   [ROLE_HEAD] = {"lm_head", "output"},                                                                       \
   [ROLE_ATTN_NORM] = {"model.layers.%d.input_layernorm", "blk.%d.attn_norm"},                                \
@@ -78,7 +95,6 @@ typedef struct model_arch {
   [ROLE_K] = {"model.layers.%d.self_attn.k_proj", "blk.%d.attn_k"},                                          \
   [ROLE_V] = {"model.layers.%d.self_attn.v_proj", "blk.%d.attn_v"},                                          \
   [ROLE_O] = {"model.layers.%d.self_attn.o_proj", "blk.%d.attn_output"},                                     \
-  [ROLE_FFN_NORM] = {"model.layers.%d.post_attention_layernorm", "blk.%d.ffn_norm"},                         \
   [ROLE_GATE] = {"model.layers.%d.mlp.gate_proj", "blk.%d.ffn_gate"},                                        \
   [ROLE_UP] = {"model.layers.%d.mlp.up_proj", "blk.%d.ffn_up"},                                              \
   [ROLE_DOWN] = {"model.layers.%d.mlp.down_proj", "blk.%d.ffn_down"}
@@ -108,7 +124,12 @@ const char *registry_known(bool gguf, char out[REGISTRY_TEXT]);
 struct model_spec {
   pn_model_config c;
   const model_arch *arch;
-  int window_from; // the first layer that has the sliding window
+  int window_from;   // the first layer that has the sliding window
+  int full_interval; // families of two kinds of layers: each layer of this number attends to everything
+  struct {           // of gated delta nets
+    int n_heads, head_dim, n_key_heads, key_dim, taps;
+    bool tiled; // heads read the key heads in turn, not in runs
+  } delta;
   float inv_freq[MODEL_MAX_ROT / 2];
   pn_route route;               // to experts
   bool dense[MODEL_MAX_LAYERS]; // layers without experts where others have them
@@ -139,6 +160,7 @@ typedef struct model_layer {
   pn_weight *w[N_ROLES];
   pn_weight *qkv_bias; // q | k | v
   pn_weight *conv;     // [taps][channels]
+  pn_weight *decay;    // of the heads of a delta net: rate | bias
 } model_layer;
 
 typedef struct model_matrix {

@@ -128,6 +128,7 @@ static void write_view(const plan *p, pn_view v, pn_buf *out) {
 static void write_parameters(const pn_step *s, pn_buf *out) {
   switch (s->op) {
   case PN_OP_RMSNORM:
+  case PN_OP_GATED_RMSNORM:
     if (s->norm.heads > 1) pn_buf_printf(out, ", %d heads", s->norm.heads);
     break;
   case PN_OP_ROPE:
@@ -145,6 +146,10 @@ static void write_parameters(const pn_step *s, pn_buf *out) {
     break;
   case PN_OP_EXPERTS: pn_buf_printf(out, ", %d experts of %d", s->experts.n_experts, s->experts.width); break;
   case PN_OP_SHORT_CONV: pn_buf_printf(out, ", %d taps", s->conv.taps); break;
+  case PN_OP_GATED_DELTA:
+    pn_buf_printf(out, ", %d heads of %d over %d of %d", s->delta.n_heads, s->delta.head_dim,
+                  s->delta.n_key_heads, s->delta.key_dim);
+    break;
   default: break;
   }
 }

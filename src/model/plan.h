@@ -45,6 +45,6 @@ void plan_matmul(plan *p, const char *name, pn_view in, pn_view out, const pn_we
 void plan_norm(plan *p, const char *name, pn_view in, pn_view out, const pn_weight *w, float eps, int heads);
 
 // Sublayers that several families share: from PLAN_H to PLAN_Y.
-model_sublayer block_attention, block_ffn, block_moe;
+model_sublayer block_attention, block_delta, block_ffn, block_moe;
 
 #endif

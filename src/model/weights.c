@@ -3,6 +3,7 @@
 #include "base/kind.h"
 #include "model/model_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ typedef struct loader {
   const pn_tensors *tensors;
   const pn_json *quantization; // MLX folders: config.json's object, else NULL
   bool gguf;
-  int names; // of a folder: ALONE, INSIDE or WRAPPED, see path_of
+  int names;           // of a folder: ALONE, INSIDE or WRAPPED, see path_of
+  bool norms_less_one; // the weights of norms are what is to be added to 1
   pn_error *e;
 } loader;
 
@@ -40,9 +42,10 @@ static void path_of(const loader *l, model_role role, int layer, char out[160]) 
     snprintf(out, 160, "%s%s", first, name);
 }
 
+// The tensor "PATH.SUFFIX", or PATH where the suffix is empty.
 static const pn_tensor *find(const loader *l, const char *path, const char *suffix) {
   char name[192];
-  int n = snprintf(name, sizeof name, "%s.%s", path, suffix);
+  int n = snprintf(name, sizeof name, "%s%s%s", path, *suffix ? "." : "", suffix);
   return pn_tensors_find(l->tensors, (pn_str){name, (size_t)n});
 }
 
@@ -64,45 +67,74 @@ static const char *shape_text(const pn_tensor *t, char out[96]) {
   return out;
 }
 
+// Folders of Qwen 3.5 as they were published keep norms less one and convolutions as [channels, 1, taps];
+// those that were converted have neither.
+static bool norms_are_less_one(const loader *l) {
+  if (l->gguf || !l->m->spec.arch->names[ROLE_CONV].mlx) return false;
+  for (int i = 0; i < l->m->spec.c.n_layers; i++) {
+    char path[160];
+    path_of(l, ROLE_CONV, i, path);
+    const pn_tensor *t = find(l, path, "weight");
+    if (t) return l->m->spec.arch->raw_norms_less_one && t->n_dims == 3 && t->shape[2] > 1;
+  }
+  return false;
+}
+
 static bool wrong_shape(const loader *l, const char *path, const pn_tensor *t, const char *expected) {
   char found[96];
   return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: expected %s, found %s [%s]", path, expected,
                  t->type_name, shape_text(t, found));
 }
 
-// A tensor of one dimension, "PATH.SUFFIX", into host[width].
+// A tensor of one dimension, as `find` names it, into host[width].
 static bool read_vector(const loader *l, const char *path, const char *suffix, int64_t width, float *host) {
   const pn_tensor *t = find(l, path, suffix);
-  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.%s is missing", path, suffix);
+  const char *dot = *suffix ? "." : "";
+  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s%s%s is missing", path, dot, suffix);
   bool plain = t->dtype == PN_F32 || t->dtype == PN_F16 || t->dtype == PN_BF16;
   char found[96];
   if (!plain || t->n_dims != 1 || t->shape[0] != (uint64_t)width)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.%s: expected F32, F16 or BF16 [%lld], found %s [%s]",
-                   path, suffix, (long long)width, t->type_name, shape_text(t, found));
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s%s%s: expected F32, F16 or BF16 [%lld], found %s [%s]",
+                   path, dot, suffix, (long long)width, t->type_name, shape_text(t, found));
   pn_floats_to_f32(t->dtype, t->data, host, (size_t)width);
   return true;
 }
 
-// The vectors of n roles one after another, as one.
-static pn_weight *load_vectors(loader *l, const model_role *roles, const int64_t *widths, int n,
-                               const char *suffix, int layer) {
+// The vectors of n roles one after another, as one; the caller frees it.
+static float *read_vectors(const loader *l, const model_role *roles, const int64_t *widths, int n,
+                           const char *suffix, int layer) {
   int64_t all = 0, at = 0;
   for (int i = 0; i < n; i++) all += widths[i];
   float *host = malloc((size_t)all * sizeof *host);
   if (!host) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for a vector of %lld", (long long)all), NULL;
-  bool ok = true;
-  for (int i = 0; i < n && ok; at += widths[i++]) {
+  for (int i = 0; i < n; at += widths[i++]) {
     char path[160];
     path_of(l, roles[i], layer, path);
-    ok = read_vector(l, path, suffix, widths[i], host + at);
+    if (!read_vector(l, path, suffix, widths[i], host + at)) return free(host), NULL;
   }
-  pn_weight *w = ok ? l->m->b->ops->vector_open(l->m->b, host, all, l->e) : NULL;
+  return host;
+}
+
+// A weight of the n numbers, which are freed; NULL: nothing.
+static pn_weight *open_vector(const loader *l, float *host, int64_t n) {
+  pn_weight *w = host ? l->m->b->ops->vector_open(l->m->b, host, n, l->e) : NULL;
   free(host);
   return w;
 }
 
-static pn_weight *load_norm(loader *l, model_role role, int layer, int64_t width) {
-  return load_vectors(l, &role, &width, 1, "weight", layer);
+static pn_weight *load_norm(const loader *l, model_role role, int layer, int64_t width) {
+  float *host = read_vectors(l, &role, &width, 1, "weight", layer);
+  for (int64_t i = 0; host && l->norms_less_one && role != ROLE_MIX_NORM && i < width; i++) host[i] += 1;
+  return open_vector(l, host, width);
+}
+
+// Of a delta net's heads: rate | bias.
+static pn_weight *load_decay(const loader *l, int layer, int n_heads) {
+  const model_role roles[] = {ROLE_DECAY_RATE, ROLE_DECAY_BIAS};
+  const int64_t widths[] = {n_heads, n_heads};
+  float *host = read_vectors(l, roles, widths, 2, "", layer);
+  for (int h = 0; host && !l->gguf && h < n_heads; h++) host[h] = -expf(host[h]);
+  return open_vector(l, host, 2 * n_heads);
 }
 
 // What config.json says of a path: an override for it, else the whole model's entry. NULL when it says
@@ -347,10 +379,10 @@ static bool load_bias(loader *l, model_layer *layer, int i) {
   const int64_t q = (int64_t)r->n_heads * r->head_dim, kv = (int64_t)r->n_kv_heads * r->head_dim;
   const model_role parts[] = {ROLE_Q, ROLE_K, ROLE_V}, whole[] = {ROLE_QKV};
   const int64_t widths[] = {q, kv, kv}, all[] = {q + 2 * kv};
-  if (l->m->spec.arch->names[ROLE_QKV].mlx)
-    layer->qkv_bias = load_vectors(l, whole, all, 1, "bias", i);
-  else
-    layer->qkv_bias = load_vectors(l, parts, widths, 3, "bias", i);
+  const bool fused = l->m->spec.arch->names[ROLE_QKV].mlx != NULL;
+  float *host =
+      fused ? read_vectors(l, whole, all, 1, "bias", i) : read_vectors(l, parts, widths, 3, "bias", i);
+  layer->qkv_bias = open_vector(l, host, all[0]);
   return layer->qkv_bias != NULL;
 }
 
@@ -399,7 +431,7 @@ static bool load_layer(loader *l, int i) {
   layer->recipe = recipe_of(&l->m->spec, i);
   const model_recipe *r = &layer->recipe;
   const bool attends = r->n_heads > 0, dense = r->n_experts == 0;
-  const int64_t d = l->m->spec.c.d_model, q = (int64_t)r->n_heads * r->head_dim,
+  const int64_t d = l->m->spec.c.d_model, o = (int64_t)r->n_heads * r->head_dim, q = r->out_gate ? 2 * o : o,
                 kv = (int64_t)r->n_kv_heads * r->head_dim, f = r->d_ffn;
   const struct {
     model_role role;
@@ -412,8 +444,12 @@ static bool load_layer(loader *l, int i) {
               {ROLE_QKV, q + 2 * kv, d, attends, r->qkv_bias},
               {ROLE_Q_NORM, r->head_dim, 0, r->qk_norm, false},
               {ROLE_K_NORM, r->head_dim, 0, r->qk_norm, false},
-              {ROLE_O, d, q, attends, false},
+              {ROLE_O, d, o, attends, false},
               {ROLE_MIX_IN, r->mix_in, d, !attends, false},
+              {ROLE_MIX_GATE, r->mix_out, d, r->mix_heads > 0, false},
+              {ROLE_MIX_BETA, r->mix_heads, d, r->mix_heads > 0, false},
+              {ROLE_MIX_DECAY, r->mix_heads, d, r->mix_heads > 0, false},
+              {ROLE_MIX_NORM, r->mix_heads ? r->mix_out / r->mix_heads : 0, 0, r->mix_heads > 0, false},
               {ROLE_MIX_OUT, d, r->mix_out, !attends, false},
               {ROLE_FFN_NORM, d, 0, true, false},
               {ROLE_GATE, f, d, dense, false},
@@ -430,6 +466,7 @@ static bool load_layer(loader *l, int i) {
   }
   if (!dense && !load_experts(l, layer, i)) return false;
   if (r->conv_taps && !(layer->conv = load_conv(l, i, r))) return false;
+  if (r->mix_heads && !(layer->decay = load_decay(l, i, r->mix_heads))) return false;
   return !attends || !r->qkv_bias || load_bias(l, layer, i);
 }
 
@@ -446,6 +483,7 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
     l.quantization = pn_json_get(config, "quantization");
   }
   find_names(&l);
+  l.norms_less_one = norms_are_less_one(&l);
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
   m->matrices = calloc((size_t)(c->n_layers + 1) * N_ROLES, sizeof *m->matrices); // no role twice a layer
   if (!m->layers || !m->matrices) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
@@ -472,6 +510,7 @@ void weights_close(pn_model *m) {
     for (int r = 0; r < N_ROLES; r++) ops->weight_close(m->b, m->layers[i].w[r]);
     ops->weight_close(m->b, m->layers[i].qkv_bias);
     ops->weight_close(m->b, m->layers[i].conv);
+    ops->weight_close(m->b, m->layers[i].decay);
   }
   ops->weight_close(m->b, m->final_norm);
   if (m->head != m->embed) ops->weight_close(m->b, m->head);

@@ -20,7 +20,7 @@
 enum { N = 16, CTX = 640, VOCAB = 50, TEXT = 4 * CTX };
 
 // What the layers keep. Those that keep all positions have routed experts.
-typedef enum keeping { FULL, WINDOW, FULL_WINDOW, STATE_FULL, STATE_WINDOW, N_KEEPINGS } keeping;
+typedef enum keeping { FULL, WINDOW, FULL_WINDOW, STATE_FULL, STATE_WINDOW, DELTA_FULL, N_KEEPINGS } keeping;
 static const struct {
   const char *config;
   tiny_fault extra;
@@ -28,7 +28,8 @@ static const struct {
                         [WINDOW] = {TINY_WINDOW(1024), {0}},
                         [FULL_WINDOW] = {TINY_FULL_WINDOW(1024), {.biases = true}},
                         [STATE_FULL] = {TINY_STATE_FULL(1024), {.mixers = true}},
-                        [STATE_WINDOW] = {TINY_STATE_WINDOW(1024), {.mixers = true}}};
+                        [STATE_WINDOW] = {TINY_STATE_WINDOW(1024), {.mixers = true}},
+                        [DELTA_FULL] = {TINY_DELTA_FULL(1024), {.qk_norms = true, .deltas = true}}};
 
 static char folders[N_KEEPINGS][64];
 static pn_files *all_files[N_KEEPINGS], *files; // files: of the model in use
@@ -155,9 +156,11 @@ static pn_gen *submit(const rig *r, const ask *q) {
 }
 
 static struct outcome outcome; // of the answer that was collected last
+static int cached;             // tokens of its prompt that were known
 
 static void note(const pn_event *ev) {
   if (ev->kind == PN_EVENT_DONE) {
+    cached = ev->n_cached;
     outcome.stop = ev->stop;
     outcome.stop_index = ev->stop_index;
     outcome.n_output = ev->n_output;
@@ -323,6 +326,38 @@ static void endings_and_log_probabilities_are_the_same(void **state) {
       }
 }
 
+// A conversation over layers that keep states: the next turn begins where the last one ended, and one that
+// parts from it before that where the prompt was marked.
+static void turns_begin_where_a_state_was_kept(void **state) {
+  const char *backend = begin(*state);
+  static ask first, next, other;
+  aside = speculate = false;
+  first = (ask){.n = 100, .max_tokens = 20, .mark = 60, .sampling = {.temperature = 1, .top_p = 1}};
+  for (int i = 0; i < first.n; i++) first.tokens[i] = (i * i + 3) % VOCAB;
+  rig r = open_rig(backend, 2, 64, 2, CTX / 32);
+  collect(submit(&r, &first), first.want);
+  assert_int_equal(cached, 0);
+  next = first;
+  for (int i = 0; i < first.max_tokens; i++)
+    next.tokens[next.n++] = (first.want[2 * i] - 'a') * 26 + first.want[2 * i + 1] - 'a';
+  for (int i = 0; i < 7; i++) next.tokens[next.n++] = i;
+  collect(submit(&r, &next), next.want);
+  assert_int_equal(cached, first.n + first.max_tokens - 1); // the last token was never computed
+  other = first;
+  other.tokens[80]++;
+  collect(submit(&r, &other), other.want);
+  assert_int_equal(cached, first.mark);
+  close_rig(&r);
+  for (int i = 0; i < 2; i++) { // the same from nothing
+    char text[TEXT];
+    r = open_rig(backend, 1, 512, 1, CTX / 32);
+    collect(submit(&r, i ? &other : &next), text);
+    assert_int_equal(cached, 0);
+    assert_string_equal(text, i ? other.want : next.want);
+    close_rig(&r);
+  }
+}
+
 // Of everything before: guesses were right and wrong often enough to say that they don't matter.
 static void tokens_were_guessed(void **state) {
   (void)state;
@@ -358,7 +393,8 @@ int main(void) {
                  late_window = {"late", PN_KV_F16, FULL_WINDOW}, state_full = {"cpu", PN_KV_F16, STATE_FULL},
                  late_state = {"late", PN_KV_F16, STATE_FULL},
                  state_window = {"cpu", PN_KV_INT8, STATE_WINDOW},
-                 ref_state = {"ref", PN_KV_F16, STATE_WINDOW};
+                 ref_state = {"ref", PN_KV_F16, STATE_WINDOW}, delta = {"cpu", PN_KV_F16, DELTA_FULL},
+                 ref_delta = {"ref", PN_KV_F16, DELTA_FULL};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(company_does_not_matter, &ref),
       cmocka_unit_test_prestate(pauses_do_not_matter, &ref8),
@@ -378,6 +414,10 @@ int main(void) {
       cmocka_unit_test_prestate(company_does_not_matter, &late_state),
       cmocka_unit_test_prestate(company_does_not_matter, &state_window),
       cmocka_unit_test_prestate(pauses_do_not_matter, &ref_state),
+      cmocka_unit_test_prestate(company_does_not_matter, &delta),
+      cmocka_unit_test_prestate(pauses_do_not_matter, &delta),
+      cmocka_unit_test_prestate(company_does_not_matter, &ref_delta),
+      cmocka_unit_test_prestate(turns_begin_where_a_state_was_kept, &delta),
       cmocka_unit_test(tokens_were_guessed),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -100,6 +100,7 @@ static const struct {
     {TINY_FULL_WINDOW(256), {.biases = true}},
     {TINY_STATE_FULL(256), {.mixers = true}},
     {TINY_EXPERTS(256), {.qk_norms = true, .experts = true}},
+    {TINY_DELTA_FULL(256), {.qk_norms = true, .deltas = true}},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

@@ -4,6 +4,7 @@ model, and perplexity against the same reference."""
 import json
 import subprocess
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -32,6 +33,9 @@ FOLDERS = [
     ("qwen3_moe", "tiny", 4, 64, "bfloat16"),
     ("qwen3_moe", "odd", 6, 64, "float16"),
     ("qwen3_moe", "odd", 0, 0, "float32"),
+    ("qwen3_5", "tiny", 4, 32, "bfloat16"),
+    ("qwen3_5", "tiny", 0, 0, "float32"),
+    ("qwen3_5", "odd", 4, 64, "float16"),
 ]
 
 
@@ -102,6 +106,26 @@ def test_long_positions_of_longrope(pensieve, folders, tmp_path):
     want = reference.logits(model, ids)[-40:]
     got = run_logits(pensieve, folders(spec), ids, tmp_path, "ref")[-40:]
     assert np.abs(got - want).max() <= 3e-3 * want.std()
+
+
+def test_qwen35_as_published(pensieve, folders, tmp_path):
+    """A folder that was not converted: other names, norms less one, convolutions as [channels, 1, taps]."""
+    folder = folders(("qwen3_5", "tiny", 0, 0, "float32"))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    weights = {}
+    for name, w in mx.load(str(folder / "model.safetensors")).items():
+        if name.endswith(("layernorm.weight", "model.norm.weight", "q_norm.weight", "k_norm.weight")):
+            w = w - 1
+        if name.endswith("conv1d.weight"):
+            w = w.moveaxis(2, 1)
+        name = name.removeprefix("language_model.")
+        weights[name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name] = w
+    mx.save_safetensors(str(raw / "model.safetensors"), weights, metadata={"format": "pt"})
+    (raw / "config.json").write_text((folder / "config.json").read_text())
+    ids = ids_for(20, 700, 11)
+    want, got = (run_logits(pensieve, f, ids, tmp_path, "ref") for f in (folder, raw))
+    assert np.abs(got - want).max() <= 1e-4 * want.std()
 
 
 @pytest.fixture(scope="module")

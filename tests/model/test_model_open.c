@@ -183,10 +183,71 @@ static void extras_are_known_by_name(void **state) {
     if (pn_model_extra_of(pn_str_of(cases[i].name)) != cases[i].extra) fail_msg("%s", cases[i].name);
 }
 
+static const tiny_fault delta_tensors = {.qk_norms = true, .deltas = true};
+
+static void a_folder_of_delta_nets_opens(void **state) {
+  (void)state;
+  expect(TINY_DELTA_FULL(256), &delta_tensors, PN_OK, NULL);
+  expect(changed_in(TINY_DELTA_FULL(256), "qwen3_5", "qwen3_5_text"), &delta_tensors, PN_OK, NULL);
+  expect(
+      changed_in(TINY_DELTA_FULL(256), "\"full_attention_interval\":2",
+                 "\"full_attention_interval\":2,\"layer_types\":[\"linear_attention\",\"full_attention\"]"),
+      &delta_tensors, PN_OK, NULL);
+}
+
+static void bad_delta_nets_are_named(void **state) {
+  (void)state;
+  static const struct {
+    const char *from, *to, *word;
+  } cases[] = {
+      {"\"linear_num_value_heads\":6,", "", "key linear_num_value_heads is missing"},
+      {"\"linear_num_value_heads\":6", "\"linear_num_value_heads\":0", "linear_num_value_heads: expected 1"},
+      {"\"linear_num_value_heads\":6", "\"linear_num_value_heads\":[6]",
+       "expected an integer, found an array"},
+      {"\"linear_num_key_heads\":3", "\"linear_num_key_heads\":4",
+       "linear_num_key_heads: expected a divisor of the number of value heads, found 4"},
+      {"\"linear_key_head_dim\":12", "\"linear_key_head_dim\":257",
+       "linear_key_head_dim: expected 1 to 256, found 257"},
+      {"\"linear_value_head_dim\":9", "\"linear_value_head_dim\":-9",
+       "linear_value_head_dim: expected 1 to 1024"},
+      {"\"linear_conv_kernel_dim\":4", "\"linear_conv_kernel_dim\":1",
+       "linear_conv_kernel_dim: expected 2 to 16, found 1"},
+      {"\"linear_conv_kernel_dim\":4", "\"linear_conv_kernel_dim\":3",
+       "conv1d.weight: expected F32, F16 or BF16 [126, 3]"},
+      {"\"linear_value_head_dim\":9", "\"linear_value_head_dim\":10", "in_proj_qkv.weight"},
+      {"\"full_attention_interval\":2", "\"full_attention_interval\":0",
+       "full_attention_interval: expected 1 to 1024, found 0"},
+      {"\"full_attention_interval\":2",
+       "\"full_attention_interval\":2,\"layer_types\":[\"full_attention\",\"linear_attention\"]",
+       "layer_types[0]: expected \"linear_attention\", found \"full_attention\""},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    expect(changed_in(TINY_DELTA_FULL(256), cases[i].from, cases[i].to), &delta_tensors,
+           strstr(cases[i].word, "layer_types") ? PN_ERR_UNSUPPORTED : PN_ERR_CORRUPT, cases[i].word);
+  expect(changed_in(TINY_DELTA_FULL(256), "\"full_attention_interval\":2",
+                    "\"full_attention_interval\":2,\"attn_output_gate\":false"),
+         &delta_tensors, PN_ERR_UNSUPPORTED, "attn_output_gate: expected true, found false");
+  static const char *const names[] = {"model.layers.0.linear_attn.A_log",
+                                      "model.layers.0.linear_attn.dt_bias",
+                                      "model.layers.0.linear_attn.in_proj_a.weight",
+                                      "model.layers.0.linear_attn.conv1d.weight",
+                                      "model.layers.0.linear_attn.norm.weight",
+                                      "model.layers.1.self_attn.q_proj.weight"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    tiny_fault f = delta_tensors;
+    f.missing = names[i];
+    expect(TINY_DELTA_FULL(256), &f, PN_ERR_CORRUPT, names[i]);
+    f.missing = NULL;
+    f.misshapen = names[i];
+    expect(TINY_DELTA_FULL(256), &f, PN_ERR_CORRUPT, names[i]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_good_folder_opens), cmocka_unit_test(bad_configurations_are_named),
-      cmocka_unit_test(bad_experts_are_named), cmocka_unit_test(bad_tensors_are_named),
-      cmocka_unit_test(extras_are_known_by_name)};
+      cmocka_unit_test(a_good_folder_opens),      cmocka_unit_test(bad_configurations_are_named),
+      cmocka_unit_test(bad_experts_are_named),    cmocka_unit_test(bad_tensors_are_named),
+      cmocka_unit_test(extras_are_known_by_name), cmocka_unit_test(a_folder_of_delta_nets_opens),
+      cmocka_unit_test(bad_delta_nets_are_named)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

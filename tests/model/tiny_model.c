@@ -10,14 +10,14 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
-  enum { ALWAYS, BIAS, QK_NORM, MIXER, ROUTER, EXPERTS } when;
+  enum { ALWAYS, BIAS, QK_NORM, MIXER, UNGATED, DELTA, DECAY, ROUTER, EXPERTS } when;
 } shape;
 
 static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.norm.weight", 48, 0, ALWAYS},
                                {"model.layers.%d.input_layernorm.weight", 48, 0, ALWAYS},
                                {"model.layers.%d.post_attention_layernorm.weight", 48, 0, ALWAYS},
-                               {"model.layers.%d.self_attn.q_proj.weight", 48, 48, ALWAYS},
+                               {"model.layers.%d.self_attn.q_proj.weight", 48, 48, UNGATED},
                                {"model.layers.%d.self_attn.k_proj.weight", 16, 48, ALWAYS},
                                {"model.layers.%d.self_attn.v_proj.weight", 16, 48, ALWAYS},
                                {"model.layers.%d.self_attn.o_proj.weight", 48, 48, ALWAYS},
@@ -32,11 +32,37 @@ static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.layers.%d.mixer.in_proj.weight", 40, 48, MIXER},
                                {"model.layers.%d.mixer.conv.weight", 40, 4, MIXER},
                                {"model.layers.%d.mixer.out_proj.weight", 48, 40, MIXER},
+                               {"model.layers.%d.self_attn.q_proj.weight", 96, 48, DELTA},
+                               {"model.layers.%d.linear_attn.in_proj_qkv.weight", 126, 48, DELTA},
+                               {"model.layers.%d.linear_attn.in_proj_z.weight", 54, 48, DELTA},
+                               {"model.layers.%d.linear_attn.in_proj_b.weight", 6, 48, DELTA},
+                               {"model.layers.%d.linear_attn.in_proj_a.weight", 6, 48, DELTA},
+                               {"model.layers.%d.linear_attn.conv1d.weight", 126, 4, DELTA},
+                               {"model.layers.%d.linear_attn.norm.weight", 9, 0, DELTA},
+                               {"model.layers.%d.linear_attn.out_proj.weight", 48, 54, DELTA},
+                               {"model.layers.%d.linear_attn.A_log", 6, 0, DECAY},
+                               {"model.layers.%d.linear_attn.dt_bias", 6, 0, DECAY},
                                {"model.layers.%d.mlp.gate.weight", 7, 48, ROUTER},
                                {"model.layers.%d.mlp.switch_mlp.gate_proj.weight", 24, 48, EXPERTS},
                                {"model.layers.%d.mlp.switch_mlp.up_proj.weight", 24, 48, EXPERTS},
                                {"model.layers.%d.mlp.switch_mlp.down_proj.weight", 48, 24, EXPERTS}};
 enum { N_EXPERTS = 7 };
+
+static bool wanted(const shape *s, const tiny_fault *f) {
+  static const tiny_fault none;
+  if (!f) f = &none;
+  switch (s->when) {
+  case BIAS: return f->biases;
+  case QK_NORM: return f->qk_norms;
+  case MIXER: return f->mixers;
+  case UNGATED: return !f->deltas;
+  case DELTA:
+  case DECAY: return f->deltas;
+  case ROUTER:
+  case EXPERTS: return f->experts;
+  default: return true;
+  }
+}
 
 static void add_tensor(pn_buf *header, pn_buf *data, const char *name, const shape *s, const tiny_fault *f,
                        pn_rng *rng) {
@@ -48,7 +74,8 @@ static void add_tensor(pn_buf *header, pn_buf *data, const char *name, const sha
   size_t begin = data->n, n = (size_t)rows * (size_t)(cols ? cols : 1);
   if (s->when == EXPERTS) n *= N_EXPERTS;
   for (size_t i = 0; i < n; i++) {
-    float v = cols ? (float)(pn_rng_unit(rng) - 0.5) * 0.6f : 1 + (float)(pn_rng_unit(rng) - 0.5) * 0.2f;
+    float v = (float)(pn_rng_unit(rng) - 0.5);
+    v = cols ? v * 0.6f : (s->when == DECAY ? -2.0f : 1.0f) + v * 0.2f;
     double d = (double)v;
     if (wide)
       pn_buf_add(data, &d, 8);
@@ -81,10 +108,7 @@ bool tiny_write(char path[64], const char *config, const tiny_fault *fault) {
   pn_rng_seed(&rng, 5);
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     const char *mark = strstr(shapes[i].name, "%d");
-    if (shapes[i].when == BIAS && !(fault && fault->biases)) continue;
-    if (shapes[i].when == QK_NORM && !(fault && fault->qk_norms)) continue;
-    if (shapes[i].when == MIXER && !(fault && fault->mixers)) continue;
-    if (shapes[i].when >= ROUTER && !(fault && fault->experts)) continue;
+    if (!wanted(&shapes[i], fault)) continue;
     for (int layer = 0; layer < (mark ? 2 : 1); layer++) {
       char name[96];
       if (mark)

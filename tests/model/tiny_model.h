@@ -29,11 +29,20 @@
                    ",\"num_experts\":7,\"num_experts_per_tok\":3,\"moe_intermediate_size\":24,"              \
                    "\"norm_topk_prob\":true,\"decoder_sparse_step\":1,\"mlp_only_layers\":[0]")
 
+// Qwen 3.5: a gated delta net, then attention with a gate.
+#define TINY_DELTA_FULL(positions) TINY_DELTA_WITH(positions, 6, 3, 12, 9, 4, 2)
+#define TINY_DELTA_WITH(positions, heads, key_heads, key_dim, dim, taps, interval)                           \
+  TINY_CONFIG_WITH("qwen3_5", positions,                                                                     \
+                   ",\"linear_num_value_heads\":" #heads ",\"linear_num_key_heads\":" #key_heads             \
+                   ",\"linear_key_head_dim\":" #key_dim ",\"linear_value_head_dim\":" #dim                   \
+                   ",\"linear_conv_kernel_dim\":" #taps ",\"full_attention_interval\":" #interval)
+
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
   bool biases;         // of q, k and v
   bool qk_norms;       // of the heads of q and k
   bool mixers;         // what the layers of toy_family.c have in place of attention
+  bool deltas;         // gated delta nets, and gates of attention
   bool experts;        // router and experts, in both layers
   const char *missing; // this tensor is left out
   const char *renamed; // this one is called by renamed_to

@@ -39,6 +39,12 @@ static const model_arch toy = {
               [ROLE_MIX_OUT] = {"model.layers.%d.mixer.out_proj", ""}},
 };
 
-extern const model_arch model_arch_llama, model_arch_qwen2, model_arch_qwen3, model_arch_qwen3moe;
-const model_arch *const model_archs[] = {
-    &model_arch_llama, &model_arch_qwen2, &model_arch_qwen3, &model_arch_qwen3moe, &toy, NULL};
+extern const model_arch model_arch_llama, model_arch_qwen2, model_arch_qwen3, model_arch_qwen3moe,
+    model_arch_qwen35;
+const model_arch *const model_archs[] = {&model_arch_llama,
+                                         &model_arch_qwen2,
+                                         &model_arch_qwen3,
+                                         &model_arch_qwen3moe,
+                                         &model_arch_qwen35,
+                                         &toy,
+                                         NULL};

@@ -1,0 +1,26 @@
+// The keys of one configuration, whichever format it has: members of config.json, or of its part that
+// describes the text model, or the metadata of a GGUF file. A key has a name in each.
+#ifndef PN_MODEL_CONFIG_KEYS_H
+#define PN_MODEL_CONFIG_KEYS_H
+
+#include "model/model_internal.h"
+
+typedef struct config_keys {
+  const char *where;   // the file, for messages
+  const pn_json *json; // NULL: it is a GGUF file
+  const char *part;    // of config.json: "text_config." or ""
+  const pn_gguf *gguf; // its keys begin with `arch` and a dot
+  const char *arch;
+  pn_error *e;
+} config_keys;
+
+// An integer from lowest to highest. A key that is missing (or null, or has no name in this format: NULL)
+// leaves *out as it is; where that is not within the range, the key is required. PN_ERR_CORRUPT names file,
+// key, expected, found.
+bool config_key_int(const config_keys *k, const char *json, const char *gguf, int lowest, int highest,
+                    int *out);
+// PN_ERR_CORRUPT for the key, whose value can't be: "FILE: KEY: expected ..., found VALUE".
+bool config_key_wrong(const config_keys *k, const char *json, const char *gguf, const char *expected,
+                      int found);
+
+#endif
