@@ -82,10 +82,7 @@ static double bytes_of(const open_model *m, const pn_step *s) {
 // Bytes of K and V that all attention reads at a position.
 static double attention_bytes(const open_model *m, int pos) {
   const pn_model_config *c = pn_model_config_of(m->model);
-  double states = 0;
-  for (int i = 0; i < c->n_groups; i++)
-    states += (double)c->groups[i].n_layers * (double)c->groups[i].state_floats * sizeof(float);
-  return (double)pn_kv_read_bytes(c, m->backend, m->kv_type, pos) - states;
+  return (double)(pn_kv_read_bytes(c, m->backend, m->kv_type, pos) - pn_kv_state_bytes(c, m->backend));
 }
 
 static bool table_open(ops_table *t, const open_model *m, int n_tokens, int depth, pn_error *e) {

@@ -230,6 +230,7 @@ static void set_config_json(pn_json *v, const report *r, uint64_t weights) {
   for (int t = 0; t < n_types; t++)
     pn_json_set(each, pn_kv_type_name(type[t]), pn_json_new_int((int64_t)kv_token_bytes(r, type[t])));
   pn_json_set(v, "kv_bytes_per_token", each);
+  pn_json_set(v, "state_bytes", pn_json_new_int((int64_t)pn_kv_state_bytes(c, r->m.backend)));
   int ctx[16], n = contexts(c, ctx);
   for (int i = 0; i < n; i++) pn_json_push(memory, memory_json(r, ctx[i], weights));
   pn_json_set(v, "memory", memory);
@@ -297,6 +298,8 @@ static void print_config(const report *r, uint64_t weights) {
     printf("%s %llu bytes as %s", t ? "," : "", (unsigned long long)kv_token_bytes(r, type[t]),
            pn_kv_type_name(type[t]));
   putchar('\n');
+  const uint64_t states = pn_kv_state_bytes(c, r->m.backend);
+  if (states) printf("states        %s of a request, and of each prefix kept\n", console_bytes(states, size));
   int ctx[16], n = contexts(c, ctx);
   for (int i = 0; i < n; i++) {
     printf("%s %8s with %d tokens (KV cache", i ? "             " : "memory       ",

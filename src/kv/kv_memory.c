@@ -40,18 +40,24 @@ static int state_slots(const pn_kv_wish *w, uint64_t page_bytes, uint64_t slot_b
   return w->max_running + (n < 1 << 20 ? (int)n : 1 << 20);
 }
 
+uint64_t pn_kv_state_bytes(const pn_model_config *c, pn_backend *b) {
+  uint64_t all = 0;
+  for (int i = 0; i < c->n_groups; i++)
+    if (c->groups[i].state_floats) all = sum(all, group_bytes(b, &c->groups[i], PN_KV_F32, 1));
+  return all;
+}
+
 pn_kv_setup pn_kv_setup_of(const pn_model_config *c, pn_backend *b, const pn_kv_wish *w) {
   pn_kv_setup s = {.n_pages = w->n_pages, .n_groups = c->n_groups};
-  uint64_t paged = 0, slot = 0;
+  uint64_t paged = 0;
   for (int i = 0; i < c->n_groups; i++) {
     const pn_model_group *g = &c->groups[i];
     s.groups[i] = (pn_kv_group){.kind = kind_of(g), .window = g->window};
     if (g->window) s.groups[i].n_pages = window_pages(w, g->window);
-    if (g->state_floats)
-      slot = sum(slot, group_bytes(b, g, w->type, 1));
-    else
+    if (!g->state_floats)
       paged = sum(paged, group_bytes(b, g, w->type, g->window ? s.groups[i].n_pages : w->n_pages));
   }
+  const uint64_t slot = pn_kv_state_bytes(c, b);
   if (slot) s.n_slots = state_slots(w, paged, slot);
   return s;
 }

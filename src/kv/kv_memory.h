@@ -26,6 +26,9 @@ uint64_t pn_kv_setup_bytes(const pn_model_config *c, pn_backend *b, pn_kv_type t
 // The bytes of KV that the row at that position reads; a whole number of tokens.
 uint64_t pn_kv_read_bytes(const pn_model_config *c, pn_backend *b, pn_kv_type type, int pos);
 
+// The bytes of a sequence's recurrent states, and of each snapshot of them; 0: no layer has any.
+uint64_t pn_kv_state_bytes(const pn_model_config *c, pn_backend *b);
+
 typedef struct pn_kv_memory {
   pn_backend *b;
   int n_groups;

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+import make_model
+
 
 @pytest.fixture
 def models(tmp_path, default_model):
@@ -149,6 +151,16 @@ def test_inspect(run, default_model):
     costs = ", ".join(f"{n} bytes as {t}" for t, n in each.items())
     assert f"KV cache      a token costs {costs}\n" in text
     assert re.search(r"287 MB with 8192 tokens \(KV cache f16: 189 MB.*\)", text)
+
+
+def test_inspect_tells_what_states_take(run, tmp_path):
+    """Three delta nets of 15 heads of 64 x 20, and the inputs of their convolutions."""
+    folder = make_model.make(tmp_path / "m", "qwen3_5", "tiny")
+    v = json.loads(run("inspect", folder, "--json").stdout)
+    floats = 15 * 64 * 20 + 3 * (2 * 5 * 20 + 15 * 64)
+    assert v["state_bytes"] == 3 * -(-4 * floats // 64) * 64
+    assert all(row["kv_bytes"] >= 3 * v["state_bytes"] for row in v["memory"])  # a running one, and two kept
+    assert re.search(r"states +\S+ [kK]B of a request", run("inspect", folder).stdout.decode())
 
 
 def test_inspect_lists_every_problem(run, default_model, tmp_path):
