@@ -111,6 +111,13 @@ def _of_delta_keys(get):
                                      partial_rotary_factor=get("rope.dimension_count") / get("attention.key_length")))
 
 
+# Norms of the folder are less one; those of the file are whole.
+_LESS_ONE = (lambda w, cfg: w + 1, lambda w, cfg: w - 1)
+GEMMA3 = [Tensor(t.gguf, t.mlx, *_LESS_ONE) for t in OUTER[1:2] + NORMS[:1] + QK_NORMS + [
+    Tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"),
+    Tensor("blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm"),
+    Tensor("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm")]]
+
 FAMILIES = {
     "llama": Family("llama", KEYS, OUTER + NORMS + VO + FFN +
                     [_rotated("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", "num_attention_heads"),
@@ -120,6 +127,10 @@ FAMILIES = {
     "qwen3_5": Family("qwen35", [k for k in KEYS if k[0] not in ("block_count", "rope.freq_base")] + DELTA_KEYS,
                       OUTER + NORMS[:1] + QK + VO + QK_NORMS + FFN + DELTA +
                       [Tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm")], _of_delta_keys),
+    "gemma3_text": Family("gemma3", KEYS + [("attention.sliding_window", "sliding_window"),
+                                           ("attention.sliding_window_pattern", "sliding_window_pattern")],
+                          OUTER[:1] + QK + VO + FFN + GEMMA3,
+                          lambda get: dict(query_pre_attn_scalar=get("attention.key_length"), rope_local_base_freq=1e4)),
     "qwen3_moe": Family("qwen3moe", KEYS + EXPERT_KEYS, OUTER + NORMS + QK + VO + QK_NORMS + EXPERTS,
                         implied=dict(decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True),
                         joined={"blk.{}.ffn_gate_up_exps": ("blk.{}.ffn_gate_exps", "blk.{}.ffn_up_exps")}),

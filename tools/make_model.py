@@ -60,6 +60,14 @@ SHAPES = {
                                       tie_word_embeddings=True,
                                       rope_parameters=dict(rope_type="default", rope_theta=1e7,
                                                            partial_rotary_factor=0.25, mrope_section=[11, 11, 10])),
+    ("gemma3_text", "tiny"): dict(TINY, num_hidden_layers=7, hidden_size=192, head_dim=64, num_attention_heads=3,
+                                  num_key_value_heads=1, intermediate_size=320, sliding_window=48,
+                                  sliding_window_pattern=3, rope_theta=1e6, rope_local_base_freq=1e4,
+                                  query_pre_attn_scalar=64, max_position_embeddings=2048),
+    ("gemma3", "tiny"): dict(TINY, num_hidden_layers=6, hidden_size=256, head_dim=32, num_attention_heads=10,
+                             num_key_value_heads=5, intermediate_size=192, sliding_window=48,
+                             rope_theta=1e6, rope_local_base_freq=1e4, query_pre_attn_scalar=24,
+                             max_position_embeddings=2048, rope_scaling=dict(rope_type="linear", factor=8.0)),
     ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
                            max_position_embeddings=131072, original_max_position_embeddings=4096,
                            tie_word_embeddings=False),
@@ -76,19 +84,25 @@ CHAT_TEMPLATE = (
 
 
 # Families whose text model is a part of a larger one, and what config.json calls that part.
-NESTED = {"qwen3_5": "qwen3_5_text"}
+NESTED = {"qwen3_5": "qwen3_5_text", "gemma3": "gemma3_text"}
 
 
 def config_of(family, shape):
-    cfg = dict(copy.deepcopy(SHAPES[family, shape]), model_type=family, hidden_act="silu", bos_token_id=1, eos_token_id=2)
+    cfg = dict(copy.deepcopy(SHAPES[family, shape]), model_type=family, bos_token_id=1, eos_token_id=2)
+    cfg.update(dict(hidden_activation="gelu_pytorch_tanh") if is_gemma(family) else dict(hidden_act="silu"))
     if family == "phi3":
         half = cfg["hidden_size"] // cfg["num_attention_heads"] // 2
         cfg["rope_scaling"] = dict(type="longrope", short_factor=[1.0 + 0.02 * i for i in range(half)],
                                    long_factor=[1.0 + 1.3 * i for i in range(half)])
     if family in NESTED and shape != "odd":
-        cfg = dict(model_type=family, tie_word_embeddings=cfg["tie_word_embeddings"],
-                   text_config=dict(cfg, model_type=NESTED[family]))
+        top = {k: cfg[k] for k in ("tie_word_embeddings", "vocab_size") if k in cfg}
+        cfg = dict(top, model_type=family, text_config=dict(cfg, model_type=NESTED[family]))
     return cfg
+
+
+def is_gemma(family):
+    """Norms of its files are less one, and the head is the embedding."""
+    return family.startswith("gemma3")
 
 
 def text_config(cfg):
@@ -101,11 +115,14 @@ def model_of(cfg):
     import importlib
 
     module = importlib.import_module(f"mlx_lm.models.{cfg['model_type']}")
-    return module.Model(module.ModelArgs.from_dict(copy.deepcopy(cfg)))
+    model = module.Model(module.ModelArgs.from_dict(copy.deepcopy(cfg)))
+    if is_gemma(cfg["model_type"]):
+        getattr(model, "language_model", model).sanitize({})  # which ties the head
+    return model
 
 
-def randomize(model, dtype, seed):
-    """Weights of a size that keeps activations near one and spreads the logits; norms around one."""
+def randomize(model, dtype, seed, norm=1):
+    """Weights of a size that keeps activations near one and spreads the logits; those of norms around `norm`."""
     mx.random.seed(seed)
 
     def draw(path, p):
@@ -114,7 +131,7 @@ def randomize(model, dtype, seed):
         if path.endswith((".bias", "dt_bias")):
             return (0.5 * mx.random.normal(p.shape)).astype(dtype)
         if p.ndim == 1:
-            return (1 + 0.1 * mx.random.normal(p.shape)).astype(dtype)
+            return (norm + 0.1 * mx.random.normal(p.shape)).astype(dtype)
         return (mx.random.normal(p.shape) / math.sqrt(p.shape[-1])).astype(dtype)
 
     model.update(tree_map_with_path(draw, model.parameters()))
@@ -175,7 +192,7 @@ def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1
     folder.mkdir(parents=True, exist_ok=True)
     cfg = config_of(family, shape)
     model = model_of(cfg)
-    randomize(model, getattr(mx, dtype), seed)
+    randomize(model, getattr(mx, dtype), seed, norm=0 if is_gemma(family) else 1)
     if bits:
         overrides = overrides or {}
 

@@ -114,8 +114,9 @@ def round_activations(model, block):
                 setattr(m, key, RoundedLinear(child.weight, block))
             elif isinstance(child, SwitchLinear):
                 setattr(m, key, RoundedExperts(child, block))
-    if not hasattr(model, "lm_head"):
-        embed = model.model.embed_tokens
+    text = getattr(model, "language_model", model)
+    if not hasattr(text, "lm_head"):
+        embed = text.model.embed_tokens
         head = RoundedLinear(embed.weight, block)
         embed.as_linear = lambda x: head(x)
     return model

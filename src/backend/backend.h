@@ -179,6 +179,9 @@ typedef enum pn_op {
   PN_OP_ATTENTION,
   // out[r][i] = silu(x[r][i]) * y[r][i], silu(x) = x / (1 + exp(-x)).
   PN_OP_SILU_MUL,
+  // out[r][i] = gelu(x[r][i]) * y[r][i], gelu(x) = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))). On
+  // cpu as x * sigmoid(2 sqrt(2 / pi) * ...), which is the same.
+  PN_OP_GELU_MUL,
   // out[r][i] *= sigmoid(x[r][i]), sigmoid(x) = 1 / (1 + exp(-x)), in gate.heads equal pieces. The pieces of
   // x begin gate.stride numbers apart (0: they are adjacent).
   PN_OP_SIGMOID_GATE,

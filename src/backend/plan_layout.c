@@ -18,6 +18,7 @@ static const char *const names[PN_N_OPS] = {
     [PN_OP_SHORT_CONV] = "short_conv",
     [PN_OP_ROUTE] = "route",
     [PN_OP_EXPERTS] = "experts",
+    [PN_OP_GELU_MUL] = "gelu_mul",
     [PN_OP_SIGMOID_GATE] = "sigmoid_gate",
     [PN_OP_GATED_DELTA] = "gated_delta",
     [PN_OP_GATED_RMSNORM] = "gated_rmsnorm",

@@ -21,20 +21,6 @@ static void layer(const model_spec *s, int i, model_recipe *r) {
                       .rope = -1};
 }
 
-// Newer configurations list the kinds of all layers too.
-static bool check_layer_types(const model_spec *s, const config_keys *k) {
-  const pn_json *list = pn_json_get(k->json, "layer_types");
-  if (!pn_json_is(list, PN_JSON_ARRAY)) return true;
-  for (int i = 0; i < s->c.n_layers; i++) {
-    const char *want = (i + 1) % s->full_interval ? "linear_attention" : "full_attention";
-    const pn_str found = pn_json_str(pn_json_at(list, (size_t)i));
-    if (!pn_str_is(found, want))
-      return pn_fail(k->e, PN_ERR_UNSUPPORTED, "%s: %slayer_types[%d]: expected \"%s\", found \"%.*s\"",
-                     k->where, k->part, i, want, (int)(found.n < 40 ? found.n : 40), found.n ? found.p : "");
-  }
-  return true;
-}
-
 // GGUF files may have a block behind the layers that guesses further tokens; it is not used.
 static bool skip_guessing_block(model_spec *s, const config_keys *k) {
   int extra = 0;
@@ -68,7 +54,7 @@ static bool configure(model_spec *s, const config_keys *k) {
                             s->delta.n_key_heads);
   if (k->json)
     return config_key_int(k, "linear_value_head_dim", NULL, 1, 1024, &s->delta.head_dim) &&
-           check_layer_types(s, k);
+           config_key_layer_types(k, s->c.n_layers, interval, "linear_attention");
   if (!config_key_int(k, NULL, "ssm.inner_size", 1, 1 << 20, &values)) return false;
   s->delta.head_dim = values / s->delta.n_heads;
   s->delta.tiled = true;
@@ -88,8 +74,8 @@ const model_arch model_arch_qwen35 = {
     .gguf_archs = gguf_archs,
     .gguf_rope_order = PN_ROPE_HALF,
     .qk_norm = true,
-    .raw_norms_less_one = true,
-    .partial_rotary = 0.25,
+    .norms = NORMS_LESS_ONE_RAW,
+    .defaults = {.norm_eps = 1e-6, .rope_theta = 100000, .partial_rotary = 0.25},
     .configure = configure,
     .layer = layer,
     .names =

@@ -2,8 +2,6 @@
 // h) * sigmoid(gate)), where W_q gives a gate beside each head's query, or there is none.
 #include "model/plan.h"
 
-#include <math.h>
-
 static void rotate(plan *p, const model_recipe *r, const char *name, pn_view heads) {
   pn_step *s = plan_emit(p, PN_OP_ROPE, name, (pn_view){0}, heads);
   s->rope.table = r->rope;
@@ -56,7 +54,7 @@ void block_attention(plan *p, const pn_model *m, const model_layer *l) {
                                 .n_heads = r->n_heads,
                                 .n_kv_heads = r->n_kv_heads,
                                 .head_dim = r->head_dim,
-                                .scale = (float)(1 / sqrt((double)r->head_dim)),
+                                .scale = r->scale,
                                 .window = r->window};
   if (r->out_gate) {
     s = plan_emit(p, PN_OP_SIGMOID_GATE, "attn_gate", plan_part(qkv, r->head_dim, at_k - r->head_dim), mix);

@@ -15,6 +15,20 @@ static bool has_dense_layers(const model_spec *s) {
   return false;
 }
 
+static bool check_rope(const model_spec *s, const model_rope *r, const char *where, pn_error *e) {
+  if (!in_range(where, "rope theta", r->theta, 1e-3, 1e12, e) ||
+      !in_range(where, "rotary dimensions", r->n_rot, 2, s->c.head_dim, e))
+    return false;
+  if (r->n_rot % 2)
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary dimensions must be even, found %d", where, r->n_rot);
+  for (int i = 0; i < r->n_rot / 2; i++)
+    if (!isfinite(r->inv_freq[i]))
+      return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary frequency %d is not a finite number", where, i);
+  if (!isfinite(r->scale))
+    return pn_fail(e, PN_ERR_CORRUPT, "%s: the rope scale is not a finite number", where);
+  return true;
+}
+
 bool config_check(const model_spec *s, const char *where, pn_error *e) {
   const pn_model_config *c = &s->c;
   bool ok = in_range(where, "number of layers", c->n_layers, 1, MODEL_MAX_LAYERS, e) &&
@@ -26,20 +40,13 @@ bool config_check(const model_spec *s, const char *where, pn_error *e) {
             in_range(where, "vocabulary size", c->n_vocab, 1, 1 << 24, e) &&
             in_range(where, "context length", c->max_positions, 1, 1 << 28, e) &&
             in_range(where, "norm epsilon", (double)c->norm_eps, 0, 1, e) &&
-            in_range(where, "rope theta", (double)c->rope_theta, 1e-3, 1e12, e) &&
-            in_range(where, "rotary dimensions", c->n_rot, 2, c->head_dim, e) &&
             in_range(where, "sliding window", c->window, 0, 1 << 28, e);
   if (!ok) return false;
   if (c->n_heads % c->n_kv_heads)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: %d attention heads can't share %d key/value heads evenly", where,
                    c->n_heads, c->n_kv_heads);
-  if (c->n_rot % 2)
-    return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary dimensions must be even, found %d", where, c->n_rot);
-  for (int i = 0; i < c->n_rot / 2; i++)
-    if (!isfinite(s->inv_freq[i]))
-      return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary frequency %d is not a finite number", where, i);
-  if (!isfinite(c->rope_scale))
-    return pn_fail(e, PN_ERR_CORRUPT, "%s: the rope scale is not a finite number", where);
+  for (int i = 0; i < s->n_ropes; i++)
+    if (!check_rope(s, &s->ropes[i], where, e)) return false;
   return true;
 }
 

@@ -58,7 +58,7 @@ static double factor_at(const unsigned char *p, int i) {
   return (double)f;
 }
 
-static bool read_rope(const reader *r, model_spec *s) {
+static bool read_frequencies(const reader *r, const model_spec *s, model_rope *rope) {
   pn_str type = {0};
   const pn_gguf_value *v = get(r, "rope.scaling.type");
   if (v) type = pn_gguf_str(v, 0);
@@ -66,7 +66,7 @@ static bool read_rope(const reader *r, model_spec *s) {
   if (!get_num(r, "rope.scaling.factor", &factor) || !get_num(r, "rope.scaling.attn_factor", &attention) ||
       !get_num(r, "rope.scaling.original_context_length", &original))
     return false;
-  int half = s->c.n_rot / 2;
+  int half = rope->n_rot / 2;
   const unsigned char *longs, *freqs;
   if (!get_factors(r, "rope_factors_long.weight", half, &longs) ||
       !get_factors(r, "rope_freqs.weight", half, &freqs))
@@ -80,19 +80,31 @@ static bool read_rope(const reader *r, model_spec *s) {
                      r->path);
     double factors[MODEL_MAX_ROT / 2];
     for (int i = 0; i < half; i++) factors[i] = factor_at(longs, i);
-    rope_long(s, factors, original, attention);
+    rope_long(rope, factors, s->c.max_positions, original, attention);
     return true;
   }
   if (type.n == 0 || pn_str_is(type, "none"))
-    rope_plain(s, 1);
+    rope_plain(rope, 1);
   else if (pn_str_is(type, "linear") && factor > 0)
-    rope_plain(s, factor);
+    rope_plain(rope, factor);
   else
     return pn_fail(r->e, PN_ERR_UNSUPPORTED, "%s: rope.scaling.type \"%.*s\" is not supported for %s",
                    r->path, (int)type.n, type.p, s->arch->family);
   for (int i = 0; freqs && i < half; i++)
-    s->inv_freq[i] = (float)((double)s->inv_freq[i] / factor_at(freqs, i));
+    rope->inv_freq[i] = (float)((double)rope->inv_freq[i] / factor_at(freqs, i));
   return true;
+}
+
+// The first rotation.
+static bool read_rope(const reader *r, model_spec *s) {
+  model_rope *rope = &s->ropes[0];
+  *rope = (model_rope){.order = s->arch->gguf_rope_order, .n_rot = s->c.head_dim, .theta = 10000};
+  s->n_ropes = 1;
+  if (!get_int(r, "rope.dimension_count", false, &rope->n_rot) || !get_num(r, "rope.freq_base", &rope->theta))
+    return false;
+  if (rope->n_rot >= 2 && rope->n_rot <= MODEL_MAX_ROT) return read_frequencies(r, s, rope);
+  return pn_fail(r->e, PN_ERR_CORRUPT, "%s: rope.dimension_count: expected 2 to %d, found %d", r->path,
+                 MODEL_MAX_ROT, rope->n_rot);
 }
 
 // The type that most matrices have: what people call the file's quantisation.
@@ -126,19 +138,12 @@ static bool read_sizes(const reader *r, model_spec *s) {
   if (value_dim != c->head_dim)
     return pn_fail(r->e, PN_ERR_UNSUPPORTED, "%s: keys of %d and values of %d a head are not supported",
                    r->path, c->head_dim, value_dim);
-  c->n_rot = c->head_dim;
-  if (!get_int(r, "rope.dimension_count", false, &c->n_rot) ||
-      !get_int(r, "attention.sliding_window", false, &c->window))
+  double eps = 1e-5;
+  if (!get_int(r, "attention.sliding_window", false, &c->window) ||
+      !get_num(r, "attention.layer_norm_rms_epsilon", &eps))
     return false;
   if (c->window >= c->max_positions) c->window = 0;
-  if (c->n_rot < 2 || c->n_rot > MODEL_MAX_ROT)
-    return pn_fail(r->e, PN_ERR_CORRUPT, "%s: rope.dimension_count: expected 2 to %d, found %d", r->path,
-                   MODEL_MAX_ROT, c->n_rot);
-  double eps = 1e-5, theta = 10000;
-  if (!get_num(r, "attention.layer_norm_rms_epsilon", &eps) || !get_num(r, "rope.freq_base", &theta))
-    return false;
   c->norm_eps = (float)eps;
-  c->rope_theta = (float)theta;
   return true;
 }
 
@@ -200,7 +205,6 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
                    path, registry_known(true, known), (int)(name.n < 64 ? name.n : 64), name.n ? name.p : "");
   snprintf(r.arch, sizeof r.arch, "%.*s", (int)name.n, name.p);
   snprintf(s->c.family, sizeof s->c.family, "%s", r.arch);
-  s->c.rope_order = s->arch->gguf_rope_order;
   describe_quantization(&r, s);
   const config_keys keys = {.where = path, .gguf = g, .arch = r.arch, .e = e};
   return read_sizes(&r, s) && read_experts(&r, s) && read_vocab(&r, s) && read_rope(&r, s) &&

@@ -34,9 +34,10 @@ static bool get_num(const pn_json *o, const char *key, bool required, double *ou
   return true;
 }
 
-static bool long_factors(model_spec *s, const pn_json *scaling, double original, pn_error *e) {
+static bool long_factors(model_rope *r, const pn_json *scaling, int max_positions, double original,
+                         pn_error *e) {
   const pn_json *list = pn_json_get(scaling, "long_factor");
-  size_t want = (size_t)s->c.n_rot / 2;
+  size_t want = (size_t)r->n_rot / 2;
   if (!pn_json_is(list, PN_JSON_ARRAY) || pn_json_len(list) != want)
     return pn_fail(e, PN_ERR_CORRUPT,
                    "%s: rope_scaling.long_factor: expected an array of %zu numbers, found %s of %zu", where,
@@ -53,75 +54,93 @@ static bool long_factors(model_spec *s, const pn_json *scaling, double original,
   if (original < 2)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: original_max_position_embeddings: expected 2 or more, found %g",
                    where, original);
-  rope_long(s, factors, original, 0);
+  rope_long(r, factors, max_positions, original, 0);
   return true;
 }
 
-// rope_scaling (older files) or rope_parameters (newer), of the types that the family knows.
-static bool read_rope(model_spec *s, const pn_json *cfg, pn_error *e) {
-  const pn_json *r = pn_json_get(cfg, "rope_scaling");
-  if (!pn_json_is(r, PN_JSON_OBJECT)) r = pn_json_get(cfg, "rope_parameters");
-  const pn_json *type_value = pn_json_get(r, "rope_type");
-  if (!type_value) type_value = pn_json_get(r, "type");
+// The frequencies of the first rotation, whose other numbers are known, from rope_scaling or rope_parameters,
+// of the types that the family knows.
+static bool read_frequencies(model_spec *s, const pn_json *cfg, const pn_json *o, pn_error *e) {
+  model_rope *r = &s->ropes[0];
+  const pn_json *type_value = pn_json_get(o, "rope_type");
+  if (!type_value) type_value = pn_json_get(o, "type");
   pn_str type = pn_json_str(type_value);
   double factor = 1, original = 0;
-  if (!get_num(r, "factor", false, &factor, e)) return false;
+  if (!get_num(o, "factor", false, &factor, e)) return false;
   if (!get_num(cfg, "original_max_position_embeddings", false, &original, e)) return false;
-  if (original == 0 && !get_num(r, "original_max_position_embeddings", false, &original, e)) return false;
+  if (original == 0 && !get_num(o, "original_max_position_embeddings", false, &original, e)) return false;
   if (factor <= 0)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: rope_scaling.factor: expected over 0, found %g", where, factor);
 
-  if (type.n == 0 || pn_str_is(type, "default")) return rope_plain(s, 1), true;
-  if (pn_str_is(type, "linear")) return rope_plain(s, factor), true;
+  if (type.n == 0 || pn_str_is(type, "default")) return rope_plain(r, 1), true;
+  if (pn_str_is(type, "linear")) return rope_plain(r, factor), true;
   if (pn_str_is(type, "llama3")) {
     double low = 1, high = 4;
-    if (!get_num(r, "low_freq_factor", false, &low, e) || !get_num(r, "high_freq_factor", false, &high, e))
+    if (!get_num(o, "low_freq_factor", false, &low, e) || !get_num(o, "high_freq_factor", false, &high, e))
       return false;
     if (original == 0) original = 8192;
     if (!(low > 0 && high > low && original > 0))
       return pn_fail(e, PN_ERR_CORRUPT,
                      "%s: rope_scaling: expected 0 < low_freq_factor < high_freq_factor, found %g, %g", where,
                      low, high);
-    rope_llama3(s, factor, low, high, original);
+    rope_llama3(r, factor, low, high, original);
     return true;
   }
   if (s->arch->long_rope && (pn_str_is(type, "longrope") || pn_str_is(type, "su")))
-    return long_factors(s, r, original != 0 ? original : 4096, e);
+    return long_factors(r, o, s->c.max_positions, original != 0 ? original : 4096, e);
   return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: rope_scaling of type \"%.*s\" is not supported for %s", where,
                  (int)type.n, type.p, s->arch->family);
 }
 
-static bool read_theta(model_spec *s, const pn_json *cfg, pn_error *e) {
-  double theta = 10000, eps = 1e-5, partial = s->arch->partial_rotary > 0 ? s->arch->partial_rotary : 1;
-  const pn_json *rope = pn_json_get(cfg, "rope_parameters");
-  if (!get_num(rope, "rope_theta", false, &theta, e)) return false;
-  if (!get_num(rope, "partial_rotary_factor", false, &partial, e)) return false;
-  if (!get_num(cfg, "rope_theta", false, &theta, e)) return false;
-  if (!get_num(cfg, "rms_norm_eps", false, &eps, e)) return false;
-  if (!get_num(cfg, "partial_rotary_factor", false, &partial, e)) return false;
+static double either(double given, double other) { return given > 0 ? given : other; }
+
+// The first rotation. Its object is rope_scaling (older files) or rope_parameters (newer), or the latter's
+// part for full attention, where kinds of layers rotate differently.
+static bool read_rope(model_spec *s, const pn_json *cfg, pn_error *e) {
+  model_rope *r = &s->ropes[0];
+  const pn_json *newer = pn_json_get(cfg, "rope_parameters"), *full = pn_json_get(newer, "full_attention"),
+                *o = pn_json_get(cfg, "rope_scaling");
+  if (pn_json_is(full, PN_JSON_OBJECT)) newer = full;
+  if (!pn_json_is(o, PN_JSON_OBJECT)) o = newer;
+  double partial = either(s->arch->defaults.partial_rotary, 1);
+  r->theta = either(s->arch->defaults.rope_theta, 10000);
+  if (!get_num(newer, "rope_theta", false, &r->theta, e) ||
+      !get_num(cfg, "rope_theta", false, &r->theta, e) ||
+      !get_num(newer, "partial_rotary_factor", false, &partial, e) ||
+      !get_num(cfg, "partial_rotary_factor", false, &partial, e))
+    return false;
   if (!(partial > 0 && partial <= 1))
     return pn_fail(e, PN_ERR_CORRUPT, "%s: partial_rotary_factor: expected over 0 to 1, found %g", where,
                    partial);
-  s->c.rope_theta = (float)theta;
-  s->c.norm_eps = (float)eps;
-  s->c.n_rot = (int)(s->c.head_dim * partial);
-  if (s->c.n_rot < 2 || s->c.n_rot > MODEL_MAX_ROT)
+  r->n_rot = (int)(s->c.head_dim * partial);
+  if (r->n_rot < 2 || r->n_rot > MODEL_MAX_ROT)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary dimensions: expected 2 to %d, found %d", where,
-                   MODEL_MAX_ROT, s->c.n_rot);
-  s->c.rope_order = pn_json_true(pn_json_get(cfg, "rope_traditional")) ? PN_ROPE_INTERLEAVED : PN_ROPE_HALF;
+                   MODEL_MAX_ROT, r->n_rot);
+  r->order = pn_json_true(pn_json_get(cfg, "rope_traditional")) ? PN_ROPE_INTERLEAVED : PN_ROPE_HALF;
+  s->n_ropes = 1;
+  return read_frequencies(s, cfg, o, e);
+}
+
+static bool check_activation(const model_arch *a, const pn_json *cfg, pn_error *e) {
+  static const char *const keys[] = {"hidden_act", "hidden_activation"};
+  for (int i = 0; i < 2; i++) {
+    const pn_str act = pn_json_str(pn_json_get(cfg, keys[i]));
+    const bool known =
+        a->gelu ? pn_str_is(act, "gelu_pytorch_tanh") : pn_str_is(act, "silu") || pn_str_is(act, "swish");
+    if (act.n && !known)
+      return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: %s: expected \"%s\", found \"%.*s\"", where, keys[i],
+                     a->gelu ? "gelu_pytorch_tanh" : "silu", (int)act.n, act.p);
+  }
   return true;
 }
 
 // What we would compute wrongly if we ignored it.
-static bool refuse_unknown(const pn_json *cfg, pn_error *e) {
+static bool refuse_unknown(const model_arch *a, const pn_json *cfg, pn_error *e) {
   static const char *const biases[] = {"attention_bias", "mlp_bias", "qkv_bias"};
   for (size_t i = 0; i < sizeof biases / sizeof biases[0]; i++)
     if (pn_json_true(pn_json_get(cfg, biases[i])))
       return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: %s: models with biases are not supported", where, biases[i]);
-  pn_str act = pn_json_str(pn_json_get(cfg, "hidden_act"));
-  if (act.n && !pn_str_is(act, "silu") && !pn_str_is(act, "swish"))
-    return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: hidden_act: expected \"silu\", found \"%.*s\"", where,
-                   (int)act.n, act.p);
+  if (!check_activation(a, cfg, e)) return false;
   return true;
 }
 
@@ -198,25 +217,36 @@ static void describe_quantization(model_spec *s, const pn_json *all, const pn_js
     snprintf(s->c.quantization, sizeof s->c.quantization, "not quantised");
 }
 
-static bool read_sizes(model_spec *s, const pn_json *cfg, pn_error *e) {
+// Sizes whose absence a family may allow. Those that stay 0 are required.
+static bool read_heads(model_spec *s, const pn_json *all, const pn_json *cfg, pn_error *e) {
   pn_model_config *c = &s->c;
-  if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||
-      !get_int(cfg, "hidden_size", true, &c->d_model, e) ||
-      !get_int(cfg, "intermediate_size", !s->arch->experts, &c->d_ffn, e) ||
-      !get_int(cfg, "num_attention_heads", true, &c->n_heads, e) ||
-      !get_int(cfg, "vocab_size", true, &c->n_vocab, e))
+  c->n_heads = s->arch->defaults.n_heads;
+  c->n_vocab = s->arch->defaults.n_vocab;
+  if (!get_int(all, "vocab_size", false, &c->n_vocab, e) ||
+      !get_int(cfg, "vocab_size", c->n_vocab == 0, &c->n_vocab, e) ||
+      !get_int(cfg, "num_attention_heads", c->n_heads == 0, &c->n_heads, e))
     return false;
   if (c->n_heads < 1 || c->d_model < 1)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: %s: expected 1 or more, found 0", where,
                    c->n_heads < 1 ? "num_attention_heads" : "hidden_size");
-  c->n_kv_heads = c->n_heads;
-  c->head_dim = c->d_model / c->n_heads;
-  c->max_positions = 2048;
-  if (!get_int(cfg, "num_key_value_heads", false, &c->n_kv_heads, e) ||
-      !get_int(cfg, "head_dim", false, &c->head_dim, e) ||
+  c->n_kv_heads = s->arch->defaults.n_kv_heads ? s->arch->defaults.n_kv_heads : c->n_heads;
+  c->head_dim = s->arch->defaults.head_dim ? s->arch->defaults.head_dim : c->d_model / c->n_heads;
+  return get_int(cfg, "num_key_value_heads", false, &c->n_kv_heads, e) &&
+         get_int(cfg, "head_dim", false, &c->head_dim, e);
+}
+
+static bool read_sizes(model_spec *s, const pn_json *all, const pn_json *cfg, pn_error *e) {
+  pn_model_config *c = &s->c;
+  double eps = either(s->arch->defaults.norm_eps, 1e-5);
+  c->max_positions = s->arch->defaults.max_positions ? s->arch->defaults.max_positions : 2048;
+  if (!get_int(cfg, "num_hidden_layers", true, &c->n_layers, e) ||
+      !get_int(cfg, "hidden_size", true, &c->d_model, e) ||
+      !get_int(cfg, "intermediate_size", !s->arch->experts, &c->d_ffn, e) || !read_heads(s, all, cfg, e) ||
+      !get_num(cfg, "rms_norm_eps", false, &eps, e) ||
       !get_int(cfg, "max_position_embeddings", false, &c->max_positions, e) ||
       !get_int(cfg, "sliding_window", false, &c->window, e) || !read_window_use(s, cfg, e))
     return false;
+  c->norm_eps = (float)eps;
   if (c->max_positions < 1)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: max_position_embeddings: expected 1 or more, found 0", where);
   if (c->window >= c->max_positions) c->window = 0;
@@ -271,7 +301,7 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   s->c.tied_head = head_is_tied(files, all, cfg);
   describe_quantization(s, all, cfg);
   const config_keys keys = {.where = where, .json = cfg, .part = cfg == all ? "" : "text_config.", .e = e};
-  return read_sizes(s, cfg, e) && refuse_unknown(cfg, e) && read_experts(s, cfg, e) &&
-         read_theta(s, cfg, e) && read_rope(s, cfg, e) &&
-         (!s->arch->configure || s->arch->configure(s, &keys)) && config_check(s, where, e);
+  return read_sizes(s, all, cfg, e) && refuse_unknown(s->arch, cfg, e) && read_experts(s, cfg, e) &&
+         read_rope(s, cfg, e) && (!s->arch->configure || s->arch->configure(s, &keys)) &&
+         config_check(s, where, e);
 }

@@ -48,6 +48,39 @@ bool config_key_int(const config_keys *k, const char *json, const char *gguf, in
                  highest, (long long)n);
 }
 
+bool config_key_positive(const config_keys *k, const char *json, const char *gguf, double *out) {
+  char key[KEY_TEXT];
+  double x = *out;
+  bool number = true;
+  if (k->json) {
+    const pn_json *v = json ? pn_json_get(k->json, json) : NULL;
+    const pn_json_type t = pn_json_type_of(v);
+    if (t == PN_JSON_MISSING || t == PN_JSON_NULL) return true;
+    number = pn_json_is_number(v);
+    x = pn_json_num(v);
+  } else {
+    const pn_gguf_value *v = gguf ? pn_gguf_get(k->gguf, key_text(k, json, gguf, key)) : NULL;
+    if (!v) return true;
+    number = pn_gguf_num(v, 0, &x);
+  }
+  if (number && x > 0 && x <= 1e12) return *out = x, true;
+  key_text(k, json, gguf, key);
+  return pn_fail(k->e, PN_ERR_CORRUPT, "%s: %s: expected a number over 0, found %g", k->where, key, x);
+}
+
+bool config_key_layer_types(const config_keys *k, int n_layers, int interval, const char *other) {
+  const pn_json *list = pn_json_get(k->json, "layer_types");
+  if (!pn_json_is(list, PN_JSON_ARRAY)) return true;
+  for (int i = 0; i < n_layers; i++) {
+    const char *want = (i + 1) % interval ? other : "full_attention";
+    const pn_str found = pn_json_str(pn_json_at(list, (size_t)i));
+    if (!pn_str_is(found, want))
+      return pn_fail(k->e, PN_ERR_UNSUPPORTED, "%s: %slayer_types[%d]: expected \"%s\", found \"%.*s\"",
+                     k->where, k->part, i, want, (int)(found.n < 40 ? found.n : 40), found.n ? found.p : "");
+  }
+  return true;
+}
+
 bool config_key_wrong(const config_keys *k, const char *json, const char *gguf, const char *expected,
                       int found) {
   char key[KEY_TEXT];

@@ -19,6 +19,11 @@ typedef struct config_keys {
 // key, expected, found.
 bool config_key_int(const config_keys *k, const char *json, const char *gguf, int lowest, int highest,
                     int *out);
+// A number over 0, likewise, but never required.
+bool config_key_positive(const config_keys *k, const char *json, const char *gguf, double *out);
+// Where config.json lists the kinds of all layers, each layer whose number from 1 is a multiple of the
+// interval must be "full_attention", and all others `other`. PN_ERR_UNSUPPORTED: they are not.
+bool config_key_layer_types(const config_keys *k, int n_layers, int interval, const char *other);
 // PN_ERR_CORRUPT for the key, whose value can't be: "FILE: KEY: expected ..., found VALUE".
 bool config_key_wrong(const config_keys *k, const char *json, const char *gguf, const char *expected,
                       int found);

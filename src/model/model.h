@@ -26,12 +26,9 @@ typedef struct pn_model_config {
   int n_layers, d_model, d_ffn, n_heads, n_kv_heads, head_dim, n_vocab;
   // the context that the model was made for; up to PN_MODEL_STRETCH times as much can be computed
   int max_positions;
-  float norm_eps, rope_theta;
-  int n_rot; // rotary dimensions of a head
-  pn_rope_order rope_order;
-  float rope_scale; // multiplies q and k in the rotary dimensions (LongRoPE), else 1
-  int window;       // sliding window of attention in tokens, 0: none
-  bool tied_head;   // the output head is the embedding
+  float norm_eps;
+  int window;     // sliding window of attention in tokens, 0: none
+  bool tied_head; // the output head is the embedding
   // Routed experts of a layer that has them, those that a token goes to, and their feed-forward size; 0:
   // none.
   int n_experts, n_experts_used, d_expert;

@@ -18,6 +18,8 @@ typedef enum model_role {
   ROLE_Q_NORM,
   ROLE_K_NORM,
   ROLE_O,
+  ROLE_ATTN_POST_NORM, // of what a sublayer gives
+  ROLE_FFN_POST_NORM,
   ROLE_MIX_IN,   // into and out of a mixer that is not attention
   ROLE_MIX_GATE, // of its output
   ROLE_MIX_BETA, // a row each of its heads
@@ -42,8 +44,8 @@ typedef enum model_role {
   N_ROLES
 } model_role;
 
-// What a layer is made of. Every sublayer is x += sublayer(rmsnorm(x)): a function that emits its steps
-// (model/plan.h).
+// What a layer is made of. Every sublayer, a function that emits its steps (model/plan.h), is x +=
+// sublayer(rmsnorm(x)), or x += rmsnorm(sublayer(rmsnorm(x))).
 struct plan;
 struct model_layer;
 typedef void model_sublayer(struct plan *p, const pn_model *m, const struct model_layer *l);
@@ -57,9 +59,12 @@ typedef struct model_recipe {
   int64_t state_floats;                     // that it keeps of a sequence
   int rope;                                 // which of the plan's rotations; -1: none
   int window;                               // of attention, in tokens; 0: all
-  bool qk_norm;  // every head of q and k goes through an rmsnorm before the rotation
-  bool qkv_bias; // q, k and v have biases
-  bool out_gate; // W_q gives q and then a gate of the result for each head; needs qk_norm
+  float scale;                              // of its scores
+  bool qk_norm;     // every head of q and k goes through an rmsnorm before the rotation
+  bool qkv_bias;    // q, k and v have biases
+  bool gelu;        // the feed-forward gates by gelu, approximated by tanh, else by silu
+  bool norm_behind; // sublayers have a norm behind them too
+  bool out_gate;    // W_q gives q and then a gate of the result for each head; needs qk_norm
 } model_recipe;
 
 // A family as data. Tensor paths hold %d for the layer; the MLX path has no ".weight" suffix, the GGUF name
@@ -74,8 +79,19 @@ typedef struct model_arch {
   bool long_rope;                // rope_scaling of type longrope (su) is known
   bool qk_norm, qkv_bias;        // of every layer
   bool experts;                  // routed ones, in the layers that the configuration says
-  bool raw_norms_less_one;       // folders that were not converted keep the weights of norms less one
-  double partial_rotary;         // share of a head that rotates where config.json does not say; 0: all
+  enum {
+    NORMS_WHOLE,
+    NORMS_LESS_ONE,
+    NORMS_LESS_ONE_RAW
+  } norms;               // of folders: their weights as they are, less
+                         // one, or less one where a folder was not converted
+  bool gelu;             // of every layer; what config.json must say then
+  bool norm_behind;      // of every layer
+  bool scaled_embedding; // by the square root of the model's width
+  struct {
+    int n_heads, n_kv_heads, head_dim, n_vocab, max_positions;
+    double norm_eps, rope_theta, partial_rotary;
+  } defaults; // of what config.json does not say; 0: those of llama, or there is none
   // Read what only this family's configurations have, after all else (model/config_keys.h); NULL: nothing.
   bool (*configure)(model_spec *s, const struct config_keys *k);
   void (*layer)(const model_spec *s, int i, model_recipe *r); // what layer i has otherwise; NULL: nothing
@@ -119,6 +135,16 @@ const char *registry_known(bool gguf, char out[REGISTRY_TEXT]);
 #define MODEL_MAX_ROT 1024
 #define MODEL_MAX_LAYERS 1024
 #define MODEL_MAX_FFN (1 << 20)
+#define MODEL_MAX_ROPES 2
+
+// A rotation of queries and keys by their positions.
+typedef struct model_rope {
+  pn_rope_order order;
+  int n_rot; // dimensions of a head
+  double theta;
+  float scale; // multiplies q and k in the rotated dimensions (LongRoPE), else 1
+  float inv_freq[MODEL_MAX_ROT / 2];
+} model_rope;
 
 // A checked configuration with everything that forward needs beyond the public part.
 struct model_spec {
@@ -130,7 +156,9 @@ struct model_spec {
     int n_heads, head_dim, n_key_heads, key_dim, taps;
     bool tiled; // heads read the key heads in turn, not in runs
   } delta;
-  float inv_freq[MODEL_MAX_ROT / 2];
+  double attention_scale; // of scores, 0: one by the square root of the head's size
+  int n_ropes;            // at least 1: most layers have the first
+  model_rope ropes[MODEL_MAX_ROPES];
   pn_route route;               // to experts
   bool dense[MODEL_MAX_LAYERS]; // layers without experts where others have them
 };
@@ -142,12 +170,13 @@ bool config_read(pn_files *files, model_spec *out, pn_error *e); // whichever it
 bool config_check(const model_spec *s, const char *where, pn_error *e);
 
 // inv_freq[i] = theta^(-2i / n_rot) / divisor, i < n_rot / 2.
-void rope_plain(model_spec *s, double divisor);
+void rope_plain(model_rope *r, double divisor);
 // Llama 3.1's rescaling by wavelength; divides inv_freq in place.
-void rope_llama3(model_spec *s, double factor, double low, double high, double original);
+void rope_llama3(model_rope *r, double factor, double low, double high, double original);
 // LongRoPE with the long factors at every length (n_rot / 2 of them); attention factor 0: from max /
 // original.
-void rope_long(model_spec *s, const double *long_factors, double original, double attention_factor);
+void rope_long(model_rope *r, const double *long_factors, int max_positions, double original,
+               double attention_factor);
 
 // The recipe of layer i; and the groups of the configuration, from all recipes. PN_ERR_UNSUPPORTED: too many.
 model_recipe recipe_of(const model_spec *s, int i);

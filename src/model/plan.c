@@ -1,6 +1,7 @@
 // The plan of a model: embedding, layers by their recipes, and the head.
 #include "model/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,14 +64,28 @@ static void join(plan *p, const pn_model *m, const char *name, const pn_weight *
   s->in[1] = p->stream[PLAN_Y];
 }
 
+// The output of a sublayer, normed where there is such a norm.
+static void norm_behind(plan *p, const pn_model *m, const char *name, const pn_weight *norm) {
+  const pn_view y = p->stream[PLAN_Y];
+  if (norm) plan_norm(p, name, y, y, norm, m->spec.c.norm_eps, 1);
+}
+
+// What the embedding is multiplied by: models that scale it were made with a factor of bf16.
+static float embedding_scale(const pn_model *m) {
+  if (!m->spec.arch->scaled_embedding) return 1;
+  return pn_bf16_to_f32(pn_f32_to_bf16(sqrtf((float)m->spec.c.d_model)));
+}
+
 static void build_layer(plan *p, const pn_model *m, int i) {
   const model_layer *l = &m->layers[i];
   p->layer_step[i] = p->p.n_steps;
   p->layer = i;
   join(p, m, "attn_norm", l->w[ROLE_ATTN_NORM], i == 0);
   l->recipe.mixer(p, m, l);
+  norm_behind(p, m, "attn_post_norm", l->w[ROLE_ATTN_POST_NORM]);
   join(p, m, "ffn_norm", l->w[ROLE_FFN_NORM], false);
   l->recipe.ffn(p, m, l);
+  norm_behind(p, m, "ffn_post_norm", l->w[ROLE_FFN_POST_NORM]);
 }
 
 static void build(plan *p, const pn_model *m) {
@@ -81,7 +96,7 @@ static void build(plan *p, const pn_model *m) {
   p->layer = -1;
   pn_step *s = plan_emit(p, PN_OP_EMBED, "embed", (pn_view){0}, x);
   s->w[s->n_weights++] = m->embed;
-  s->embed.scale = 1;
+  s->embed.scale = embedding_scale(m);
   for (int i = 0; i < c->n_layers; i++) build_layer(p, m, i);
   p->layer = -1;
   p->layer_step[c->n_layers] = p->p.n_steps;
@@ -96,12 +111,15 @@ plan *plan_new(const pn_model *m, pn_error *e) {
   plan *p = calloc(1, sizeof *p);
   if (p) p->layer_step = calloc((size_t)c->n_layers + 1, sizeof *p->layer_step);
   if (p && p->layer_step) {
-    p->ropes[0] = (pn_rope){c->rope_order, c->n_rot, m->spec.inv_freq, c->rope_scale};
+    for (int i = 0; i < m->spec.n_ropes; i++) {
+      const model_rope *r = &m->spec.ropes[i];
+      p->ropes[i] = (pn_rope){r->order, r->n_rot, r->inv_freq, r->scale};
+    }
     build(p, m);
     p->p.steps = p->steps;
     p->p.buffers = p->buffers;
     p->p.ropes = p->ropes;
-    p->p.n_ropes = 1;
+    p->p.n_ropes = m->spec.n_ropes;
     if (!p->failed) return p;
   }
   plan_free(p);

@@ -20,7 +20,7 @@ typedef struct plan {
   int cap_steps;
   pn_buffer buffers[PLAN_MAX_BUFFERS];
   const char *tags[PLAN_MAX_BUFFERS]; // of buffers
-  pn_rope ropes[1];
+  pn_rope ropes[MODEL_MAX_ROPES];
   pn_view stream[PLAN_N_STREAMS];
   int layer;       // the one that is being built, -1 outside
   int *layer_step; // [n_layers + 1]

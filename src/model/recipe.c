@@ -1,6 +1,8 @@
 // What each layer is made of, and which layers keep the same of a sequence.
 #include "model/plan.h"
 
+#include <math.h>
+
 model_recipe recipe_of(const model_spec *s, int i) {
   const pn_model_config *c = &s->c;
   model_recipe r = {.mixer = block_attention,
@@ -10,8 +12,12 @@ model_recipe recipe_of(const model_spec *s, int i) {
                     .head_dim = c->head_dim,
                     .d_ffn = c->d_ffn,
                     .window = i >= s->window_from ? c->window : 0,
+                    .scale =
+                        (float)(s->attention_scale > 0 ? s->attention_scale : 1 / sqrt((double)c->head_dim)),
                     .qk_norm = s->arch->qk_norm,
-                    .qkv_bias = s->arch->qkv_bias};
+                    .qkv_bias = s->arch->qkv_bias,
+                    .gelu = s->arch->gelu,
+                    .norm_behind = s->arch->norm_behind};
   if (c->n_experts && !s->dense[i]) {
     r.ffn = block_moe;
     r.n_experts = c->n_experts;

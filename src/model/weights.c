@@ -70,12 +70,13 @@ static const char *shape_text(const pn_tensor *t, char out[96]) {
 // Folders of Qwen 3.5 as they were published keep norms less one and convolutions as [channels, 1, taps];
 // those that were converted have neither.
 static bool norms_are_less_one(const loader *l) {
-  if (l->gguf || !l->m->spec.arch->names[ROLE_CONV].mlx) return false;
+  const model_arch *a = l->m->spec.arch;
+  if (l->gguf || a->norms != NORMS_LESS_ONE_RAW) return !l->gguf && a->norms == NORMS_LESS_ONE;
   for (int i = 0; i < l->m->spec.c.n_layers; i++) {
     char path[160];
     path_of(l, ROLE_CONV, i, path);
     const pn_tensor *t = find(l, path, "weight");
-    if (t) return l->m->spec.arch->raw_norms_less_one && t->n_dims == 3 && t->shape[2] > 1;
+    if (t) return t->n_dims == 3 && t->shape[2] > 1;
   }
   return false;
 }
@@ -451,7 +452,9 @@ static bool load_layer(loader *l, int i) {
               {ROLE_MIX_DECAY, r->mix_heads, d, r->mix_heads > 0, false},
               {ROLE_MIX_NORM, r->mix_heads ? r->mix_out / r->mix_heads : 0, 0, r->mix_heads > 0, false},
               {ROLE_MIX_OUT, d, r->mix_out, !attends, false},
+              {ROLE_ATTN_POST_NORM, d, 0, r->norm_behind, false},
               {ROLE_FFN_NORM, d, 0, true, false},
+              {ROLE_FFN_POST_NORM, d, 0, r->norm_behind, false},
               {ROLE_GATE, f, d, dense, false},
               {ROLE_UP, f, d, dense, false},
               {ROLE_GATE_UP, 2 * f, d, dense, false},

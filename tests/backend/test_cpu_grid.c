@@ -73,6 +73,7 @@ enum {
   ADD_RMSNORM,
   GATED_RMSNORM,
   SILU_MUL,
+  GELU_MUL,
   SIGMOID_GATE,
   ADD,
   ADD_BIAS,
@@ -82,7 +83,7 @@ enum {
 static const char *const row_op_names[] = {"rmsnorm",       "rmsnorm by heads", "add_rmsnorm",
                                            "gated_rmsnorm", "silu_mul",         "sigmoid_gate",
                                            "add",           "add_bias",         "gather"};
-static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 3e-6, 1e-6, 1e-6, 0, 0, 0};
+static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 3e-6, 1e-6, 1e-6, 1e-6, 0, 0, 0};
 
 typedef struct rows_case {
   int rows, width;
@@ -115,6 +116,7 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
     break;
   case ADD_RMSNORM: s.op = PN_OP_ADD_RMSNORM, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
   case SILU_MUL: s.op = PN_OP_SILU_MUL, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
+  case GELU_MUL: s.op = PN_OP_GELU_MUL, run_one_op(b, s, NULL, NULL, xs, ys, outs); break;
   case SIGMOID_GATE:
     s.op = PN_OP_SIGMOID_GATE, s.gate.heads = heads, s.gate.stride = apart;
     run_one_op(b, s, NULL, NULL, spread_ys, none, xs);

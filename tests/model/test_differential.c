@@ -101,6 +101,7 @@ static const struct {
     {TINY_STATE_FULL(256), {.mixers = true}},
     {TINY_EXPERTS(256), {.qk_norms = true, .experts = true}},
     {TINY_DELTA_FULL(256), {.qk_norms = true, .deltas = true}},
+    {TINY_SANDWICH(256), {.qk_norms = true, .sandwich = true}},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

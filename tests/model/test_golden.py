@@ -36,6 +36,9 @@ FOLDERS = [
     ("qwen3_5", "tiny", 4, 32, "bfloat16"),
     ("qwen3_5", "tiny", 0, 0, "float32"),
     ("qwen3_5", "odd", 4, 64, "float16"),
+    ("gemma3_text", "tiny", 4, 64, "bfloat16"),
+    ("gemma3_text", "tiny", 0, 0, "float32"),
+    ("gemma3", "tiny", 4, 64, "float16"),
 ]
 
 

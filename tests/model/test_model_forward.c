@@ -323,6 +323,10 @@ static int set_up_delta(void **state) {
   return (void)state, set_up_with(TINY_DELTA_FULL(256), &(tiny_fault){.qk_norms = true, .deltas = true});
 }
 
+static int set_up_sandwich(void **state) {
+  return (void)state, set_up_with(TINY_SANDWICH(256), &(tiny_fault){.qk_norms = true, .sandwich = true});
+}
+
 static int tear_down(void **state) {
   (void)state;
   tiny_remove(folder);
@@ -348,5 +352,6 @@ int main(void) {
          cmocka_run_group_tests(other_layers, set_up_full_window, tear_down) +
          cmocka_run_group_tests(other_layers, set_up_state, tear_down) +
          cmocka_run_group_tests(other_layers, set_up_experts, tear_down) +
-         cmocka_run_group_tests(other_layers, set_up_delta, tear_down);
+         cmocka_run_group_tests(other_layers, set_up_delta, tear_down) +
+         cmocka_run_group_tests(other_layers, set_up_sandwich, tear_down);
 }

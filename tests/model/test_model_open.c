@@ -243,11 +243,36 @@ static void bad_delta_nets_are_named(void **state) {
   }
 }
 
+static void bad_sandwiches_are_named(void **state) {
+  (void)state;
+  static const struct {
+    const char *from, *to, *word;
+  } cases[] = {
+      {"\"sliding_window\":48,", "", "key sliding_window is missing"},
+      {"\"sliding_window_pattern\":2", "\"sliding_window_pattern\":0", "sliding_window_pattern: expected 1"},
+      {"\"query_pre_attn_scalar\":12", "\"query_pre_attn_scalar\":0",
+       "query_pre_attn_scalar: expected a number over 0"},
+      {"\"rope_local_base_freq\":1000", "\"rope_local_base_freq\":\"x\"",
+       "rope_local_base_freq: expected a number"},
+      {"\"head_dim\":8", "\"head_dim\":7", "rotary dimensions must be even"},
+  };
+  const tiny_fault tensors = {.qk_norms = true, .sandwich = true};
+  expect(TINY_SANDWICH(256), &tensors, PN_OK, NULL);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    expect(changed_in(TINY_SANDWICH(256), cases[i].from, cases[i].to), &tensors, PN_ERR_CORRUPT,
+           cases[i].word);
+  expect(changed_in(TINY_SANDWICH(256), "\"head_dim\":8", "\"head_dim\":8,\"hidden_activation\":\"silu\""),
+         &tensors, PN_ERR_UNSUPPORTED, "hidden_activation: expected \"gelu_pytorch_tanh\", found \"silu\"");
+  tiny_fault f = tensors;
+  f.missing = "model.layers.1.post_feedforward_layernorm.weight";
+  expect(TINY_SANDWICH(256), &f, PN_ERR_CORRUPT, f.missing);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_good_folder_opens),      cmocka_unit_test(bad_configurations_are_named),
       cmocka_unit_test(bad_experts_are_named),    cmocka_unit_test(bad_tensors_are_named),
       cmocka_unit_test(extras_are_known_by_name), cmocka_unit_test(a_folder_of_delta_nets_opens),
-      cmocka_unit_test(bad_delta_nets_are_named)};
+      cmocka_unit_test(bad_delta_nets_are_named), cmocka_unit_test(bad_sandwiches_are_named)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
-  enum { ALWAYS, BIAS, QK_NORM, MIXER, UNGATED, DELTA, DECAY, ROUTER, EXPERTS } when;
+  enum { ALWAYS, BIAS, QK_NORM, MIXER, UNGATED, DELTA, DECAY, SANDWICH, ROUTER, EXPERTS } when;
 } shape;
 
 static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
@@ -42,6 +42,8 @@ static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.layers.%d.linear_attn.out_proj.weight", 48, 54, DELTA},
                                {"model.layers.%d.linear_attn.A_log", 6, 0, DECAY},
                                {"model.layers.%d.linear_attn.dt_bias", 6, 0, DECAY},
+                               {"model.layers.%d.pre_feedforward_layernorm.weight", 48, 0, SANDWICH},
+                               {"model.layers.%d.post_feedforward_layernorm.weight", 48, 0, SANDWICH},
                                {"model.layers.%d.mlp.gate.weight", 7, 48, ROUTER},
                                {"model.layers.%d.mlp.switch_mlp.gate_proj.weight", 24, 48, EXPERTS},
                                {"model.layers.%d.mlp.switch_mlp.up_proj.weight", 24, 48, EXPERTS},
@@ -60,6 +62,7 @@ static bool wanted(const shape *s, const tiny_fault *f) {
   case DECAY: return f->deltas;
   case ROUTER:
   case EXPERTS: return f->experts;
+  case SANDWICH: return f->sandwich;
   default: return true;
   }
 }

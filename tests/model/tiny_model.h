@@ -37,12 +37,19 @@
                    ",\"linear_key_head_dim\":" #key_dim ",\"linear_value_head_dim\":" #dim                   \
                    ",\"linear_conv_kernel_dim\":" #taps ",\"full_attention_interval\":" #interval)
 
+// Gemma 3: a window of 48 tokens, then everything.
+#define TINY_SANDWICH(positions)                                                                             \
+  TINY_CONFIG_WITH("gemma3_text", positions,                                                                 \
+                   ",\"head_dim\":8,\"query_pre_attn_scalar\":12,\"rope_local_base_freq\":1000,"             \
+                   "\"sliding_window\":48,\"sliding_window_pattern\":2")
+
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
   bool biases;         // of q, k and v
   bool qk_norms;       // of the heads of q and k
   bool mixers;         // what the layers of toy_family.c have in place of attention
   bool deltas;         // gated delta nets, and gates of attention
+  bool sandwich;       // norms behind the sublayers
   bool experts;        // router and experts, in both layers
   const char *missing; // this tensor is left out
   const char *renamed; // this one is called by renamed_to

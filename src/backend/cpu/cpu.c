@@ -138,6 +138,7 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_SHORT_CONV] = cpu_short_conv,
       [PN_OP_ROUTE] = cpu_route,
       [PN_OP_EXPERTS] = cpu_experts,
+      [PN_OP_GELU_MUL] = cpu_gelu_mul,
       [PN_OP_SIGMOID_GATE] = cpu_sigmoid_gate,
       [PN_OP_GATED_DELTA] = cpu_gated_delta,
       [PN_OP_GATED_RMSNORM] = cpu_gated_rmsnorm,

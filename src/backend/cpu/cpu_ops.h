@@ -115,6 +115,7 @@ typedef struct cpu_ops {
   void (*multiply_add)(float *x, const float *a, const float *b, int n); // x = fma(a, b, x)
   void (*add_scaled)(float *x, const float *a, float scale, int n);      // x = fma(a, scale, x)
   void (*silu_mul)(const float *gate, const float *up, int n, float *out);
+  void (*gelu_mul)(const float *gate, const float *up, int n, float *out);
   void (*silu)(float *x, int n);                            // in place
   void (*sigmoid_gate)(float *x, const float *gate, int n); // x = x / (1 + exp(-gate))
   float (*dot)(const float *x, const float *y, int n);

@@ -105,6 +105,17 @@ static void ops_silu_mul(const float *gate, const float *up, int n, float *out) 
   if (rest) v_store_n(out + i, silu_mul(v_load_n(gate + i, rest), v_load_n(up + i, rest)), rest);
 }
 
+INLINE v16 gelu_mul(v16 gate, v16 up) {
+  v16 cubic = v_mul(v_mul(gate, gate), v_set1(0x1.2444f2p-4f)); // 0.044715 * 2 sqrt(2 / pi)
+  return v_mul(sigmoid_of(gate, v_mul(gate, v_add(cubic, v_set1(0x1.988454p+0f)))), up);
+}
+
+static void ops_gelu_mul(const float *gate, const float *up, int n, float *out) {
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(out + i, gelu_mul(v_load(gate + i), v_load(up + i)));
+  if (rest) v_store_n(out + i, gelu_mul(v_load_n(gate + i, rest), v_load_n(up + i, rest)), rest);
+}
+
 static void ops_silu(float *x, int n) {
   int i = 0, rest = n % CPU_LANES;
   for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, sigmoid_of(v_load(x + i), v_load(x + i)));
@@ -242,6 +253,7 @@ const cpu_ops OPS_TABLE = {
     .multiply_add = ops_multiply_add,
     .add_scaled = ops_add_scaled,
     .silu_mul = ops_silu_mul,
+    .gelu_mul = ops_gelu_mul,
     .silu = ops_silu,
     .sigmoid_gate = ops_sigmoid_gate,
     .dot = ops_dot,

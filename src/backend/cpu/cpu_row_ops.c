@@ -133,13 +133,21 @@ static void silu_mul_part(const row_job *j, int row, int begin, int end) {
                       j->out + row * j->out_stride + begin);
 }
 
-void cpu_silu_mul(cpu_backend *s, const pn_step *step) {
+static void gelu_mul_part(const row_job *j, int row, int begin, int end) {
+  j->s->ops->gelu_mul(j->a + row * j->a_stride + begin, j->b + row * j->b_stride + begin, end - begin,
+                      j->out + row * j->out_stride + begin);
+}
+
+static void multiply(cpu_backend *s, const pn_step *step, void (*each)(const row_job *, int, int, int)) {
   const cpu_rows b = cpu_rows_of(s, step->in[1]);
-  row_job j = job_of(s, step, silu_mul_part);
+  row_job j = job_of(s, step, each);
   j.b = b.p;
   j.b_stride = b.stride;
   run_rows(s, &j);
 }
+
+void cpu_silu_mul(cpu_backend *s, const pn_step *step) { multiply(s, step, silu_mul_part); }
+void cpu_gelu_mul(cpu_backend *s, const pn_step *step) { multiply(s, step, gelu_mul_part); }
 
 static void sigmoid_gate_piece(const row_job *j, int item, int begin, int end) {
   (void)begin, (void)end;

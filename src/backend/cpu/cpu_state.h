@@ -121,6 +121,7 @@ void cpu_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_add_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_gated_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_silu_mul(cpu_backend *s, const pn_step *step);
+void cpu_gelu_mul(cpu_backend *s, const pn_step *step);
 void cpu_sigmoid_gate(cpu_backend *s, const pn_step *step);
 void cpu_add(cpu_backend *s, const pn_step *step);
 void cpu_add_bias(cpu_backend *s, const pn_step *step);

@@ -67,6 +67,7 @@ void ref_matmul(ref *s, const pn_step *step);
 void ref_rope(ref *s, const pn_step *step);
 void ref_gated_rmsnorm(ref *s, const pn_step *step);
 void ref_silu_mul(ref *s, const pn_step *step);
+void ref_gelu_mul(ref *s, const pn_step *step);
 void ref_sigmoid_gate(ref *s, const pn_step *step);
 void ref_add(ref *s, const pn_step *step);
 void ref_add_bias(ref *s, const pn_step *step);

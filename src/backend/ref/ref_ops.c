@@ -133,6 +133,17 @@ void ref_silu_mul(ref *s, const pn_step *step) {
     }
 }
 
+void ref_gelu_mul(ref *s, const pn_step *step) {
+  const cpu_rows gate = cpu_workspace_rows(s->ws, step->in[0]), up = cpu_workspace_rows(s->ws, step->in[1]),
+                 out = cpu_workspace_rows(s->ws, step->out);
+  for (int r = 0; r < out.n; r++)
+    for (int i = 0; i < step->out.width; i++) {
+      double g = (double)gate.p[r * gate.stride + i];
+      double act = g / 2 * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (g + 0.044715 * g * g * g)));
+      out.p[r * out.stride + i] = (float)(act * (double)up.p[r * up.stride + i]);
+    }
+}
+
 void ref_sigmoid_gate(ref *s, const pn_step *step) {
   const cpu_rows gate = cpu_workspace_rows(s->ws, step->in[0]), out = cpu_workspace_rows(s->ws, step->out);
   int width = step->out.width / step->gate.heads, apart = step->gate.stride ? step->gate.stride : width;
