@@ -67,6 +67,9 @@ typedef struct model_recipe {
   bool out_gate;    // W_q gives q and then a gate of the result for each head; needs qk_norm
 } model_recipe;
 
+// The weights of norms as they are to be, or less one; or less one in folders that were not converted.
+typedef enum model_norms { NORMS_WHOLE, NORMS_LESS_ONE, NORMS_LESS_ONE_RAW } model_norms;
+
 // A family as data. Tensor paths hold %d for the layer; the MLX path has no ".weight" suffix, the GGUF name
 // neither. Each stands in a file arch_<name>.c as model_arch_<name>; the build finds it by that.
 typedef struct model_spec model_spec;
@@ -79,15 +82,9 @@ typedef struct model_arch {
   bool long_rope;                // rope_scaling of type longrope (su) is known
   bool qk_norm, qkv_bias;        // of every layer
   bool experts;                  // routed ones, in the layers that the configuration says
-  enum {
-    NORMS_WHOLE,
-    NORMS_LESS_ONE,
-    NORMS_LESS_ONE_RAW
-  } norms;               // of folders: their weights as they are, less
-                         // one, or less one where a folder was not converted
-  bool gelu;             // of every layer; what config.json must say then
-  bool norm_behind;      // of every layer
-  bool scaled_embedding; // by the square root of the model's width
+  model_norms norms;             // in folders
+  bool gelu, norm_behind;        // of every layer
+  bool scaled_embedding;         // by the square root of the model's width
   struct {
     int n_heads, n_kv_heads, head_dim, n_vocab, max_positions;
     double norm_eps, rope_theta, partial_rotary;
