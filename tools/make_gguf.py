@@ -31,6 +31,7 @@ class Family(NamedTuple):
     keys: list  # (key without the architecture, member of the configuration or a function of it); absent ones are left out
     tensors: list
     implied: dict | Callable = {}  # members of the configuration that a file does not say, or a function of its keys
+    extra: Callable = lambda cfg: {}  # tensors of the file alone, by their names
     joined: dict = {}  # GGUF name: the two names whose rows it may hold, one after the other
 
 
@@ -49,7 +50,7 @@ KEYS = [("block_count", "num_hidden_layers"), ("embedding_length", "hidden_size"
         ("attention.layer_norm_rms_epsilon", "rms_norm_eps"), ("rope.freq_base", "rope_theta"),
         ("context_length", "max_position_embeddings"), ("attention.key_length", "head_dim"),
         ("attention.value_length", "head_dim")]
-FLOATS = {"attention.layer_norm_rms_epsilon", "rope.freq_base"}
+FLOATS = {"attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.freq_base_swa", "final_logit_softcapping"}
 
 OUTER = [Tensor("token_embd", "model.embed_tokens"), Tensor("output_norm", "model.norm"), Tensor("output", "lm_head")]
 NORMS = [Tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm"),
@@ -111,6 +112,54 @@ def _of_delta_keys(get):
                                      partial_rotary_factor=get("rope.dimension_count") / get("attention.key_length")))
 
 
+def _of_kind(cfg, kind, key):
+    return cfg["rope_parameters"][kind + "_attention"][key]
+
+
+def _gemma4_frequencies(cfg):
+    """What the frequencies of layers that attend to everything are divided by: those beyond the share don't rotate."""
+    factors = np.full(cfg["global_head_dim"] // 2, 1e30, np.float32)
+    factors[:int(cfg["global_head_dim"] * _of_kind(cfg, "full", "partial_rotary_factor")) // 2] = 1
+    return {"rope_freqs.weight": factors}
+
+
+def _of_gemma4_keys(get):
+    sliding = get("attention.sliding_window_pattern")
+    return dict(num_hidden_layers=get("block_count"), hidden_size=get("embedding_length"),
+                intermediate_size=get("feed_forward_length")[0], vocab_size_per_layer_input=700,
+                layer_types=["sliding_attention" if s else "full_attention" for s in sliding],
+                rope_parameters=dict(
+                    full_attention=dict(rope_type="proportional", rope_theta=get("rope.freq_base"),
+                                        partial_rotary_factor=0.25),
+                    sliding_attention=dict(rope_type="default", rope_theta=get("rope.freq_base_swa"))))
+
+
+GEMMA4_KEYS = [
+    ("context_length", "max_position_embeddings"), ("embedding_length", "hidden_size"),
+    ("feed_forward_length", lambda cfg: [cfg["intermediate_size"] * (1 + (i >= cfg["num_hidden_layers"] -
+                                                                          cfg["num_kv_shared_layers"]))
+                                         for i in range(cfg["num_hidden_layers"])]),
+    ("attention.key_length", "global_head_dim"), ("attention.value_length", "global_head_dim"),
+    ("attention.key_length_swa", "head_dim"), ("attention.value_length_swa", "head_dim"),
+    ("rope.freq_base", lambda cfg: _of_kind(cfg, "full", "rope_theta")),
+    ("rope.freq_base_swa", lambda cfg: _of_kind(cfg, "sliding", "rope_theta")),
+    ("rope.dimension_count", "global_head_dim"), ("rope.dimension_count_swa", "head_dim"),
+    ("attention.sliding_window", "sliding_window"), ("attention.shared_kv_layers", "num_kv_shared_layers"),
+    ("attention.sliding_window_pattern", lambda cfg: [t == "sliding_attention" for t in cfg["layer_types"]]),
+    ("embedding_length_per_layer_input", "hidden_size_per_layer_input"),
+    ("final_logit_softcapping", "final_logit_softcapping")]
+GEMMA4 = [Tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm"),
+          Tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm"),
+          Tensor("blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm"),
+          Tensor("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm"),
+          Tensor("per_layer_token_embd", "model.embed_tokens_per_layer"),
+          Tensor("per_layer_model_proj", "model.per_layer_model_projection"),
+          Tensor("per_layer_proj_norm", "model.per_layer_projection_norm"),
+          Tensor("blk.{}.inp_gate", "model.layers.{}.per_layer_input_gate"),
+          Tensor("blk.{}.proj", "model.layers.{}.per_layer_projection"),
+          Tensor("blk.{}.post_norm", "model.layers.{}.post_per_layer_input_norm"),
+          Tensor("blk.{}.layer_output_scale.weight", "model.layers.{}.layer_scalar")]
+
 # Norms of the folder are less one; those of the file are whole.
 _LESS_ONE = (lambda w, cfg: w + 1, lambda w, cfg: w - 1)
 GEMMA3 = [Tensor(t.gguf, t.mlx, *_LESS_ONE) for t in OUTER[1:2] + NORMS[:1] + QK_NORMS + [
@@ -131,6 +180,8 @@ FAMILIES = {
                                            ("attention.sliding_window_pattern", "sliding_window_pattern")],
                           OUTER[:1] + QK + VO + FFN + GEMMA3,
                           lambda get: dict(query_pre_attn_scalar=get("attention.key_length"), rope_local_base_freq=1e4)),
+    "gemma4_text": Family("gemma4", [k for k in KEYS if "length" not in k[0] and k[0] != "rope.freq_base"] + GEMMA4_KEYS,
+                          OUTER + QK + VO + FFN + QK_NORMS + GEMMA4, _of_gemma4_keys, extra=_gemma4_frequencies),
     "qwen3_moe": Family("qwen3moe", KEYS + EXPERT_KEYS, OUTER + NORMS + QK + VO + QK_NORMS + EXPERTS,
                         implied=dict(decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True),
                         joined={"blk.{}.ffn_gate_up_exps": ("blk.{}.ffn_gate_exps", "blk.{}.ffn_up_exps")}),
@@ -232,8 +283,8 @@ def write(path, cfg, weights, kind, joined=False):
         value = member(cfg) if callable(member) else cfg.get(member)
         key = f"{family.arch}.{key}"
         if value is not None:
-            add = out.add_float32 if key[len(family.arch) + 1:] in FLOATS else out.add_uint32
-            add(key, value)
+            floats = key[len(family.arch) + 1:] in FLOATS
+            (out.add_array if isinstance(value, list) else out.add_float32 if floats else out.add_uint32)(key, value)
     tensors = {}
     for name, w in weights.items():
         t, theirs = _find(family.tensors, "mlx", name)
@@ -242,6 +293,8 @@ def write(path, cfg, weights, kind, joined=False):
         plain = w.ndim == 1 or any(t.f32 and _layered(t.gguf + ".weight", name) is not None for t in family.tensors)
         data, number = (w, F32) if plain else _pack(w, kind)
         out.add_tensor(name, data, raw_dtype=number)
+    for name, w in family.extra(cfg).items():
+        out.add_tensor(name, w, raw_dtype=F32)
     out.write_header_to_file(), out.write_kv_data_to_file(), out.write_tensors_to_file()
     out.close()
     return path
@@ -260,7 +313,7 @@ def read(path):
     weights = {}
     factors = {t.name: t.data[0] for t in r.tensors if t.name.endswith((".scale", ".input_scale"))}
     for t in r.tensors:
-        if t.name in factors:
+        if t.name in factors or t.name == "rope_freqs.weight":
             continue
         w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
         w *= factors.get(t.name.removesuffix("weight") + "scale", np.float32(1))

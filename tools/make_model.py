@@ -68,6 +68,21 @@ SHAPES = {
                              num_key_value_heads=5, intermediate_size=192, sliding_window=48,
                              rope_theta=1e6, rope_local_base_freq=1e4, query_pre_attn_scalar=24,
                              max_position_embeddings=2048, rope_scaling=dict(rope_type="linear", factor=8.0)),
+    ("gemma4_text", "tiny"): dict(TINY, num_hidden_layers=7, hidden_size=192, head_dim=64, global_head_dim=128,
+                                  num_attention_heads=3, num_key_value_heads=1, intermediate_size=192,
+                                  hidden_size_per_layer_input=64, vocab_size_per_layer_input=700,
+                                  num_kv_shared_layers=3, sliding_window=48, final_logit_softcapping=3.0,
+                                  max_position_embeddings=2048, tie_word_embeddings=True,
+                                  layer_types=["sliding_attention", "full_attention"] * 3 + ["sliding_attention"],
+                                  rope_parameters=dict(
+                                      full_attention=dict(rope_type="proportional", rope_theta=1e6,
+                                                          partial_rotary_factor=0.25),
+                                      sliding_attention=dict(rope_type="default", rope_theta=1e4))),
+    ("gemma4", "tiny"): dict(TINY, num_hidden_layers=6, hidden_size=256, head_dim=32, global_head_dim=64,
+                             num_attention_heads=10, num_key_value_heads=5, num_global_key_value_heads=2,
+                             attention_k_eq_v=True, intermediate_size=192, hidden_size_per_layer_input=0,
+                             num_kv_shared_layers=0, sliding_window=48, sliding_window_pattern=3,
+                             final_logit_softcapping=None, max_position_embeddings=2048),
     ("phi3", "tiny"): dict(TINY, hidden_size=384, num_key_value_heads=4, intermediate_size=512, rope_theta=10000.0,
                            max_position_embeddings=131072, original_max_position_embeddings=4096,
                            tie_word_embeddings=False),
@@ -84,12 +99,12 @@ CHAT_TEMPLATE = (
 
 
 # Families whose text model is a part of a larger one, and what config.json calls that part.
-NESTED = {"qwen3_5": "qwen3_5_text", "gemma3": "gemma3_text"}
+NESTED = {"qwen3_5": "qwen3_5_text", "gemma3": "gemma3_text", "gemma4": "gemma4_text"}
 
 
 def config_of(family, shape):
     cfg = dict(copy.deepcopy(SHAPES[family, shape]), model_type=family, bos_token_id=1, eos_token_id=2)
-    cfg.update(dict(hidden_activation="gelu_pytorch_tanh") if is_gemma(family) else dict(hidden_act="silu"))
+    cfg.update(dict(hidden_activation="gelu_pytorch_tanh") if family.startswith("gemma") else dict(hidden_act="silu"))
     if family == "phi3":
         half = cfg["hidden_size"] // cfg["num_attention_heads"] // 2
         cfg["rope_scaling"] = dict(type="longrope", short_factor=[1.0 + 0.02 * i for i in range(half)],
@@ -100,8 +115,8 @@ def config_of(family, shape):
     return cfg
 
 
-def is_gemma(family):
-    """Norms of its files are less one, and the head is the embedding."""
+def is_gemma3(family):
+    """Norms of its folders are less one, and the head is the embedding."""
     return family.startswith("gemma3")
 
 
@@ -116,13 +131,14 @@ def model_of(cfg):
 
     module = importlib.import_module(f"mlx_lm.models.{cfg['model_type']}")
     model = module.Model(module.ModelArgs.from_dict(copy.deepcopy(cfg)))
-    if is_gemma(cfg["model_type"]):
+    if is_gemma3(cfg["model_type"]):
         getattr(model, "language_model", model).sanitize({})  # which ties the head
     return model
 
 
-def randomize(model, dtype, seed, norm=1):
-    """Weights of a size that keeps activations near one and spreads the logits; those of norms around `norm`."""
+def randomize(model, dtype, seed, norm=1, scaled=True):
+    """Weights of a size that keeps activations near one and spreads the logits; those of norms around `norm`.
+    Not `scaled`: scores are as large as the norm of the queries makes them."""
     mx.random.seed(seed)
 
     def draw(path, p):
@@ -130,6 +146,8 @@ def randomize(model, dtype, seed, norm=1):
             return mx.random.uniform(-4, 1, p.shape).astype(dtype)
         if path.endswith((".bias", "dt_bias")):
             return (0.5 * mx.random.normal(p.shape)).astype(dtype)
+        if path.endswith("q_norm.weight") and not scaled:
+            return (p.shape[0] ** -0.5 * (1 + 0.1 * mx.random.normal(p.shape))).astype(dtype)
         if p.ndim == 1:
             return (norm + 0.1 * mx.random.normal(p.shape)).astype(dtype)
         return (mx.random.normal(p.shape) / math.sqrt(p.shape[-1])).astype(dtype)
@@ -192,7 +210,8 @@ def make(folder, family, shape="tiny", bits=4, group=64, dtype="float16", seed=1
     folder.mkdir(parents=True, exist_ok=True)
     cfg = config_of(family, shape)
     model = model_of(cfg)
-    randomize(model, getattr(mx, dtype), seed, norm=0 if is_gemma(family) else 1)
+    randomize(model, getattr(mx, dtype), seed, norm=0 if is_gemma3(family) else 1,
+              scaled=not family.startswith("gemma4"))
     if bits:
         overrides = overrides or {}
 

@@ -187,6 +187,10 @@ typedef enum pn_op {
   PN_OP_SIGMOID_GATE,
   // out[r][i] += x[r][i].
   PN_OP_ADD,
+  // out[r][i] *= scale.by.
+  PN_OP_SCALE,
+  // out[r][i] = cap.limit * tanh(out[r][i] / cap.limit). On cpu tanh(x) is 2 / (1 + exp(-2x)) - 1.
+  PN_OP_SOFT_CAP,
   // out[k] = x[logit_rows[k]], out by logits, x by rows.
   PN_OP_GATHER,
   // A causal convolution of each column over the conv.taps last positions of the row's sequence: out[p][i] =
@@ -225,7 +229,7 @@ typedef enum pn_op {
   // out = rmsnorm(x) as above, times silu(y). `out` may be x.
   PN_OP_GATED_RMSNORM,
   PN_N_OPS
-  // To come, each with the family that needs it: soft caps, attention sinks.
+  // To come, with the families that need them: attention sinks.
 } pn_op;
 const char *pn_op_name(pn_op op); // "matmul", ...
 
@@ -251,6 +255,12 @@ typedef struct pn_step {
     struct {
       int heads, stride;
     } gate;
+    struct {
+      float by;
+    } scale;
+    struct {
+      float limit;
+    } cap;
     struct {
       int table, n_heads, head_dim;
     } rope;

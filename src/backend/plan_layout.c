@@ -18,6 +18,8 @@ static const char *const names[PN_N_OPS] = {
     [PN_OP_SHORT_CONV] = "short_conv",
     [PN_OP_ROUTE] = "route",
     [PN_OP_EXPERTS] = "experts",
+    [PN_OP_SCALE] = "scale",
+    [PN_OP_SOFT_CAP] = "soft_cap",
     [PN_OP_GELU_MUL] = "gelu_mul",
     [PN_OP_SIGMOID_GATE] = "sigmoid_gate",
     [PN_OP_GATED_DELTA] = "gated_delta",
@@ -31,7 +33,8 @@ typedef uint64_t buffer_set; // a bit a buffer
 static buffer_set set_of(pn_view v) { return v.width > 0 ? UINT64_C(1) << v.buffer : 0; }
 
 static bool changes_in_place(pn_op op) {
-  return op == PN_OP_ADD_BIAS || op == PN_OP_ROPE || op == PN_OP_ADD || op == PN_OP_SIGMOID_GATE;
+  return op == PN_OP_ADD_BIAS || op == PN_OP_ROPE || op == PN_OP_ADD || op == PN_OP_SIGMOID_GATE ||
+         op == PN_OP_SCALE || op == PN_OP_SOFT_CAP;
 }
 
 static buffer_set read_by(const pn_step *s) {

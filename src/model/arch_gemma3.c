@@ -57,7 +57,7 @@ const model_arch model_arch_gemma3 = {
     .norms = NORMS_LESS_ONE,
     .gelu = true,
     .norm_behind = true,
-    .scaled_embedding = true,
+    .embed = EMBED_ROOT_BF16,
     // Those of the models that see, whose configurations leave most of it out.
     .defaults = {.n_heads = 8,
                  .n_kv_heads = 4,

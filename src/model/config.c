@@ -16,8 +16,9 @@ static bool has_dense_layers(const model_spec *s) {
 }
 
 static bool check_rope(const model_spec *s, const model_rope *r, const char *where, pn_error *e) {
+  const int widest = s->vary.full_head_dim > s->c.head_dim ? s->vary.full_head_dim : s->c.head_dim;
   if (!in_range(where, "rope theta", r->theta, 1e-3, 1e12, e) ||
-      !in_range(where, "rotary dimensions", r->n_rot, 2, s->c.head_dim, e))
+      !in_range(where, "rotary dimensions", r->n_rot, 2, widest, e))
     return false;
   if (r->n_rot % 2)
     return pn_fail(e, PN_ERR_CORRUPT, "%s: rotary dimensions must be even, found %d", where, r->n_rot);

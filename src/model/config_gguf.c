@@ -8,6 +8,7 @@ typedef struct reader {
   const pn_gguf *g;
   const char *path;
   char arch[32];
+  bool lists; // of a list for all layers the first layer's is taken
   pn_error *e;
 } reader;
 
@@ -21,7 +22,7 @@ static bool get_int(const reader *r, const char *suffix, bool required, int *out
   const pn_gguf_value *v = get(r, suffix);
   if (!v && !required) return true;
   if (!v) return pn_fail(r->e, PN_ERR_CORRUPT, "%s: key %s.%s is missing", r->path, r->arch, suffix);
-  if (v->is_array)
+  if (v->is_array && !r->lists)
     return pn_fail(r->e, PN_ERR_UNSUPPORTED, "%s: %s.%s: a value for each layer is not supported", r->path,
                    r->arch, suffix);
   int64_t n;
@@ -205,6 +206,7 @@ bool config_read_gguf(const pn_gguf *g, const char *path, model_spec *s, pn_erro
                    path, registry_known(true, known), (int)(name.n < 64 ? name.n : 64), name.n ? name.p : "");
   snprintf(r.arch, sizeof r.arch, "%.*s", (int)name.n, name.p);
   snprintf(s->c.family, sizeof s->c.family, "%s", r.arch);
+  r.lists = s->arch->lists;
   describe_quantization(&r, s);
   const config_keys keys = {.where = path, .gguf = g, .arch = r.arch, .e = e};
   return read_sizes(&r, s) && read_experts(&r, s) && read_vocab(&r, s) && read_rope(&r, s) &&

@@ -302,6 +302,6 @@ bool config_read_json(pn_files *files, model_spec *s, pn_error *e) {
   describe_quantization(s, all, cfg);
   const config_keys keys = {.where = where, .json = cfg, .part = cfg == all ? "" : "text_config.", .e = e};
   return read_sizes(s, all, cfg, e) && refuse_unknown(s->arch, cfg, e) && read_experts(s, cfg, e) &&
-         read_rope(s, cfg, e) && (!s->arch->configure || s->arch->configure(s, &keys)) &&
-         config_check(s, where, e);
+         (s->arch->own_ropes || read_rope(s, cfg, e)) &&
+         (!s->arch->configure || s->arch->configure(s, &keys)) && config_check(s, where, e);
 }

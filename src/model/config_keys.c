@@ -48,6 +48,13 @@ bool config_key_int(const config_keys *k, const char *json, const char *gguf, in
                  highest, (long long)n);
 }
 
+int64_t config_key_of_layer(const config_keys *k, const char *gguf, int i) {
+  char key[KEY_TEXT];
+  int64_t n = -1;
+  const pn_gguf_value *v = pn_gguf_get(k->gguf, key_text(k, gguf, gguf, key));
+  return v && pn_gguf_int(v, v->is_array ? (uint64_t)i : 0, &n) ? n : -1;
+}
+
 bool config_key_positive(const config_keys *k, const char *json, const char *gguf, double *out) {
   char key[KEY_TEXT];
   double x = *out;

@@ -19,6 +19,9 @@ typedef struct config_keys {
 // key, expected, found.
 bool config_key_int(const config_keys *k, const char *json, const char *gguf, int lowest, int highest,
                     int *out);
+// In GGUF files: the integer of layer i of a key that has one for each layer, or one for all. -1: there is no
+// such key, or none for that layer.
+int64_t config_key_of_layer(const config_keys *k, const char *gguf, int i);
 // A number over 0, likewise, but never required.
 bool config_key_positive(const config_keys *k, const char *json, const char *gguf, double *out);
 // Where config.json lists the kinds of all layers, each layer whose number from 1 is a multiple of the

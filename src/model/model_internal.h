@@ -10,6 +10,9 @@ typedef enum model_role {
   ROLE_EMBED,
   ROLE_FINAL_NORM,
   ROLE_HEAD,
+  ROLE_PER_LAYER_EMBED, // a vector for each layer, of each token
+  ROLE_PER_LAYER_IN,    // the same of the embedding
+  ROLE_PER_LAYER_IN_NORM,
   ROLE_ATTN_NORM, // from here on: once a layer
   ROLE_Q,
   ROLE_K,
@@ -36,6 +39,10 @@ typedef enum model_role {
   ROLE_UP,
   ROLE_GATE_UP, // rows gate | up
   ROLE_DOWN,
+  ROLE_PER_LAYER_GATE,
+  ROLE_PER_LAYER_OUT,
+  ROLE_PER_LAYER_NORM,
+  ROLE_OUT_SCALE,   // the whole name of one number
   ROLE_ROUTER,      // logits of experts
   ROLE_EXPERT_GATE, // from here on: [expert][row][column]
   ROLE_EXPERT_UP,
@@ -51,6 +58,7 @@ struct model_layer;
 typedef void model_sublayer(struct plan *p, const pn_model *m, const struct model_layer *l);
 typedef struct model_recipe {
   model_sublayer *mixer, *ffn;
+  model_sublayer *extra;                    // behind them, of x itself and not of its norm; NULL: none
   int n_heads, n_kv_heads, head_dim, d_ffn; // n_heads 0: the mixer is not attention
   int n_experts, n_experts_used, d_expert;  // 0: the feed-forward has none
   int mix_in, mix_out;                      // then the widths that ROLE_MIX_IN gives and ROLE_MIX_OUT takes
@@ -64,6 +72,11 @@ typedef struct model_recipe {
   bool qkv_bias;    // q, k and v have biases
   bool gelu;        // the feed-forward gates by gelu, approximated by tanh, else by silu
   bool norm_behind; // sublayers have a norm behind them too
+  bool v_norm;      // every head of v goes through an rmsnorm without weights
+  bool v_is_k;      // v is the norm of k before its own: there is no W_v
+  bool out_scale;   // a number of the layer multiplies x behind it
+  int per_layer;    // width of this layer's own vector of each token, which `extra` reads; 0: none
+  int kv_from;      // the earlier layer whose K and V it reads in place of its own; -1: none
   bool out_gate;    // W_q gives q and then a gate of the result for each head; needs qk_norm
 } model_recipe;
 
@@ -84,7 +97,9 @@ typedef struct model_arch {
   bool experts;                  // routed ones, in the layers that the configuration says
   model_norms norms;             // in folders
   bool gelu, norm_behind;        // of every layer
-  bool scaled_embedding;         // by the square root of the model's width
+  enum { EMBED_PLAIN, EMBED_ROOT, EMBED_ROOT_BF16 } embed; // times the square root of the model's width
+  bool own_ropes;                                          // `configure` makes the rotations of folders
+  bool lists; // GGUF files may give some sizes as a list of all layers; `configure` reads those
   struct {
     int n_heads, n_kv_heads, head_dim, n_vocab, max_positions;
     double norm_eps, rope_theta, partial_rotary;
@@ -153,8 +168,14 @@ struct model_spec {
     int n_heads, head_dim, n_key_heads, key_dim, taps;
     bool tiled; // heads read the key heads in turn, not in runs
   } delta;
-  double attention_scale; // of scores, 0: one by the square root of the head's size
-  int n_ropes;            // at least 1: most layers have the first
+  struct { // where layers that attend to everything, or the last ones, differ from the others; 0: they don't
+    int full_head_dim, full_kv_heads, n_shared, shared_ffn;
+    bool v_is_k; // of those that attend to everything
+  } vary;
+  int per_layer, per_layer_vocab; // of the vectors for each layer; 0: there are none
+  double soft_cap;                // of logits; 0: none
+  double attention_scale;         // of scores, 0: one by the square root of the head's size
+  int n_ropes;                    // at least 1: most layers have the first
   model_rope ropes[MODEL_MAX_ROPES];
   pn_route route;               // to experts
   bool dense[MODEL_MAX_LAYERS]; // layers without experts where others have them
@@ -187,6 +208,8 @@ typedef struct model_layer {
   pn_weight *qkv_bias; // q | k | v
   pn_weight *conv;     // [taps][channels]
   pn_weight *decay;    // of the heads of a delta net: rate | bias
+  pn_weight *ones;     // [head_dim], weights of the norm of v
+  float out_scale;
 } model_layer;
 
 typedef struct model_matrix {
@@ -199,6 +222,7 @@ struct pn_model {
   pn_backend *b;
   pn_weight *embed, *head; // the same when tied
   pn_weight *final_norm;
+  pn_weight *per_layer_embed, *per_layer_in, *per_layer_norm; // NULL: there are none
   model_layer *layers;
   uint64_t weight_bytes;
   pn_model_size size;

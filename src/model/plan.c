@@ -55,13 +55,21 @@ void plan_norm(plan *p, const char *name, pn_view in, pn_view out, const pn_weig
 }
 
 // h = rmsnorm(x), the output of the sublayer before added to x first.
-static void join(plan *p, const pn_model *m, const char *name, const pn_weight *norm, bool first) {
+static void join(plan *p, const pn_model *m, const char *name, const pn_weight *norm) {
   const pn_view x = p->stream[PLAN_X], h = p->stream[PLAN_H];
   plan_norm(p, name, x, h, norm, m->spec.c.norm_eps, 1);
-  if (first) return;
-  pn_step *s = &p->steps[p->p.n_steps - 1];
-  s->op = PN_OP_ADD_RMSNORM;
-  s->in[1] = p->stream[PLAN_Y];
+  if (!p->settled) {
+    pn_step *s = &p->steps[p->p.n_steps - 1];
+    s->op = PN_OP_ADD_RMSNORM;
+    s->in[1] = p->stream[PLAN_Y];
+  }
+  p->settled = false; // a sublayer follows
+}
+
+// Add the output of the sublayer before to x, unless it was.
+static void settle(plan *p) {
+  if (!p->settled) plan_emit(p, PN_OP_ADD, "residual", p->stream[PLAN_Y], p->stream[PLAN_X]);
+  p->settled = true;
 }
 
 // The output of a sublayer, normed where there is such a norm.
@@ -70,22 +78,36 @@ static void norm_behind(plan *p, const pn_model *m, const char *name, const pn_w
   if (norm) plan_norm(p, name, y, y, norm, m->spec.c.norm_eps, 1);
 }
 
-// What the embedding is multiplied by: models that scale it were made with a factor of bf16.
+// What the embedding is multiplied by; some models were made with a factor of bf16.
 static float embedding_scale(const pn_model *m) {
-  if (!m->spec.arch->scaled_embedding) return 1;
-  return pn_bf16_to_f32(pn_f32_to_bf16(sqrtf((float)m->spec.c.d_model)));
+  const float root = sqrtf((float)m->spec.c.d_model);
+  if (m->spec.arch->embed == EMBED_PLAIN) return 1;
+  return m->spec.arch->embed == EMBED_ROOT ? root : pn_bf16_to_f32(pn_f32_to_bf16(root));
+}
+
+// What a layer does to x behind its sublayers.
+static void finish_layer(plan *p, const pn_model *m, const model_layer *l) {
+  if (l->recipe.extra) {
+    settle(p);
+    l->recipe.extra(p, m, l);
+    p->settled = false;
+  }
+  if (!l->recipe.out_scale) return;
+  settle(p);
+  plan_emit(p, PN_OP_SCALE, "out_scale", (pn_view){0}, p->stream[PLAN_X])->scale.by = l->out_scale;
 }
 
 static void build_layer(plan *p, const pn_model *m, int i) {
   const model_layer *l = &m->layers[i];
   p->layer_step[i] = p->p.n_steps;
   p->layer = i;
-  join(p, m, "attn_norm", l->w[ROLE_ATTN_NORM], i == 0);
+  join(p, m, "attn_norm", l->w[ROLE_ATTN_NORM]);
   l->recipe.mixer(p, m, l);
   norm_behind(p, m, "attn_post_norm", l->w[ROLE_ATTN_POST_NORM]);
-  join(p, m, "ffn_norm", l->w[ROLE_FFN_NORM], false);
+  join(p, m, "ffn_norm", l->w[ROLE_FFN_NORM]);
   l->recipe.ffn(p, m, l);
   norm_behind(p, m, "ffn_post_norm", l->w[ROLE_FFN_POST_NORM]);
+  finish_layer(p, m, l);
 }
 
 static void build(plan *p, const pn_model *m) {
@@ -97,13 +119,18 @@ static void build(plan *p, const pn_model *m) {
   pn_step *s = plan_emit(p, PN_OP_EMBED, "embed", (pn_view){0}, x);
   s->w[s->n_weights++] = m->embed;
   s->embed.scale = embedding_scale(m);
+  p->settled = true;
+  if (m->per_layer_embed) per_layer_begin(p, m);
   for (int i = 0; i < c->n_layers; i++) build_layer(p, m, i);
   p->layer = -1;
   p->layer_step[c->n_layers] = p->p.n_steps;
-  plan_emit(p, PN_OP_ADD, "residual", p->stream[PLAN_Y], x);
+  settle(p);
   plan_emit(p, PN_OP_GATHER, "last", x, last);
   plan_norm(p, "final_norm", last, last, m->final_norm, c->norm_eps, 1);
-  plan_matmul(p, "logits", last, plan_buffer(p, "logits", c->n_vocab, true), m->head, NULL, NULL);
+  const pn_view logits = plan_buffer(p, "logits", c->n_vocab, true);
+  plan_matmul(p, "logits", last, logits, m->head, NULL, NULL);
+  if (m->spec.soft_cap > 0)
+    plan_emit(p, PN_OP_SOFT_CAP, "soft_cap", (pn_view){0}, logits)->cap.limit = (float)m->spec.soft_cap;
 }
 
 plan *plan_new(const pn_model *m, pn_error *e) {

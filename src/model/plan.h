@@ -22,6 +22,7 @@ typedef struct plan {
   const char *tags[PLAN_MAX_BUFFERS]; // of buffers
   pn_rope ropes[MODEL_MAX_ROPES];
   pn_view stream[PLAN_N_STREAMS];
+  bool settled;    // PLAN_Y is a part of PLAN_X already
   int layer;       // the one that is being built, -1 outside
   int *layer_step; // [n_layers + 1]
   bool failed;     // out of memory, or of buffers
@@ -43,6 +44,12 @@ pn_step *plan_emit(plan *p, pn_op op, const char *name, pn_view in, pn_view out)
 void plan_matmul(plan *p, const char *name, pn_view in, pn_view out, const pn_weight *w0, const pn_weight *w1,
                  const pn_weight *w2);
 void plan_norm(plan *p, const char *name, pn_view in, pn_view out, const pn_weight *w, float eps, int heads);
+
+// The vectors of all layers for each row's token, behind the embedding (Gemma 3n and 4):
+//   table[token] + rmsnorm(W_in embedding), a part for each layer.
+void per_layer_begin(plan *p, const pn_model *m);
+// What a layer makes of its part: y = rmsnorm(W_out (gelu(W_gate x) * part)), from PLAN_X to PLAN_Y.
+model_sublayer per_layer_extra;
 
 // Sublayers that several families share: from PLAN_H to PLAN_Y.
 model_sublayer block_attention, block_delta, block_ffn, block_moe;

@@ -17,7 +17,8 @@ model_recipe recipe_of(const model_spec *s, int i) {
                     .qk_norm = s->arch->qk_norm,
                     .qkv_bias = s->arch->qkv_bias,
                     .gelu = s->arch->gelu,
-                    .norm_behind = s->arch->norm_behind};
+                    .norm_behind = s->arch->norm_behind,
+                    .kv_from = -1};
   if (c->n_experts && !s->dense[i]) {
     r.ffn = block_moe;
     r.n_experts = c->n_experts;
@@ -50,6 +51,7 @@ bool recipe_groups(model_spec *s, const char *where, pn_error *e) {
   c->n_groups = 0;
   for (int i = 0; i < c->n_layers; i++) {
     const model_recipe r = recipe_of(s, i);
+    if (r.n_heads > 0 && r.kv_from >= 0) continue; // keeps nothing
     int g = recipe_group(c, &r);
     if (g == PN_MODEL_MAX_GROUPS)
       return pn_fail(e, PN_ERR_UNSUPPORTED, "%s: the layers keep more than %d different things", where,

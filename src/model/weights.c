@@ -375,6 +375,36 @@ static pn_weight *load_conv(loader *l, int i, const model_recipe *r) {
   return w;
 }
 
+static pn_weight *load_ones(const loader *l, int n) {
+  float *host = malloc((size_t)n * sizeof *host);
+  if (!host) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for a vector of %d", n), NULL;
+  for (int i = 0; i < n; i++) host[i] = 1;
+  return open_vector(l, host, n);
+}
+
+static bool load_out_scale(const loader *l, model_layer *layer, int i) {
+  char path[160];
+  path_of(l, ROLE_OUT_SCALE, i, path);
+  return read_vector(l, path, "", 1, &layer->out_scale);
+}
+
+// The vectors that each layer has of each token, and of the embedding. Their sum is halved in power: that
+// goes into the norm's weights, and into the scale of the table.
+static bool load_per_layer(loader *l) {
+  pn_model *m = l->m;
+  const model_role norm = ROLE_PER_LAYER_IN_NORM;
+  const int64_t one = m->spec.per_layer, all = one * m->spec.c.n_layers;
+  m->per_layer_embed =
+      load_matrix(l, ROLE_PER_LAYER_EMBED, 0, (matrix_shape){m->spec.per_layer_vocab, all, 0}, false, false);
+  if (!m->per_layer_embed) return false;
+  m->per_layer_in =
+      load_matrix(l, ROLE_PER_LAYER_IN, 0, (matrix_shape){all, m->spec.c.d_model, 0}, true, false);
+  float *host = m->per_layer_in ? read_vectors(l, &norm, &one, 1, "weight", 0) : NULL;
+  for (int64_t i = 0; host && i < one; i++) host[i] *= (float)sqrt(0.5);
+  m->per_layer_norm = open_vector(l, host, one);
+  return m->per_layer_norm != NULL;
+}
+
 static bool load_bias(loader *l, model_layer *layer, int i) {
   const model_recipe *r = &layer->recipe;
   const int64_t q = (int64_t)r->n_heads * r->head_dim, kv = (int64_t)r->n_kv_heads * r->head_dim;
@@ -431,7 +461,7 @@ static bool load_layer(loader *l, int i) {
   model_layer *layer = &l->m->layers[i];
   layer->recipe = recipe_of(&l->m->spec, i);
   const model_recipe *r = &layer->recipe;
-  const bool attends = r->n_heads > 0, dense = r->n_experts == 0;
+  const bool attends = r->n_heads > 0, keeps = attends && r->kv_from < 0, dense = r->n_experts == 0;
   const int64_t d = l->m->spec.c.d_model, o = (int64_t)r->n_heads * r->head_dim, q = r->out_gate ? 2 * o : o,
                 kv = (int64_t)r->n_kv_heads * r->head_dim, f = r->d_ffn;
   const struct {
@@ -440,11 +470,11 @@ static bool load_layer(loader *l, int i) {
     bool wanted, biased;
   } want[] = {{ROLE_ATTN_NORM, d, 0, true, false},
               {ROLE_Q, q, d, attends, r->qkv_bias},
-              {ROLE_K, kv, d, attends, r->qkv_bias},
-              {ROLE_V, kv, d, attends, r->qkv_bias},
+              {ROLE_K, kv, d, keeps, r->qkv_bias},
+              {ROLE_V, kv, d, keeps && !r->v_is_k, r->qkv_bias},
               {ROLE_QKV, q + 2 * kv, d, attends, r->qkv_bias},
               {ROLE_Q_NORM, r->head_dim, 0, r->qk_norm, false},
-              {ROLE_K_NORM, r->head_dim, 0, r->qk_norm, false},
+              {ROLE_K_NORM, r->head_dim, 0, r->qk_norm && keeps, false},
               {ROLE_O, d, o, attends, false},
               {ROLE_MIX_IN, r->mix_in, d, !attends, false},
               {ROLE_MIX_GATE, r->mix_out, d, r->mix_heads > 0, false},
@@ -458,7 +488,10 @@ static bool load_layer(loader *l, int i) {
               {ROLE_GATE, f, d, dense, false},
               {ROLE_UP, f, d, dense, false},
               {ROLE_GATE_UP, 2 * f, d, dense, false},
-              {ROLE_DOWN, d, f, dense, false}};
+              {ROLE_DOWN, d, f, dense, false},
+              {ROLE_PER_LAYER_GATE, r->per_layer, d, r->per_layer > 0, false},
+              {ROLE_PER_LAYER_OUT, d, r->per_layer, r->per_layer > 0, false},
+              {ROLE_PER_LAYER_NORM, d, 0, r->per_layer > 0, false}};
   for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
     model_role role = want[k].role;
     if (!want[k].wanted || !name_of(l, role)) continue;
@@ -469,6 +502,8 @@ static bool load_layer(loader *l, int i) {
   }
   if (!dense && !load_experts(l, layer, i)) return false;
   if (r->conv_taps && !(layer->conv = load_conv(l, i, r))) return false;
+  if (r->v_norm && !(layer->ones = load_ones(l, r->head_dim))) return false;
+  if (r->out_scale && !load_out_scale(l, layer, i)) return false;
   if (r->mix_heads && !(layer->decay = load_decay(l, i, r->mix_heads))) return false;
   return !attends || !r->qkv_bias || load_bias(l, layer, i);
 }
@@ -497,12 +532,14 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   if (!m->head) return false;
   m->final_norm = load_norm(&l, ROLE_FINAL_NORM, 0, c->d_model);
   if (!m->final_norm) return false;
+  if (m->spec.per_layer && !load_per_layer(&l)) return false;
   int n_in_group[PN_MODEL_MAX_GROUPS] = {0};
   for (int i = 0; i < c->n_layers; i++) {
     if (!load_layer(&l, i)) return false;
     model_layer *layer = &m->layers[i];
-    layer->group = recipe_group(c, &layer->recipe);
-    layer->group_layer = n_in_group[layer->group]++;
+    const int from = layer->recipe.n_heads > 0 ? layer->recipe.kv_from : -1;
+    layer->group = from >= 0 ? m->layers[from].group : recipe_group(c, &layer->recipe);
+    layer->group_layer = from >= 0 ? m->layers[from].group_layer : n_in_group[layer->group]++;
   }
   return true;
 }
@@ -514,7 +551,11 @@ void weights_close(pn_model *m) {
     ops->weight_close(m->b, m->layers[i].qkv_bias);
     ops->weight_close(m->b, m->layers[i].conv);
     ops->weight_close(m->b, m->layers[i].decay);
+    ops->weight_close(m->b, m->layers[i].ones);
   }
+  ops->weight_close(m->b, m->per_layer_norm);
+  ops->weight_close(m->b, m->per_layer_in);
+  ops->weight_close(m->b, m->per_layer_embed);
   ops->weight_close(m->b, m->final_norm);
   if (m->head != m->embed) ops->weight_close(m->b, m->head);
   ops->weight_close(m->b, m->embed);

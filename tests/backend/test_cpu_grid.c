@@ -75,15 +75,17 @@ enum {
   SILU_MUL,
   GELU_MUL,
   SIGMOID_GATE,
+  SCALE,
+  SOFT_CAP,
   ADD,
   ADD_BIAS,
   GATHER,
   N_ROW_OPS
 };
-static const char *const row_op_names[] = {"rmsnorm",       "rmsnorm by heads", "add_rmsnorm",
-                                           "gated_rmsnorm", "silu_mul",         "sigmoid_gate",
-                                           "add",           "add_bias",         "gather"};
-static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 3e-6, 1e-6, 1e-6, 1e-6, 0, 0, 0};
+static const char *const row_op_names[] = {
+    "rmsnorm", "rmsnorm by heads", "add_rmsnorm", "gated_rmsnorm", "silu_mul", "gelu_mul", "sigmoid_gate",
+    "scale",   "soft_cap",         "add",         "add_bias",      "gather"};
+static const double row_op_tolerance[] = {2e-6, 2e-6, 2e-6, 3e-6, 1e-6, 1e-6, 1e-6, 0, 1e-6, 0, 0, 0};
 
 typedef struct rows_case {
   int rows, width;
@@ -121,6 +123,8 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
     s.op = PN_OP_SIGMOID_GATE, s.gate.heads = heads, s.gate.stride = apart;
     run_one_op(b, s, NULL, NULL, spread_ys, none, xs);
     break;
+  case SCALE: s.op = PN_OP_SCALE, s.scale.by = 0.7f, run_one_op(b, s, NULL, NULL, none, none, xs); break;
+  case SOFT_CAP: s.op = PN_OP_SOFT_CAP, s.cap.limit = 3, run_one_op(b, s, NULL, NULL, none, none, xs); break;
   case ADD: s.op = PN_OP_ADD, run_one_op(b, s, NULL, NULL, ys, none, xs); break;
   case ADD_BIAS: s.op = PN_OP_ADD_BIAS, run_one_op(b, s, NULL, NULL, none, none, xs); break;
   default:
@@ -131,7 +135,7 @@ static void run_step(pn_backend *b, const rows_case *c, int op, int n, float *x,
 }
 
 // Their result lies in x.
-static bool changes_x(int op) { return op == ADD || op == ADD_BIAS || op == SIGMOID_GATE; }
+static bool changes_x(int op) { return op >= SIGMOID_GATE && op <= ADD_BIAS; }
 static bool in_place(int op) { return changes_x(op) || op == ADD_RMSNORM; }
 
 // What op writes for rows [first, first + n): n rows of `width`.

@@ -28,18 +28,21 @@ typedef enum keeping {
   STATE_WINDOW,
   DELTA_FULL,
   SANDWICH,
+  PER_LAYER,
   N_KEEPINGS
 } keeping;
 static const struct {
   const char *config;
   tiny_fault extra;
-} models[N_KEEPINGS] = {[FULL] = {TINY_EXPERTS(1024), {.qk_norms = true, .experts = true}},
-                        [WINDOW] = {TINY_WINDOW(1024), {0}},
-                        [FULL_WINDOW] = {TINY_FULL_WINDOW(1024), {.biases = true}},
-                        [STATE_FULL] = {TINY_STATE_FULL(1024), {.mixers = true}},
-                        [STATE_WINDOW] = {TINY_STATE_WINDOW(1024), {.mixers = true}},
-                        [DELTA_FULL] = {TINY_DELTA_FULL(1024), {.qk_norms = true, .deltas = true}},
-                        [SANDWICH] = {TINY_SANDWICH(1024), {.qk_norms = true, .sandwich = true}}};
+} models[N_KEEPINGS] = {
+    [FULL] = {TINY_EXPERTS(1024), {.qk_norms = true, .experts = true}},
+    [WINDOW] = {TINY_WINDOW(1024), {0}},
+    [FULL_WINDOW] = {TINY_FULL_WINDOW(1024), {.biases = true}},
+    [STATE_FULL] = {TINY_STATE_FULL(1024), {.mixers = true}},
+    [STATE_WINDOW] = {TINY_STATE_WINDOW(1024), {.mixers = true}},
+    [DELTA_FULL] = {TINY_DELTA_FULL(1024), {.qk_norms = true, .deltas = true}},
+    [SANDWICH] = {TINY_SANDWICH(1024), {.qk_norms = true, .sandwich = true}},
+    [PER_LAYER] = {TINY_PER_LAYER(1024), {.qk_norms = true, .sandwich = true, .per_layer = true}}};
 
 static char folders[N_KEEPINGS][64];
 static pn_files *all_files[N_KEEPINGS], *files; // files: of the model in use
@@ -404,7 +407,8 @@ int main(void) {
                  late_state = {"late", PN_KV_F16, STATE_FULL},
                  state_window = {"cpu", PN_KV_INT8, STATE_WINDOW},
                  ref_state = {"ref", PN_KV_F16, STATE_WINDOW}, delta = {"cpu", PN_KV_F16, DELTA_FULL},
-                 ref_delta = {"ref", PN_KV_F16, DELTA_FULL}, sandwich = {"cpu", PN_KV_F16, SANDWICH};
+                 ref_delta = {"ref", PN_KV_F16, DELTA_FULL}, sandwich = {"cpu", PN_KV_F16, SANDWICH},
+                 per_layer = {"cpu", PN_KV_INT8, PER_LAYER};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(company_does_not_matter, &ref),
       cmocka_unit_test_prestate(pauses_do_not_matter, &ref8),
@@ -428,6 +432,7 @@ int main(void) {
       cmocka_unit_test_prestate(pauses_do_not_matter, &delta),
       cmocka_unit_test_prestate(company_does_not_matter, &ref_delta),
       cmocka_unit_test_prestate(company_does_not_matter, &sandwich),
+      cmocka_unit_test_prestate(company_does_not_matter, &per_layer),
       cmocka_unit_test_prestate(turns_begin_where_a_state_was_kept, &delta),
       cmocka_unit_test(tokens_were_guessed),
   };

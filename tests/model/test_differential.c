@@ -102,6 +102,7 @@ static const struct {
     {TINY_EXPERTS(256), {.qk_norms = true, .experts = true}},
     {TINY_DELTA_FULL(256), {.qk_norms = true, .deltas = true}},
     {TINY_SANDWICH(256), {.qk_norms = true, .sandwich = true}},
+    {TINY_PER_LAYER(256), {.qk_norms = true, .sandwich = true, .per_layer = true}},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

@@ -10,7 +10,7 @@ import make_model
 import reference
 from test_golden import ids_for, run_logits
 
-FAMILIES = ["llama", "qwen2", "qwen3", "qwen3_moe", "qwen3_5", "gemma3_text"]
+FAMILIES = ["llama", "qwen2", "qwen3", "qwen3_moe", "qwen3_5", "gemma3_text", "gemma4_text"]
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,9 @@ FOLDERS = [
     ("gemma3_text", "tiny", 4, 64, "bfloat16"),
     ("gemma3_text", "tiny", 0, 0, "float32"),
     ("gemma3", "tiny", 4, 64, "float16"),
+    ("gemma4_text", "tiny", 4, 64, "bfloat16"),
+    ("gemma4_text", "tiny", 0, 0, "float32"),
+    ("gemma4", "tiny", 4, 64, "float16"),
 ]
 
 

@@ -327,6 +327,11 @@ static int set_up_sandwich(void **state) {
   return (void)state, set_up_with(TINY_SANDWICH(256), &(tiny_fault){.qk_norms = true, .sandwich = true});
 }
 
+static int set_up_per_layer(void **state) {
+  return (void)state, set_up_with(TINY_PER_LAYER(256),
+                                  &(tiny_fault){.qk_norms = true, .sandwich = true, .per_layer = true});
+}
+
 static int tear_down(void **state) {
   (void)state;
   tiny_remove(folder);
@@ -353,5 +358,6 @@ int main(void) {
          cmocka_run_group_tests(other_layers, set_up_state, tear_down) +
          cmocka_run_group_tests(other_layers, set_up_experts, tear_down) +
          cmocka_run_group_tests(other_layers, set_up_delta, tear_down) +
-         cmocka_run_group_tests(other_layers, set_up_sandwich, tear_down);
+         cmocka_run_group_tests(other_layers, set_up_sandwich, tear_down) +
+         cmocka_run_group_tests(other_layers, set_up_per_layer, tear_down);
 }

@@ -268,11 +268,43 @@ static void bad_sandwiches_are_named(void **state) {
   expect(TINY_SANDWICH(256), &f, PN_ERR_CORRUPT, f.missing);
 }
 
+static void bad_vectors_for_layers_are_named(void **state) {
+  (void)state;
+  const tiny_fault tensors = {.qk_norms = true, .sandwich = true, .per_layer = true};
+  static const struct {
+    const char *from, *to, *word;
+  } cases[] = {
+      {"\"hidden_size_per_layer_input\":6", "\"hidden_size_per_layer_input\":7",
+       "embed_tokens_per_layer.weight"},
+      {"\"hidden_size_per_layer_input\":6", "\"hidden_size_per_layer_input\":6,\"num_kv_shared_layers\":1",
+       "num_kv_shared_layers: expected an own layer of each kind before the shared ones, found 1"},
+      {"\"hidden_size_per_layer_input\":6", "\"hidden_size_per_layer_input\":6,\"num_kv_shared_layers\":2",
+       "num_kv_shared_layers: expected 0 to 1, found 2"},
+      {"\"final_logit_softcapping\":4", "\"final_logit_softcapping\":-1",
+       "final_logit_softcapping: expected a number over 0, found -1"},
+      {"\"global_head_dim\":8", "\"global_head_dim\":2000", "global_head_dim: expected 1 to 1024"},
+      {"\"global_head_dim\":8", "\"global_head_dim\":16", "layers.1.self_attn.q_proj.weight"},
+  };
+  expect(TINY_PER_LAYER(256), &tensors, PN_OK, NULL);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    expect(changed_in(TINY_PER_LAYER(256), cases[i].from, cases[i].to), &tensors, PN_ERR_CORRUPT,
+           cases[i].word);
+  expect(changed_in(TINY_PER_LAYER(256), "\"head_dim\":8", "\"head_dim\":8,\"enable_moe_block\":true"),
+         &tensors, PN_ERR_UNSUPPORTED, "enable_moe_block");
+  tiny_fault f = tensors;
+  f.missing = "model.layers.1.layer_scalar";
+  expect(TINY_PER_LAYER(256), &f, PN_ERR_CORRUPT, f.missing);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_good_folder_opens),      cmocka_unit_test(bad_configurations_are_named),
-      cmocka_unit_test(bad_experts_are_named),    cmocka_unit_test(bad_tensors_are_named),
-      cmocka_unit_test(extras_are_known_by_name), cmocka_unit_test(a_folder_of_delta_nets_opens),
-      cmocka_unit_test(bad_delta_nets_are_named), cmocka_unit_test(bad_sandwiches_are_named)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_folder_opens),
+                                     cmocka_unit_test(bad_configurations_are_named),
+                                     cmocka_unit_test(bad_experts_are_named),
+                                     cmocka_unit_test(bad_tensors_are_named),
+                                     cmocka_unit_test(extras_are_known_by_name),
+                                     cmocka_unit_test(a_folder_of_delta_nets_opens),
+                                     cmocka_unit_test(bad_delta_nets_are_named),
+                                     cmocka_unit_test(bad_sandwiches_are_named),
+                                     cmocka_unit_test(bad_vectors_for_layers_are_named)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 typedef struct shape {
   const char *name; // %d: each layer
   int rows, cols;   // cols 0: a vector
-  enum { ALWAYS, BIAS, QK_NORM, MIXER, UNGATED, DELTA, DECAY, SANDWICH, ROUTER, EXPERTS } when;
+  enum { ALWAYS, BIAS, QK_NORM, MIXER, UNGATED, DELTA, DECAY, SANDWICH, PER_LAYER, ROUTER, EXPERTS } when;
 } shape;
 
 static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
@@ -44,6 +44,13 @@ static const shape shapes[] = {{"model.embed_tokens.weight", 50, 48, ALWAYS},
                                {"model.layers.%d.linear_attn.dt_bias", 6, 0, DECAY},
                                {"model.layers.%d.pre_feedforward_layernorm.weight", 48, 0, SANDWICH},
                                {"model.layers.%d.post_feedforward_layernorm.weight", 48, 0, SANDWICH},
+                               {"model.embed_tokens_per_layer.weight", 50, 12, PER_LAYER},
+                               {"model.per_layer_model_projection.weight", 12, 48, PER_LAYER},
+                               {"model.per_layer_projection_norm.weight", 6, 0, PER_LAYER},
+                               {"model.layers.%d.per_layer_input_gate.weight", 6, 48, PER_LAYER},
+                               {"model.layers.%d.per_layer_projection.weight", 48, 6, PER_LAYER},
+                               {"model.layers.%d.post_per_layer_input_norm.weight", 48, 0, PER_LAYER},
+                               {"model.layers.%d.layer_scalar", 1, 0, PER_LAYER},
                                {"model.layers.%d.mlp.gate.weight", 7, 48, ROUTER},
                                {"model.layers.%d.mlp.switch_mlp.gate_proj.weight", 24, 48, EXPERTS},
                                {"model.layers.%d.mlp.switch_mlp.up_proj.weight", 24, 48, EXPERTS},
@@ -63,6 +70,7 @@ static bool wanted(const shape *s, const tiny_fault *f) {
   case ROUTER:
   case EXPERTS: return f->experts;
   case SANDWICH: return f->sandwich;
+  case PER_LAYER: return f->per_layer;
   default: return true;
   }
 }

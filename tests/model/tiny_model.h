@@ -43,6 +43,12 @@
                    ",\"head_dim\":8,\"query_pre_attn_scalar\":12,\"rope_local_base_freq\":1000,"             \
                    "\"sliding_window\":48,\"sliding_window_pattern\":2")
 
+// Gemma 4: the same two kinds, and a vector of 6 numbers of each token for each layer.
+#define TINY_PER_LAYER(positions)                                                                            \
+  TINY_CONFIG_WITH("gemma4_text", positions,                                                                 \
+                   ",\"head_dim\":8,\"global_head_dim\":8,\"hidden_size_per_layer_input\":6,"                \
+                   "\"final_logit_softcapping\":4,\"sliding_window\":48,\"sliding_window_pattern\":2")
+
 // What a tensor list has otherwise, or does wrong.
 typedef struct tiny_fault {
   bool biases;         // of q, k and v
@@ -50,6 +56,7 @@ typedef struct tiny_fault {
   bool mixers;         // what the layers of toy_family.c have in place of attention
   bool deltas;         // gated delta nets, and gates of attention
   bool sandwich;       // norms behind the sublayers
+  bool per_layer;      // vectors for each layer
   bool experts;        // router and experts, in both layers
   const char *missing; // this tensor is left out
   const char *renamed; // this one is called by renamed_to

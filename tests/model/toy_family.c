@@ -40,12 +40,13 @@ static const model_arch toy = {
 };
 
 extern const model_arch model_arch_llama, model_arch_qwen2, model_arch_qwen3, model_arch_qwen3moe,
-    model_arch_qwen35, model_arch_gemma3;
+    model_arch_qwen35, model_arch_gemma3, model_arch_gemma4;
 const model_arch *const model_archs[] = {&model_arch_llama,
                                          &model_arch_qwen2,
                                          &model_arch_qwen3,
                                          &model_arch_qwen3moe,
                                          &model_arch_qwen35,
                                          &model_arch_gemma3,
+                                         &model_arch_gemma4,
                                          &toy,
                                          NULL};

@@ -139,6 +139,8 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_ROUTE] = cpu_route,
       [PN_OP_EXPERTS] = cpu_experts,
       [PN_OP_GELU_MUL] = cpu_gelu_mul,
+      [PN_OP_SCALE] = cpu_scale,
+      [PN_OP_SOFT_CAP] = cpu_soft_cap,
       [PN_OP_SIGMOID_GATE] = cpu_sigmoid_gate,
       [PN_OP_GATED_DELTA] = cpu_gated_delta,
       [PN_OP_GATED_RMSNORM] = cpu_gated_rmsnorm,

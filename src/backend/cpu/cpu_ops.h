@@ -118,6 +118,7 @@ typedef struct cpu_ops {
   void (*gelu_mul)(const float *gate, const float *up, int n, float *out);
   void (*silu)(float *x, int n);                            // in place
   void (*sigmoid_gate)(float *x, const float *gate, int n); // x = x / (1 + exp(-gate))
+  void (*soft_cap)(float *x, float limit, int n);           // x = limit * (2 / (1 + exp(-2 (x / limit))) - 1)
   float (*dot)(const float *x, const float *y, int n);
   void (*scale)(const float *x, float by, int n, float *out); // out = x * by
   void (*delta)(const cpu_delta *d);

@@ -128,6 +128,18 @@ static void ops_sigmoid_gate(float *x, const float *gate, int n) {
   if (rest) v_store_n(x + i, sigmoid_of(v_load_n(x + i, rest), v_load_n(gate + i, rest)), rest);
 }
 
+INLINE v16 soft_cap(v16 x, v16 limit) {
+  v16 twice = v_div(x, v_mul(limit, v_set1(0.5f)));
+  return v_mul(limit, v_sub(sigmoid_of(v_set1(2), twice), v_set1(1)));
+}
+
+static void ops_soft_cap(float *x, float limit, int n) {
+  v16 by = v_set1(limit);
+  int i = 0, rest = n % CPU_LANES;
+  for (; i + CPU_LANES <= n; i += CPU_LANES) v_store(x + i, soft_cap(v_load(x + i), by));
+  if (rest) v_store_n(x + i, soft_cap(v_load_n(x + i, rest), by), rest);
+}
+
 static void ops_rope_half(float *x, int n_rot, const float *table) {
   int half = n_rot / 2, i = 0;
   const float *cosine = table, *sine = table + half;
@@ -256,6 +268,7 @@ const cpu_ops OPS_TABLE = {
     .gelu_mul = ops_gelu_mul,
     .silu = ops_silu,
     .sigmoid_gate = ops_sigmoid_gate,
+    .soft_cap = ops_soft_cap,
     .dot = ops_dot,
     .scale = ops_scale,
     .delta = ops_delta,

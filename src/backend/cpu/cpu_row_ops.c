@@ -162,6 +162,30 @@ void cpu_sigmoid_gate(cpu_backend *s, const pn_step *step) {
   run_rows(s, &j);
 }
 
+static void scale_part(const row_job *j, int row, int begin, int end) {
+  float *out = j->out + row * j->out_stride + begin;
+  j->s->ops->scale(out, j->scale, end - begin, out);
+}
+
+static void soft_cap_part(const row_job *j, int row, int begin, int end) {
+  j->s->ops->soft_cap(j->out + row * j->out_stride + begin, j->scale, end - begin);
+}
+
+static void change(cpu_backend *s, const pn_step *step, void (*each)(const row_job *, int, int, int),
+                   float by) {
+  const cpu_rows out = cpu_rows_of(s, step->out);
+  row_job j = {.each = each,
+               .out = out.p,
+               .out_stride = out.stride,
+               .n_items = out.n,
+               .width = step->out.width,
+               .scale = by};
+  run_rows(s, &j);
+}
+
+void cpu_scale(cpu_backend *s, const pn_step *step) { change(s, step, scale_part, step->scale.by); }
+void cpu_soft_cap(cpu_backend *s, const pn_step *step) { change(s, step, soft_cap_part, step->cap.limit); }
+
 static void add_part(const row_job *j, int row, int begin, int end) {
   j->s->ops->add(j->out + row * j->out_stride + begin, j->a + row * j->a_stride + begin, end - begin);
 }

@@ -123,6 +123,8 @@ void cpu_gated_rmsnorm(cpu_backend *s, const pn_step *step);
 void cpu_silu_mul(cpu_backend *s, const pn_step *step);
 void cpu_gelu_mul(cpu_backend *s, const pn_step *step);
 void cpu_sigmoid_gate(cpu_backend *s, const pn_step *step);
+void cpu_scale(cpu_backend *s, const pn_step *step);
+void cpu_soft_cap(cpu_backend *s, const pn_step *step);
 void cpu_add(cpu_backend *s, const pn_step *step);
 void cpu_add_bias(cpu_backend *s, const pn_step *step);
 void cpu_gather(cpu_backend *s, const pn_step *step);

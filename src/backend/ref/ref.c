@@ -117,6 +117,8 @@ static void ref_run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
       [PN_OP_ROUTE] = ref_route,
       [PN_OP_EXPERTS] = ref_experts,
       [PN_OP_GELU_MUL] = ref_gelu_mul,
+      [PN_OP_SCALE] = ref_scale,
+      [PN_OP_SOFT_CAP] = ref_soft_cap,
       [PN_OP_SIGMOID_GATE] = ref_sigmoid_gate,
       [PN_OP_GATED_DELTA] = ref_gated_delta,
       [PN_OP_GATED_RMSNORM] = ref_gated_rmsnorm,

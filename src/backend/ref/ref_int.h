@@ -69,6 +69,8 @@ void ref_gated_rmsnorm(ref *s, const pn_step *step);
 void ref_silu_mul(ref *s, const pn_step *step);
 void ref_gelu_mul(ref *s, const pn_step *step);
 void ref_sigmoid_gate(ref *s, const pn_step *step);
+void ref_scale(ref *s, const pn_step *step);
+void ref_soft_cap(ref *s, const pn_step *step);
 void ref_add(ref *s, const pn_step *step);
 void ref_add_bias(ref *s, const pn_step *step);
 void ref_gather(ref *s, const pn_step *step);

@@ -155,6 +155,22 @@ void ref_sigmoid_gate(ref *s, const pn_step *step) {
       }
 }
 
+void ref_scale(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->out);
+  for (int r = 0; r < x.n; r++)
+    for (int i = 0; i < step->out.width; i++) x.p[r * x.stride + i] *= step->scale.by;
+}
+
+void ref_soft_cap(ref *s, const pn_step *step) {
+  const cpu_rows x = cpu_workspace_rows(s->ws, step->out);
+  const double limit = (double)step->cap.limit;
+  for (int r = 0; r < x.n; r++)
+    for (int i = 0; i < step->out.width; i++) {
+      float *v = &x.p[r * x.stride + i];
+      *v = (float)(limit * tanh((double)*v / limit));
+    }
+}
+
 void ref_add(ref *s, const pn_step *step) {
   const cpu_rows x = cpu_workspace_rows(s->ws, step->out), y = cpu_workspace_rows(s->ws, step->in[0]);
   for (int r = 0; r < x.n; r++)
