@@ -53,6 +53,21 @@ static inline void run_one_op(pn_backend *b, pn_step step, const pn_rope *rope, 
   b->ops->workspace_close(b, ws);
 }
 
+// Whether the backend would compute a plan that has such a step.
+static inline bool has_op(pn_backend *b, pn_step step) {
+  const pn_buffer buffers[] = {{64, false}, {64, false}, {64, false}};
+  step.in[0] = (pn_view){0, 0, 64};
+  step.in[1] = (pn_view){1, 0, 64};
+  step.out = (pn_view){2, 0, 64};
+  step.name = "step";
+  const pn_plan plan = {&step, 1, buffers, 3, NULL, 0};
+  pn_error e = {0};
+  pn_workspace *ws = b->ops->compile ? b->ops->workspace_open(b, &plan, 1, 0, &e) : NULL;
+  const bool has = !b->ops->compile || (ws && b->ops->compile(b, ws, &e));
+  b->ops->workspace_close(b, ws);
+  return has;
+}
+
 // A workspace that holds n rows of logits.
 static inline pn_workspace *logits_workspace(pn_backend *b, const pn_plan *plan, int n, const float *logits,
                                              int64_t stride) {

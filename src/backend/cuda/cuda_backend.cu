@@ -38,17 +38,17 @@ static void device_memory(pn_backend *b, uint64_t *total, uint64_t *available) {
   *available = free_bytes;
 }
 
-// What launches a step of this op; NULL: there is none.
-static cuda_op *op_of(pn_op op) {
-  switch (op) {
+// What launches this step; NULL: nothing does.
+static cuda_op *op_of(const pn_step *step) {
+  switch (step->op) {
   case PN_OP_EMBED: return cuda_embed;
-  case PN_OP_RMSNORM:
+  case PN_OP_RMSNORM: return step->norm.stride ? NULL : cuda_norm;
   case PN_OP_ADD_RMSNORM: return cuda_norm;
   case PN_OP_MATMUL: return cuda_matmul;
   case PN_OP_ROPE: return cuda_rope;
   case PN_OP_KV_WRITE: return cuda_kv_write;
   case PN_OP_ATTENTION: return cuda_attention;
-  case PN_OP_SHORT_CONV: return cuda_short_conv;
+  case PN_OP_SHORT_CONV: return step->conv.silu ? NULL : cuda_short_conv;
   case PN_OP_ADD_BIAS:
   case PN_OP_SILU_MUL:
   case PN_OP_ADD:
@@ -59,7 +59,7 @@ static cuda_op *op_of(pn_op op) {
 
 void cuda_run_step(cuda_backend *s, pn_workspace *ws, const pn_step *step) {
   if (step->out.width > 0 && step->out.buffer == ws->quantised.buffer) ws->quantised_block = 0;
-  cuda_op *launch = op_of(step->op);
+  cuda_op *launch = op_of(step);
   if (launch)
     launch(s, ws, step);
   else
@@ -76,9 +76,9 @@ static void run(pn_backend *b, pn_workspace *ws, const pn_step *step) {
 static bool compile(pn_backend *b, pn_workspace *ws, pn_error *e) {
   (void)b;
   for (int i = 0; i < ws->plan->n_steps; i++)
-    if (!op_of(ws->plan->steps[i].op))
-      return pn_fail(e, PN_ERR_UNSUPPORTED, "cuda: layer %d needs the op %s, which it has not",
-                     ws->plan->steps[i].layer, pn_op_name(ws->plan->steps[i].op));
+    if (!op_of(&ws->plan->steps[i]))
+      return pn_fail(e, PN_ERR_UNSUPPORTED, "cuda: layer %d needs the op %s (%s), which it has not",
+                     ws->plan->steps[i].layer, pn_op_name(ws->plan->steps[i].op), ws->plan->steps[i].name);
   return true;
 }
 
