@@ -76,15 +76,15 @@ static void runs_do_not_mix(void **state) {
 static void workers_help(void **state) {
   (void)state;
   cpu_pool *p = cpu_pool_new(2, NULL);
-  int helped = 0;
-  for (int run = 0; run < 50; run++) {
+  int helped = 0; // on a loaded machine the caller is alone for a while
+  for (int run = 0; run < 5000 && helped <= 20; run++) {
     nanosleep(&(struct timespec){.tv_nsec = (run % 4) * 50000}, NULL);
     job j = {.sleep_ns = {20000, 20000}};
     cpu_pool_run(p, take, &j, 40, 1);
     check_taken(&j, 40);
     helped += atomic_load(&j.calls[1]) > 0;
   }
-  assert_true(helped > 5); // on a loaded machine the caller is alone for a while
+  assert_true(helped > 20);
   cpu_pool_free(p);
 }
 
