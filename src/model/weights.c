@@ -1,7 +1,6 @@
 // The tensors of a model: found by the family's names, checked in shape and type, taken into use on the
 // backend.
-#include "base/kind.h"
-#include "model/model_internal.h"
+#include "model/weights_matrix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,26 +9,15 @@
 
 enum { ALONE, INSIDE, WRAPPED };
 
-typedef struct loader {
-  pn_model *m;
-  pn_files *files;
-  const pn_tensors *tensors;
-  const pn_json *quantization; // MLX folders: config.json's object, else NULL
-  bool gguf;
-  int names;           // of a folder: ALONE, INSIDE or WRAPPED, see path_of
-  bool norms_less_one; // the weights of norms are what is to be added to 1
-  pn_error *e;
-} loader;
-
 // What the family calls a role in such files; NULL: it has none.
-static const char *name_of(const loader *l, model_role role) {
+static const char *name_of(const weights_loader *l, model_role role) {
   const model_arch *a = l->m->spec.arch;
   return l->gguf ? a->names[role].gguf : a->names[role].mlx;
 }
 
 // A folder's names may be those of the family ("model.norm", "lm_head"), or of a part of a larger model:
 // "language_model.model.norm", "language_model.lm_head"; or "model.language_model.norm", "lm_head".
-static void path_of(const loader *l, model_role role, int layer, char out[160]) {
+static void path_of(const weights_loader *l, model_role role, int layer, char out[160]) {
   static const char *const before[] = {
       [ALONE] = "", [INSIDE] = "model.language_model.", [WRAPPED] = "language_model."};
   const char *name = name_of(l, role), *first = before[l->names];
@@ -42,24 +30,23 @@ static void path_of(const loader *l, model_role role, int layer, char out[160]) 
     snprintf(out, 160, "%s%s", first, name);
 }
 
-// The tensor "PATH.SUFFIX", or PATH where the suffix is empty.
-static const pn_tensor *find(const loader *l, const char *path, const char *suffix) {
+const pn_tensor *weights_find(const weights_loader *l, const char *path, const char *suffix) {
   char name[192];
   int n = snprintf(name, sizeof name, "%s%s%s", path, *suffix ? "." : "", suffix);
   return pn_tensors_find(l->tensors, (pn_str){name, (size_t)n});
 }
 
-static void find_names(loader *l) {
+static void find_names(weights_loader *l) {
   char path[160];
   for (int i = ALONE; !l->gguf && i <= WRAPPED; i++) {
     l->names = i;
     path_of(l, ROLE_EMBED, 0, path);
-    if (find(l, path, "weight")) return;
+    if (weights_find(l, path, "weight")) return;
   }
   l->names = ALONE;
 }
 
-static const char *shape_text(const pn_tensor *t, char out[96]) {
+const char *weights_shape_text(const pn_tensor *t, char out[96]) {
   int n = 0;
   out[0] = '\0';
   for (int i = 0; i < t->n_dims; i++)
@@ -69,40 +56,35 @@ static const char *shape_text(const pn_tensor *t, char out[96]) {
 
 // Folders of Qwen 3.5 as they were published keep norms less one and convolutions as [channels, 1, taps];
 // those that were converted have neither.
-static bool norms_are_less_one(const loader *l) {
+static bool norms_are_less_one(const weights_loader *l) {
   const model_arch *a = l->m->spec.arch;
   if (l->gguf || a->norms != NORMS_LESS_ONE_RAW) return !l->gguf && a->norms == NORMS_LESS_ONE;
   for (int i = 0; i < l->m->spec.c.n_layers; i++) {
     char path[160];
     path_of(l, ROLE_CONV, i, path);
-    const pn_tensor *t = find(l, path, "weight");
+    const pn_tensor *t = weights_find(l, path, "weight");
     if (t) return t->n_dims == 3 && t->shape[2] > 1;
   }
   return false;
 }
 
-static bool wrong_shape(const loader *l, const char *path, const pn_tensor *t, const char *expected) {
-  char found[96];
-  return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: expected %s, found %s [%s]", path, expected,
-                 t->type_name, shape_text(t, found));
-}
-
 // A tensor of one dimension, as `find` names it, into host[width].
-static bool read_vector(const loader *l, const char *path, const char *suffix, int64_t width, float *host) {
-  const pn_tensor *t = find(l, path, suffix);
+static bool read_vector(const weights_loader *l, const char *path, const char *suffix, int64_t width,
+                        float *host) {
+  const pn_tensor *t = weights_find(l, path, suffix);
   const char *dot = *suffix ? "." : "";
   if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s%s%s is missing", path, dot, suffix);
   bool plain = t->dtype == PN_F32 || t->dtype == PN_F16 || t->dtype == PN_BF16;
   char found[96];
   if (!plain || t->n_dims != 1 || t->shape[0] != (uint64_t)width)
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s%s%s: expected F32, F16 or BF16 [%lld], found %s [%s]",
-                   path, dot, suffix, (long long)width, t->type_name, shape_text(t, found));
+                   path, dot, suffix, (long long)width, t->type_name, weights_shape_text(t, found));
   pn_floats_to_f32(t->dtype, t->data, host, (size_t)width);
   return true;
 }
 
 // The vectors of n roles one after another, as one; the caller frees it.
-static float *read_vectors(const loader *l, const model_role *roles, const int64_t *widths, int n,
+static float *read_vectors(const weights_loader *l, const model_role *roles, const int64_t *widths, int n,
                            const char *suffix, int layer) {
   int64_t all = 0, at = 0;
   for (int i = 0; i < n; i++) all += widths[i];
@@ -117,196 +99,25 @@ static float *read_vectors(const loader *l, const model_role *roles, const int64
 }
 
 // A weight of the n numbers, which are freed; NULL: nothing.
-static pn_weight *open_vector(const loader *l, float *host, int64_t n) {
+static pn_weight *open_vector(const weights_loader *l, float *host, int64_t n) {
   pn_weight *w = host ? l->m->b->ops->vector_open(l->m->b, host, n, l->e) : NULL;
   free(host);
   return w;
 }
 
-static pn_weight *load_norm(const loader *l, model_role role, int layer, int64_t width) {
+static pn_weight *load_norm(const weights_loader *l, model_role role, int layer, int64_t width) {
   float *host = read_vectors(l, &role, &width, 1, "weight", layer);
   for (int64_t i = 0; host && l->norms_less_one && role != ROLE_MIX_NORM && i < width; i++) host[i] += 1;
   return open_vector(l, host, width);
 }
 
 // Of a delta net's heads: rate | bias.
-static pn_weight *load_decay(const loader *l, int layer, int n_heads) {
+static pn_weight *load_decay(const weights_loader *l, int layer, int n_heads) {
   const model_role roles[] = {ROLE_DECAY_RATE, ROLE_DECAY_BIAS};
   const int64_t widths[] = {n_heads, n_heads};
   float *host = read_vectors(l, roles, widths, 2, "", layer);
   for (int h = 0; host && !l->gguf && h < n_heads; h++) host[h] = -expf(host[h]);
   return open_vector(l, host, 2 * n_heads);
-}
-
-// What config.json says of a path: an override for it, else the whole model's entry. NULL when it says
-// nothing.
-static const pn_json *quantization_of(const loader *l, const char *path) {
-  const pn_json *own = pn_json_get(l->quantization, path);
-  return own ? own : l->quantization;
-}
-
-// The modes of MLX's quantisation. An entry without a mode is affine, also an override in a folder of another
-// mode.
-static const struct quantization_mode {
-  const char *name;
-  pn_dtype kind;
-  int bits, group; // 0: as the shapes say
-} modes[] = {{"affine", PN_AFFINE, 0, 0},
-             {"mxfp4", PN_MLX_MXFP4, 4, 32},
-             {"mxfp8", PN_MLX_MXFP8, 8, 32},
-             {"nvfp4", PN_MLX_NVFP4, 4, 16}};
-
-static const struct quantization_mode *find_mode(const loader *l, const char *path) {
-  const pn_str name = pn_json_str(pn_json_get(quantization_of(l, path), "mode"));
-  if (!name.n) return &modes[0];
-  for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-    if (pn_str_is(name, modes[i].name)) return &modes[i];
-  pn_fail(l->e, PN_ERR_UNSUPPORTED,
-          "tensor %s: quantization mode \"%.*s\" is not supported (supported: affine, mxfp4, mxfp8, nvfp4)",
-          path, (int)name.n, name.p);
-  return NULL;
-}
-
-static bool check_quantization(const loader *l, const char *path, const pn_matrix *m) {
-  const pn_json *q = quantization_of(l, path);
-  if (pn_json_is(q, PN_JSON_BOOL) && !pn_json_true(q))
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: config.json says that it is not quantised", path);
-  const pn_json *bits = pn_json_get(q, "bits"), *group = pn_json_get(q, "group_size");
-  if (bits && pn_json_int(bits) != m->bits)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: config.json says %lld bits, its shape says %d",
-                   path, (long long)pn_json_int(bits), m->bits);
-  if (group && pn_json_int(group) != m->group)
-    return pn_fail(l->e, PN_ERR_CORRUPT,
-                   "tensor %s.scales: config.json says groups of %lld, its shape says %d", path,
-                   (long long)pn_json_int(group), m->group);
-  return true;
-}
-
-// The shape that a matrix must have: [rows, cols], or [experts, rows, cols], which is opened as one matrix of
-// experts * rows rows.
-typedef struct matrix_shape {
-  int64_t rows, cols, experts; // experts 0: a single matrix
-} matrix_shape;
-
-static int64_t all_rows(const matrix_shape *s) { return s->experts ? s->experts * s->rows : s->rows; }
-
-// The last dimension of a tensor that has the others of the shape; 0: it has not.
-static uint64_t last_dimension(const pn_tensor *t, const matrix_shape *s) {
-  if (s->experts)
-    return t->n_dims == 3 && t->shape[0] == (uint64_t)s->experts && t->shape[1] == (uint64_t)s->rows
-               ? t->shape[2]
-               : 0;
-  return t->n_dims == 2 && t->shape[0] == (uint64_t)s->rows ? t->shape[1] : 0;
-}
-
-// "[7, 24, 64 / group]", `tail` being what follows the columns.
-static const char *wanted_text(const matrix_shape *s, const char *tail, char out[96]) {
-  int n = s->experts ? snprintf(out, 96, "[%lld, ", (long long)s->experts) : snprintf(out, 96, "[");
-  snprintf(out + n, 96 - (size_t)n, "%lld, %lld%s]", (long long)s->rows, (long long)s->cols, tail);
-  return out;
-}
-
-// weight u32 [rows, cols * bits / 32], scales and biases [rows, cols / group]: bits and group follow from the
-// shapes.
-static bool affine_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
-                          const matrix_shape *s, pn_matrix *out) {
-  char want[96];
-  const pn_tensor *biases = find(l, path, "biases");
-  if (!biases) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases is missing", path);
-  const uint64_t cols = (uint64_t)s->cols, words = last_dimension(t, s), groups = last_dimension(scales, s);
-  if (t->dtype != PN_U32 || words * 32 % cols || words == 0 || words > cols)
-    return wrong_shape(l, path, t, wanted_text(s, " * bits / 32", want));
-  bool scale_type = scales->dtype == PN_F16 || scales->dtype == PN_BF16 || scales->dtype == PN_F32;
-  if (!scale_type || groups == 0 || cols % groups)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected F16, BF16 or F32 %s, found %s", path,
-                   wanted_text(s, " / group", want), scales->type_name);
-  if (biases->dtype != scales->dtype || last_dimension(biases, s) != groups)
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.biases: expected the type and shape of %s.scales", path,
-                   path);
-  *out = (pn_matrix){.kind = PN_AFFINE,
-                     .rows = all_rows(s),
-                     .cols = s->cols,
-                     .data = t->data,
-                     .row_bytes = (size_t)words * 4,
-                     .scales = scales->data,
-                     .biases = biases->data,
-                     .scale_dtype = scales->dtype,
-                     .bits = (int)(words * 32 / cols),
-                     .group = (int)(cols / groups)};
-  return check_quantization(l, path, out);
-}
-
-// The other modes: weight u32 [rows, cols * bits / 32], scales u8 [rows, cols / group].
-static bool apart_matrix(const loader *l, const char *path, const struct quantization_mode *mode,
-                         const pn_tensor *t, const pn_tensor *scales, const matrix_shape *s, pn_matrix *out) {
-  char want[96], found[96];
-  const int64_t cols = s->cols, words = cols * mode->bits / 32;
-  if (cols % 32)
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: %s rows of %lld, expected a multiple of 32",
-                   path, mode->name, (long long)cols);
-  if (t->dtype != PN_U32 || last_dimension(t, s) != (uint64_t)words)
-    return wrong_shape(l, path, t, wanted_text(s, mode->bits == 4 ? " / 8" : " / 4", want));
-  if (scales->dtype != PN_U8 || last_dimension(scales, s) != (uint64_t)(cols / mode->group))
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected U8 %s for %s, found %s [%s]", path,
-                   wanted_text(s, mode->group == 16 ? " / 16" : " / 32", want), mode->name, scales->type_name,
-                   shape_text(scales, found));
-  if (find(l, path, "global_scale"))
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.global_scale: %s with one is not supported", path,
-                   mode->name);
-  *out = (pn_matrix){.kind = mode->kind,
-                     .rows = all_rows(s),
-                     .cols = cols,
-                     .data = t->data,
-                     .row_bytes = (size_t)words * 4,
-                     .scales = scales->data,
-                     .scale_dtype = PN_U8,
-                     .bits = mode->bits,
-                     .group = mode->group};
-  return check_quantization(l, path, out);
-}
-
-static bool quantised_matrix(const loader *l, const char *path, const pn_tensor *t, const pn_tensor *scales,
-                             const matrix_shape *s, pn_matrix *out) {
-  const struct quantization_mode *mode = find_mode(l, path);
-  if (!mode) return false;
-  return mode->kind == PN_AFFINE ? affine_matrix(l, path, t, scales, s, out)
-                                 : apart_matrix(l, path, mode, t, scales, s, out);
-}
-
-// What NVFP4 files multiply a matrix by beside its scales: "PATH.scale", one number, or one an expert.
-// Absent: nothing.
-static bool find_factor(const loader *l, const char *path, const matrix_shape *s, pn_matrix *m) {
-  const pn_tensor *t = find(l, path, "scale");
-  if (!t) return true;
-  char found[96];
-  const bool each = s->experts && t->n_bytes == 4 * (uint64_t)s->experts;
-  if (t->dtype != PN_F32 || (t->n_bytes != 4 && !each))
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scale: expected F32 [%lld], found %s [%s]", path,
-                   (long long)(s->experts ? s->experts : 1), t->type_name, shape_text(t, found));
-  m->factors = t->data;
-  m->factor_rows = each ? s->rows : m->rows;
-  return true;
-}
-
-static bool plain_matrix(const loader *l, const char *path, const pn_tensor *t, const matrix_shape *s,
-                         pn_matrix *out) {
-  char want[96];
-  const int64_t cols = s->cols;
-  if (last_dimension(t, s) != (uint64_t)cols) return wrong_shape(l, path, t, wanted_text(s, "", want));
-  *out = (pn_matrix){.kind = t->dtype, .rows = all_rows(s), .cols = cols, .data = t->data};
-  if (!pn_kind_of(t->dtype)->decode) {
-    char names[160];
-    return pn_fail(l->e, PN_ERR_UNSUPPORTED,
-                   "tensor %s.weight: type %s is not supported (supported: %s); take a file of this model in "
-                   "one of these, such as Q4_K_M",
-                   path, t->type_name, pn_kind_names(names));
-  }
-  uint64_t row_bytes;
-  if (!pn_dtype_bytes(t->dtype, (uint64_t)cols, &row_bytes))
-    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: rows of %lld are not whole %s blocks", path,
-                   (long long)cols, t->type_name);
-  out->row_bytes = (size_t)row_bytes;
-  return t->dtype != PN_NVFP4 || find_factor(l, path, s, out);
 }
 
 static uint64_t matrix_bytes(const pn_matrix *m) {
@@ -318,7 +129,7 @@ static uint64_t matrix_bytes(const pn_matrix *m) {
 }
 
 // Count what was opened as w. Of experts a row needs n_experts_used.
-static void note_matrix(pn_model *m, const pn_weight *w, const pn_matrix *x, const matrix_shape *s,
+static void note_matrix(pn_model *m, const pn_weight *w, const pn_matrix *x, const weights_shape *s,
                         bool streamed, bool in_layer) {
   uint64_t bytes = matrix_bytes(x), n = (uint64_t)(x->rows * x->cols);
   m->size.parameters += n;
@@ -332,17 +143,16 @@ static void note_matrix(pn_model *m, const pn_weight *w, const pn_matrix *x, con
   m->matrices[m->n_matrices++] = (model_matrix){w, bytes};
 }
 
-static pn_weight *load_matrix(loader *l, model_role role, int layer, matrix_shape shape, bool streamed,
-                              bool biased) {
+static pn_weight *load_matrix(weights_loader *l, model_role role, int layer, weights_shape shape,
+                              bool streamed, bool biased) {
   char path[160];
   path_of(l, role, layer, path);
-  const pn_tensor *t = find(l, path, "weight"), *scales = l->gguf ? NULL : find(l, path, "scales");
-  if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
-  if (!biased && find(l, path, "bias"))
+  if (!weights_find(l, path, "weight"))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
+  if (!biased && weights_find(l, path, "bias"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.bias: biases are not supported", path), NULL;
   pn_matrix m;
-  bool ok = scales ? quantised_matrix(l, path, t, scales, &shape, &m) : plain_matrix(l, path, t, &shape, &m);
-  if (!ok) return NULL;
+  if (!weights_matrix(l, path, &shape, &m)) return NULL;
   pn_weight *w = l->m->b->ops->weight_open(l->m->b, &m, l->e);
   if (!w) return pn_fail_in(l->e, "tensor %s.weight", path), NULL;
   note_matrix(l->m, w, &m, &shape, streamed, role > ROLE_HEAD);
@@ -350,10 +160,10 @@ static pn_weight *load_matrix(loader *l, model_role role, int layer, matrix_shap
 }
 
 // A convolution's taps, transposed: [taps][channels].
-static pn_weight *load_conv(loader *l, int i, const model_recipe *r) {
+static pn_weight *load_conv(weights_loader *l, int i, const model_recipe *r) {
   char path[160], found[96];
   path_of(l, ROLE_CONV, i, path);
-  const pn_tensor *t = find(l, path, "weight");
+  const pn_tensor *t = weights_find(l, path, "weight");
   if (!t) return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight is missing", path), NULL;
   const size_t taps = (size_t)r->conv_taps, width = (size_t)r->conv_width, n = taps * width;
   const bool fits = t->shape[0] == width && ((t->n_dims == 2 && t->shape[1] == taps) ||
@@ -363,7 +173,7 @@ static pn_weight *load_conv(loader *l, int i, const model_recipe *r) {
   if (!fits || !plain)
     return pn_fail(l->e, PN_ERR_CORRUPT,
                    "tensor %s.weight: expected F32, F16 or BF16 [%zu, %zu], found %s [%s]", path, width, taps,
-                   t->type_name, shape_text(t, found)),
+                   t->type_name, weights_shape_text(t, found)),
            NULL;
   float *rows = malloc(2 * n * sizeof *rows), *columns = rows + n;
   if (!rows) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for %s", path), NULL;
@@ -375,14 +185,14 @@ static pn_weight *load_conv(loader *l, int i, const model_recipe *r) {
   return w;
 }
 
-static pn_weight *load_ones(const loader *l, int n) {
+static pn_weight *load_ones(const weights_loader *l, int n) {
   float *host = malloc((size_t)n * sizeof *host);
   if (!host) return pn_fail(l->e, PN_ERR_NOMEM, "out of memory for a vector of %d", n), NULL;
   for (int i = 0; i < n; i++) host[i] = 1;
   return open_vector(l, host, n);
 }
 
-static bool load_out_scale(const loader *l, model_layer *layer, int i) {
+static bool load_out_scale(const weights_loader *l, model_layer *layer, int i) {
   char path[160];
   path_of(l, ROLE_OUT_SCALE, i, path);
   return read_vector(l, path, "", 1, &layer->out_scale);
@@ -390,22 +200,22 @@ static bool load_out_scale(const loader *l, model_layer *layer, int i) {
 
 // The vectors that each layer has of each token, and of the embedding. Their sum is halved in power: that
 // goes into the norm's weights, and into the scale of the table.
-static bool load_per_layer(loader *l) {
+static bool load_per_layer(weights_loader *l) {
   pn_model *m = l->m;
   const model_role norm = ROLE_PER_LAYER_IN_NORM;
   const int64_t one = m->spec.per_layer, all = one * m->spec.c.n_layers;
   m->per_layer_embed =
-      load_matrix(l, ROLE_PER_LAYER_EMBED, 0, (matrix_shape){m->spec.per_layer_vocab, all, 0}, false, false);
+      load_matrix(l, ROLE_PER_LAYER_EMBED, 0, (weights_shape){m->spec.per_layer_vocab, all, 0}, false, false);
   if (!m->per_layer_embed) return false;
   m->per_layer_in =
-      load_matrix(l, ROLE_PER_LAYER_IN, 0, (matrix_shape){all, m->spec.c.d_model, 0}, true, false);
+      load_matrix(l, ROLE_PER_LAYER_IN, 0, (weights_shape){all, m->spec.c.d_model, 0}, true, false);
   float *host = m->per_layer_in ? read_vectors(l, &norm, &one, 1, "weight", 0) : NULL;
   for (int64_t i = 0; host && i < one; i++) host[i] *= (float)sqrt(0.5);
   m->per_layer_norm = open_vector(l, host, one);
   return m->per_layer_norm != NULL;
 }
 
-static bool load_bias(loader *l, model_layer *layer, int i) {
+static bool load_bias(weights_loader *l, model_layer *layer, int i) {
   const model_recipe *r = &layer->recipe;
   const int64_t q = (int64_t)r->n_heads * r->head_dim, kv = (int64_t)r->n_kv_heads * r->head_dim;
   const model_role parts[] = {ROLE_Q, ROLE_K, ROLE_V}, whole[] = {ROLE_QKV};
@@ -418,20 +228,20 @@ static bool load_bias(loader *l, model_layer *layer, int i) {
 }
 
 // Checkpoints as they are published may hold each expert as a tensor of its own.
-static bool experts_are_stacked(const loader *l, int i) {
+static bool experts_are_stacked(const weights_loader *l, int i) {
   char path[160], first[192];
   path_of(l, ROLE_EXPERT_GATE, i, path);
   const char *at = strstr(path, "switch_mlp.");
-  if (!at || find(l, path, "weight")) return true;
+  if (!at || weights_find(l, path, "weight")) return true;
   snprintf(first, sizeof first, "%.*sexperts.0.%s", (int)(at - path), path, at + strlen("switch_mlp."));
-  return !find(l, first, "weight") ||
+  return !weights_find(l, first, "weight") ||
          pn_fail(l->e, PN_ERR_UNSUPPORTED,
                  "tensor %s.weight: experts that are tensors of their own are not supported; take an MLX "
                  "folder or a GGUF file of this model",
                  first);
 }
 
-static bool load_experts(loader *l, model_layer *layer, int i) {
+static bool load_experts(weights_loader *l, model_layer *layer, int i) {
   const model_recipe *r = &layer->recipe;
   const int64_t d = l->m->spec.c.d_model, f = r->d_expert, n = r->n_experts;
   char path[160];
@@ -439,11 +249,11 @@ static bool load_experts(loader *l, model_layer *layer, int i) {
   bool both = name_of(l, ROLE_EXPERT_GATE_UP) != NULL;
   if (both) {
     path_of(l, ROLE_EXPERT_GATE_UP, i, path);
-    both = find(l, path, "weight") != NULL;
+    both = weights_find(l, path, "weight") != NULL;
   }
   const struct {
     model_role role;
-    matrix_shape shape;
+    weights_shape shape;
     bool wanted;
   } want[] = {{ROLE_ROUTER, {n, d, 0}, true},
               {ROLE_EXPERT_GATE, {f, d, n}, !both},
@@ -457,7 +267,7 @@ static bool load_experts(loader *l, model_layer *layer, int i) {
   return true;
 }
 
-static bool load_layer(loader *l, int i) {
+static bool load_layer(weights_loader *l, int i) {
   model_layer *layer = &l->m->layers[i];
   layer->recipe = recipe_of(&l->m->spec, i);
   const model_recipe *r = &layer->recipe;
@@ -495,7 +305,7 @@ static bool load_layer(loader *l, int i) {
   for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
     model_role role = want[k].role;
     if (!want[k].wanted || !name_of(l, role)) continue;
-    const matrix_shape shape = {want[k].rows, want[k].cols, 0};
+    const weights_shape shape = {want[k].rows, want[k].cols, 0};
     layer->w[role] = want[k].cols ? load_matrix(l, role, i, shape, true, want[k].biased)
                                   : load_norm(l, role, i, want[k].rows);
     if (!layer->w[role]) return false;
@@ -510,11 +320,11 @@ static bool load_layer(loader *l, int i) {
 
 bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   const pn_model_config *c = &m->spec.c;
-  loader l = {.m = m,
-              .files = files,
-              .tensors = pn_files_tensors(files),
-              .gguf = pn_files_gguf(files) != NULL,
-              .e = e};
+  weights_loader l = {.m = m,
+                      .files = files,
+                      .tensors = pn_files_tensors(files),
+                      .gguf = pn_files_gguf(files) != NULL,
+                      .e = e};
   if (!l.gguf) {
     const pn_json *config;
     if (!pn_files_json(files, "config.json", &config, e)) return false;
@@ -525,7 +335,7 @@ bool weights_open(pn_model *m, pn_files *files, pn_error *e) {
   m->layers = calloc((size_t)c->n_layers, sizeof *m->layers);
   m->matrices = calloc((size_t)(c->n_layers + 1) * N_ROLES, sizeof *m->matrices); // no role twice a layer
   if (!m->layers || !m->matrices) return pn_fail(e, PN_ERR_NOMEM, "out of memory for %d layers", c->n_layers);
-  const matrix_shape vocabulary = {c->n_vocab, c->d_model, 0};
+  const weights_shape vocabulary = {c->n_vocab, c->d_model, 0};
   m->embed = load_matrix(&l, ROLE_EMBED, 0, vocabulary, c->tied_head, false);
   if (!m->embed) return false;
   m->head = c->tied_head ? m->embed : load_matrix(&l, ROLE_HEAD, 0, vocabulary, true, false);
