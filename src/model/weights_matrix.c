@@ -108,15 +108,17 @@ static bool apart_matrix(const weights_loader *l, const char *path, const struct
                          const pn_tensor *t, const pn_tensor *scales, const weights_shape *s,
                          pn_matrix *out) {
   char want[96], found[96];
-  const int64_t cols = s->cols, words = cols * mode->bits / 32;
+  const int64_t cols = s->cols, words = cols * mode->bits / 32, groups = cols / mode->group;
+  const weights_shape codes = {s->rows, words, s->experts}, scale_shape = {s->rows, groups, s->experts};
   if (cols % 32)
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.weight: %s rows of %lld, expected a multiple of 32",
                    path, mode->name, (long long)cols);
   if (t->dtype != PN_U32 || last_dimension(t, s) != (uint64_t)words)
-    return wrong_shape(l, path, t, wanted_text(s, mode->bits == 4 ? " / 8" : " / 4", want));
-  if (scales->dtype != PN_U8 || last_dimension(scales, s) != (uint64_t)(cols / mode->group))
+    return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.weight: expected U32 %s, found %s [%s]", path,
+                   wanted_text(&codes, "", want), t->type_name, weights_shape_text(t, found));
+  if (scales->dtype != PN_U8 || last_dimension(scales, s) != (uint64_t)groups)
     return pn_fail(l->e, PN_ERR_CORRUPT, "tensor %s.scales: expected U8 %s for %s, found %s [%s]", path,
-                   wanted_text(s, mode->group == 16 ? " / 16" : " / 32", want), mode->name, scales->type_name,
+                   wanted_text(&scale_shape, "", want), mode->name, scales->type_name,
                    weights_shape_text(scales, found));
   if (weights_find(l, path, "global_scale"))
     return pn_fail(l->e, PN_ERR_UNSUPPORTED, "tensor %s.global_scale: %s with one is not supported", path,
