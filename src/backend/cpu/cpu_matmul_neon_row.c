@@ -221,9 +221,11 @@ static void unpack_piece(const pn_weight *w, int64_t row, int64_t c, int n, neon
   const uint8_t *stored = (const uint8_t *)w->m.data + (size_t)row * w->m.row_bytes;
   if (w->m.kind != PN_AFFINE) {
     const pn_kind *kind = matmul_neon_kind_of(w->m.kind);
-    stored += (size_t)(c / kind->block) * kind->bytes;
-    kind->codes(stored, n / kind->block, piece->codes);
-    kind->scales(stored, n / kind->block, piece->scale, piece->bias);
+    const uint8_t *scales = matmul_scales_at(w, kind, (row * w->m.cols + c) / kind->block);
+    kind->codes(stored + (size_t)(c / kind->block) * kind->bytes, n / kind->block, piece->codes);
+    kind->scales(scales, n / kind->block, piece->scale, piece->bias);
+    for (int i = 0; w->bits == 8 && i < n; i += 16) // less 128
+      vst1q_u8(piece->codes + i, veorq_u8(vld1q_u8(piece->codes + i), vdupq_n_u8(128)));
     return;
   }
   matmul_neon_unpack(w->m.bits, stored + (size_t)c * (size_t)w->m.bits / 8, n, piece->codes);

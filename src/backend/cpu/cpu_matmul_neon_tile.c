@@ -66,7 +66,9 @@ static void codes_of(const tile_source *s, int i, uint8_t *codes) {
 
 // The rows of vector v, from codes less `centre`.
 static void fill_vector(const tile_source *s, int v, tile_scratch *t) {
-  const uint8x16_t centre = vdupq_n_u8((uint8_t)(s->w->bits == 8 ? 128 : s->w->offset));
+  // Codes of 8 bits without an offset less 128, which the sums of x make up for.
+  const bool wide = s->w->bits == 8 && s->w->biased;
+  const uint8x16_t centre = vdupq_n_u8((uint8_t)(wide ? 128 : s->w->offset));
   int8_t *tile = t->tile + v * TOGETHER * NEON_CHUNK;
   for (int i = 0; i < TOGETHER; i++) codes_of(s, v * TOGETHER + i, t->codes[i]);
   for (int c = 0; c < s->n * s->w->block; c += 16, tile += 16 * TOGETHER) {
@@ -113,8 +115,7 @@ static void fill_numbers(const tile_source *s, int first, tile_scratch *t) {
     }
     const pn_kind *kind = matmul_neon_kind_of(w->m.kind);
     const int blocks = s->g * w->block / kind->block, n = s->n * w->block / kind->block;
-    const uint8_t *p = (const uint8_t *)w->m.data + (size_t)row * w->m.row_bytes;
-    kind->scales(p + (size_t)blocks * kind->bytes, n, scale, bias);
+    kind->scales(matmul_scales_at(w, kind, row * (w->m.cols / kind->block) + blocks), n, scale, bias);
   }
   put_numbers(t->number[0], s->n, first, t->scale);
   put_numbers(t->number[1], s->n, first, t->bias);
